@@ -1,0 +1,50 @@
+"""The table of what a sample can hold.
+
+A sample is a dict of numpy arrays; each key is a row of `FIELDS`. Geometry is one matrix per sample, applied once
+to every field by its rule (see `xvision.data.geometry`), so a new kind of label is one new row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Warp = Literal["none", "linear", "nearest", "points", "boxes"]
+
+COCO_KEYPOINTS = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle",
+)  # fmt: skip
+MIRRORED_KEYPOINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+
+
+@dataclass(frozen=True)
+class Field:
+    """How one kind of data is stored, warped and filled.
+
+    `zoom` and `mirror` say what geometry does to the *values*: zoom by s multiplies flow and divides metric
+    depth; mirror negates flow x and swaps left and right joints.
+    """
+
+    dims: str  # letters of the stored array: H W height width, C channels, N objects, J joints; "" a scalar
+    dtype: str
+    unit: str
+    warp: Warp
+    fill: float = 0  # value of pixels that come from outside
+    zoom: Literal["none", "multiply", "divide"] = "none"
+    mirror: Literal["none", "negate_x", "swap_joints"] = "none"
+
+
+FIELDS: dict[str, Field] = {
+    "image": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128),
+    "previous": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128),
+    "flow": Field("HWC", "float32", "px from t-1 to t, (x, y)", "linear", zoom="multiply", mirror="negate_x"),
+    "confidence": Field("HW", "float32", "0-1", "linear"),
+    "class": Field("", "int64", "class id", "none"),
+    "segmentation": Field("HW", "uint8", "class id, 255 unknown", "nearest", fill=255),
+    "depth": Field("HW", "float32", "m, 0 unknown", "nearest", zoom="divide"),
+    "motion": Field("HW", "uint8", "0 static, 1 moving, 255 unknown", "nearest", fill=255),
+    "boxes": Field("NC", "float32", "px (x0, y0, x1, y1), class id", "boxes"),
+    "keypoints": Field("NJC", "float32", "px (x, y), visibility 0-2", "points", mirror="swap_joints"),
+}

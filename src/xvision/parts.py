@@ -1,0 +1,227 @@
+"""Parts: a registered builder and its settings, checked when written, built later, storable as YAML.
+
+A *builder* is a function or class in the folder of its registry, marked with the registry's decorator::
+
+    # xvision/data/datasets/cifar10.py
+    @dataset
+    def cifar10(*, root: str = "cifar10", valid_ratio: float = 0.0) -> Dataset:
+        '''CIFAR-10, ten classes of 32x32 images.'''
+
+Its positional arguments are what the pipeline gives, its keyword-only arguments are the *settings*. A
+registry reads names, first docstring lines and settings from the source with `ast`, so that listing parts,
+checking settings and printing help import neither the parts nor torch; `Part.build` imports the one it needs.
+Adding a part is one new file and no edit.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import inspect
+import textwrap
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint that ends every "unknown name" message.
+
+    >>> nearest("cifar1", ["cifar10", "scenes"])
+    "did you mean 'cifar10'?"
+    >>> nearest("x", ["cifar10", "scenes"])
+    'known: cifar10, scenes'
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or '(none)'}"
+
+
+def parse_size(value: Any) -> Any:
+    """Height and width from 'HxW', one number or a pair; sizes are HxW everywhere.
+
+    >>> parse_size("64x96"), parse_size("32"), parse_size([32, 48])
+    ((64, 96), (32, 32), [32, 48])
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value, value
+    if isinstance(value, str):
+        numbers = value.lower().split("x")
+        if len(numbers) <= 2 and all(n.strip().isdigit() and int(n) > 0 for n in numbers):
+            return int(numbers[0]), int(numbers[-1])
+        raise ValueError(f"'{value}' is not a size: write HEIGHTxWIDTH, for example 64x96")
+    return value
+
+
+def _size() -> Any:
+    from pydantic import BeforeValidator, PlainSerializer
+
+    return Annotated[
+        tuple[int, int],
+        BeforeValidator(parse_size),
+        PlainSerializer(lambda hw: f"{hw[0]}x{hw[1]}", return_type=str),
+    ]
+
+
+if TYPE_CHECKING:
+    Size = tuple[int, int]
+else:
+
+    class Size:
+        """Annotation of a setting or section field that is a height and width in pixels."""
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+            return handler.generate_schema(_size())
+
+
+@dataclass(frozen=True)
+class Builder:
+    """What the source of one registered builder says, read without importing it."""
+
+    name: str
+    module: str
+    summary: str
+    settings: Mapping[str, tuple[str, Any]]  # name -> (annotation as text, default or ...)
+    fn: Callable[..., Any] | None = None  # only for builders registered from outside the folder
+
+    @cached_property
+    def schema(self) -> type[BaseModel]:
+        """A pydantic model of the settings: coercion, messages, no unknown keys."""
+        from pydantic import ConfigDict, create_model
+
+        scope: dict[str, Any] = {**vars(typing), "Size": Size, "Path": Path}
+        fields: dict[str, Any] = {
+            key: (eval(annotation, scope), default)  # annotations of our own source, not of users' input
+            for key, (annotation, default) in self.settings.items()
+        }
+        return create_model(
+            self.name, __config__=ConfigDict(extra="forbid", frozen=True, validate_default=True), **fields
+        )
+
+    def load(self) -> Callable[..., Any]:
+        """Import and return the builder itself."""
+        if self.fn is not None:
+            return self.fn
+        return typing.cast("Callable[..., Any]", getattr(importlib.import_module(self.module), self.name))
+
+
+def _read_builder(node: ast.FunctionDef | ast.ClassDef, module: str) -> Builder:
+    """Settings are the keyword-only arguments of a function, or of a class's ``__init__``."""
+    fn: ast.FunctionDef | ast.ClassDef | None = node
+    if isinstance(node, ast.ClassDef):
+        inits = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        fn = inits[0] if inits else None
+    settings: dict[str, tuple[str, Any]] = {}
+    if isinstance(fn, ast.FunctionDef):
+        for arg, default in zip(fn.args.kwonlyargs, fn.args.kw_defaults, strict=True):
+            assert arg.annotation is not None, f"{module}.{node.name}: setting '{arg.arg}' needs an annotation"
+            settings[arg.arg] = (ast.unparse(arg.annotation), ... if default is None else ast.literal_eval(default))
+    doc = ast.get_docstring(node) or ""
+    return Builder(node.name, module, doc.partition("\n")[0], settings)
+
+
+@lru_cache(maxsize=None)
+def _scan(package: str, decorator: str) -> dict[str, Builder]:
+    """All builders marked ``@decorator`` in a package's own files (or in one module)."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None, package
+    if spec.submodule_search_locations:
+        files = sorted(f for d in spec.submodule_search_locations for f in Path(d).glob("*.py"))
+    else:
+        assert spec.origin is not None
+        files = [Path(spec.origin)]
+    found: dict[str, Builder] = {}
+    for file in files:
+        module = package if not spec.submodule_search_locations or file.stem == "__init__" else f"{package}.{file.stem}"
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+                continue
+            if not any(isinstance(d, ast.Name) and d.id == decorator for d in node.decorator_list):
+                continue
+            if node.name in found:
+                raise ValueError(f"'{node.name}' is defined twice: in {found[node.name].module} and in {module}")
+            found[node.name] = _read_builder(node, module)
+    return found
+
+
+class Registry:
+    """The builders of one kind, found by walking a folder on first lookup.
+
+    `decorator` is the name under which the folder's files use it: ``dataset = Registry("dataset", __name__)``.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self._package = package
+        self._own: dict[str, Builder] = {}
+
+    def __call__(self, fn: Any) -> Any:
+        """Decorator: mark `fn` as a builder (from outside the folder: add it to this registry)."""
+        if not fn.__module__.startswith(self._package):
+            node = ast.parse(textwrap.dedent(inspect.getsource(fn))).body[0]
+            assert isinstance(node, ast.FunctionDef | ast.ClassDef)
+            other = self.builders().get(node.name)
+            if other is not None and other.module != fn.__module__:
+                raise ValueError(f"'{node.name}' is defined twice: in {other.module} and in {fn.__module__}")
+            read = _read_builder(node, fn.__module__)
+            self._own[node.name] = Builder(read.name, read.module, read.summary, read.settings, fn)
+        return fn
+
+    def builders(self) -> dict[str, Builder]:
+        """Every builder by name, without importing one."""
+        return _scan(self._package, self.kind) | self._own
+
+    def builder(self, name: str) -> Builder:
+        known = self.builders()
+        if name not in known:
+            raise ValueError(f"no {self.kind} is called '{name}'; {nearest(name, known)}")
+        return known[name]
+
+    def part(self, name: str, settings: Mapping[str, Any] | None = None) -> Part:
+        """A checked `Part` of the builder `name`."""
+        return Part(self, name, settings or {})
+
+    def __getattr__(self, name: str) -> Callable[..., Part]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self.builder(name)
+        return lambda **settings: self.part(name, settings)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A builder's name and its complete, checked settings."""
+
+    registry: Registry = field(repr=False, compare=False)
+    name: str
+    settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        schema = self.registry.builder(self.name).schema
+        object.__setattr__(self, "settings", schema.model_validate(dict(self.settings)).model_dump())
+
+    def __hash__(self) -> int:
+        return hash((self.name, repr(sorted(self.settings.items()))))
+
+    def with_settings(self, **changes: Any) -> Part:
+        return Part(self.registry, self.name, {**self.settings, **changes})
+
+    def build(self, *given: Any) -> Any:
+        """Import the builder and call it with what the pipeline gives and the settings."""
+        schema = self.registry.builder(self.name).schema
+        checked = schema.model_validate(dict(self.settings))
+        return self.registry.builder(self.name).load()(*given, **{k: getattr(checked, k) for k in self.settings})
+
+    def to_yaml(self) -> str | dict[str, Any]:
+        """A bare name, or ``{name: {setting: value, …}}``."""
+        return {self.name: dict(self.settings)} if self.settings else self.name
+

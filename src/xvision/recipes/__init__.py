@@ -1,0 +1,5 @@
+"""Recipes: functions that return a Recipe, one file a data set and task."""
+
+from xvision.parts import Registry
+
+recipe = Registry("recipe", "xvision.recipes")

@@ -1,0 +1,5 @@
+"""Tasks, one file each."""
+
+from xvision.parts import Registry
+
+task = Registry("task", "xvision.tasks")
