@@ -225,3 +225,35 @@ class Part:
         """A bare name, or ``{name: {setting: value, …}}``."""
         return {self.name: dict(self.settings)} if self.settings else self.name
 
+
+
+class part_of:
+    """Annotation of a section's field that holds a part of one registry: ``Annotated[Part, part_of(dataset)]``."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            self.parse,
+            serialization=core_schema.plain_serializer_function_ser_schema(Part.to_yaml),
+        )
+
+    def parse(self, value: Any) -> Part:
+        """A part from a `Part`, from 'name' or 'name:first setting', or from ``{name: {setting: value}}``."""
+        if isinstance(value, Part):
+            if value.registry.kind != self.registry.kind:
+                raise ValueError(f"expected a {self.registry.kind}, came the {value.registry.kind} '{value.name}'")
+            return value
+        if isinstance(value, str):
+            name, _, first = value.partition(":")
+            settings = self.registry.builder(name).settings
+            if first and not settings:
+                raise ValueError(f"the {self.registry.kind} '{name}' has no settings, came '{value}'")
+            return self.registry.part(name, {next(iter(settings)): first} if first else {})
+        if isinstance(value, dict) and len(value) == 1:
+            ((name, settings),) = value.items()
+            return self.registry.part(str(name), settings or {})
+        raise ValueError(f"expected the name of a {self.registry.kind}, came {value!r}")

@@ -1,0 +1,58 @@
+"""The `data` section of a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from xvision.data.datasets import dataset
+from xvision.parts import Part, Size, part_of
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augment(BaseModel):
+    """Random changes of training samples; the defaults are a mirror and nothing else."""
+
+    model_config = FROZEN
+
+    zoom: tuple[float, float] = (1.0, 1.0)
+    """Range of the factor by which a sample is enlarged (> 1 crops, < 1 leaves a border)."""
+    aspect: Annotated[float, Field(ge=1)] = 1.0
+    """Largest factor by which width over height changes, up or down."""
+    shift: Ratio = 0.0
+    """Largest translation as a fraction of height and width."""
+    rotate_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Largest rotation, either way."""
+    mirror: Ratio = 0.5
+    """Probability of swapping left and right."""
+    brightness: Ratio = 0.0
+    contrast: Ratio = 0.0
+    saturation: Ratio = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    randaugment: Annotated[int, Field(ge=0)] = 0
+    """Number of RandAugment's photometric operations per image (0: none)."""
+    randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    erasing: Ratio = 0.0
+    """Probability of erasing a random rectangle."""
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """Alpha of mixup's Beta distribution (0: none)."""
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    """Alpha of cutmix's Beta distribution (0: none); with both, each batch draws one of the two."""
+
+
+class Data(BaseModel):
+    """Where samples come from and how they become tensors."""
+
+    model_config = FROZEN
+
+    dataset: Annotated[Part, part_of(dataset)]
+    size: Size
+    """Height and width of the network's input."""
+    fit: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Validation: the sample is resized so that this central fraction of its shorter side fills the input."""
+    cache: bool = True
+    """Decode once, into memory-mapped files that every process shares."""
+    augment: Augment = Augment()

@@ -1,0 +1,24 @@
+"""The `net` section of a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from xvision.models.backbones import backbone
+from xvision.models.decoders import decoder
+from xvision.parts import Part, part_of
+
+
+class Net(BaseModel):
+    """A network: pixels in, backbone, decoder, raw outputs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: Annotated[Part, part_of(backbone)]
+    decoder: Annotated[Part, part_of(decoder)]
+    pixels: Literal["rgb", "bgr", "gray", "yuv444", "nv12"] = "rgb"
+    """What the camera pipeline delivers; kept in the model and in the exported file."""
+    weights: str = "none"
+    """none | pretrained (downloads on this word only) | FILE | URL | package:NAME."""

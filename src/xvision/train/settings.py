@@ -1,0 +1,43 @@
+"""The `train` section of a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from xvision.parts import Part, part_of
+from xvision.train.optimizers import optimizer
+from xvision.train.schedules import schedule
+
+
+class Train(BaseModel):
+    """How the weights are found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    max_steps: Annotated[int, Field(ge=0)] = 0
+    """Stop after this many optimizer steps, schedules included (0: by epochs)."""
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    """Samples per process and step."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches per optimizer step."""
+    optimizer: Annotated[Part, part_of(optimizer)] = optimizer.sgd()
+    schedule: Annotated[Part, part_of(schedule)] = schedule.cosine()
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    decay: Literal["all", "weights"] = "all"
+    """What weight decay reaches: every parameter (quantization-friendly), or all but biases and norms."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the moving average of the weights that is validated and saved (0: none)."""
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    """Largest gradient norm (0: no clipping)."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 on GPUs that have it, else fp32."""
+    channels_last: bool = True
+    compile: bool = False
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Compute threads (0: the cores at hand)."""
+    workers: Annotated[int, Field(ge=-1)] = -1
+    """Loader processes (-1: chosen from the cores at hand)."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
