@@ -1,7 +1,7 @@
 """Learning-rate schedules: the factor that multiplies the optimizer's `lr` at every step.
 
-A builder gets the length of the training in epochs and gives a function from the epoch (a fraction: 2.5 is the middle
-of the third epoch) to a factor. `with_warmup` multiplies any of them by a linear ramp from 0 to 1.
+A builder gets the length of the training in epochs and gives a function from the epoch (a fraction: 2.5 is the
+middle of the third epoch) to a factor. `with_warmup` multiplies any of them by a linear ramp from 0 to 1.
 """
 
 from __future__ import annotations
@@ -51,14 +51,15 @@ def poly(epochs: float, *, power: float = 0.9) -> Schedule:
 def step(epochs: float, *, milestones: tuple[float, ...] = (0.5, 0.75), factor: float = 0.1) -> Schedule:
     """Multiplied by `factor` at each milestone, a fraction of the training.
 
-    Source: He et al., Deep Residual Learning, CVPR 2016, section 4.2 (CIFAR-10: at 1/2 and 3/4 of the training).
+    Source: He et al., Deep Residual Learning, CVPR 2016, section 4.2 (CIFAR-10: at 1/2 and 3/4).
 
     >>> [round(step(40)(e), 3) for e in (0, 19.9, 20, 30)]
     [1.0, 1.0, 0.1, 0.01]
     """
     if list(milestones) != sorted(milestones) or not all(0 < m < 1 for m in milestones):
         raise ValueError(
-            f"train.schedule.milestones: expected growing fractions of the training between 0 and 1, came {milestones}"
+            "train.schedule.milestones: expected growing fractions of the training between 0 and 1, "
+            f"came {milestones}"
         )
     return lambda epoch: float(factor ** bisect_right([m * epochs for m in milestones], epoch))
 
@@ -76,8 +77,8 @@ def exponential(epochs: float, *, gamma: float = 0.97) -> Schedule:
 def with_warmup(inner: Schedule, warmup_epochs: float) -> Schedule:
     """`inner` times a linear ramp from 0 to 1 over the first `warmup_epochs`.
 
-    The ramp does not shift `inner`: milestones and ends stay where they are. Source of the linear ramp: Goyal et al.,
-    Accurate, Large Minibatch SGD, 2017, section 2.2.
+    The ramp does not shift `inner`: milestones and ends stay where they are.
+    Source: Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2.
 
     >>> [round(with_warmup(constant(10), 2)(e), 3) for e in (0, 1, 2, 3)]
     [0.0, 0.5, 1.0, 1.0]

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from xvision.parts import Part, part_of
-from xvision.train.optimizers import optimizer
-from xvision.train.schedules import schedule
+from xvision.train import optimizers, schedules
 
 
 class Train(BaseModel):
@@ -18,13 +17,13 @@ class Train(BaseModel):
 
     epochs: Annotated[int, Field(ge=1)] = 10
     max_steps: Annotated[int, Field(ge=0)] = 0
-    """Stop after this many optimizer steps, schedules included (0: by epochs)."""
+    """Stop after this many optimizer steps even if epochs are left; schedules end there (0: by epochs)."""
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Samples per process and step."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Batches per optimizer step."""
-    optimizer: Annotated[Part, part_of(optimizer)] = optimizer.sgd()
-    schedule: Annotated[Part, part_of(schedule)] = schedule.cosine()
+    optimizer: Annotated[Part, part_of(optimizers.optimizer)] = optimizers.optimizer.sgd()
+    schedule: Annotated[Part, part_of(schedules.schedule)] = schedules.schedule.cosine()
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     decay: Literal["all", "weights"] = "all"
     """What weight decay reaches: every parameter (quantization-friendly), or all but biases and norms."""
@@ -40,4 +39,9 @@ class Train(BaseModel):
     """Compute threads (0: the cores at hand)."""
     workers: Annotated[int, Field(ge=-1)] = -1
     """Loader processes (-1: chosen from the cores at hand)."""
+    log_every: Annotated[int, Field(ge=1)] = 20
+    """Steps between two lines of metrics.jsonl, which is also how often the loss is checked for NaN and infinity."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+    """A checkpoint is written at the end of each epoch, and in between when this long passed."""
+    tensorboard: bool = False
+    """Write TensorBoard event files too (needs the extra `tensorboard`)."""
