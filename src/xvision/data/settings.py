@@ -56,3 +56,7 @@ class Data(BaseModel):
     cache: bool = True
     """Decode once, into memory-mapped files that every process shares."""
     augment: Augment = Augment()
+
+    def choose(self, name: str) -> Data:
+        """The section with another data set: what ``data=NAME`` means."""
+        return self.model_copy(update={"dataset": part_of(dataset).parse(name)})

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from xvision.models.backbones import backbone
 from xvision.models.decoders import decoder
+from xvision.models.presets import preset
 from xvision.parts import Part, part_of
 
 
@@ -22,3 +23,8 @@ class Net(BaseModel):
     """What the camera pipeline delivers; kept in the model and in the exported file."""
     weights: str = "none"
     """none | pretrained (downloads on this word only) | FILE | URL | package:NAME."""
+
+    def choose(self, name: str) -> Net:
+        """The network of a preset, with this section's pixel format: what ``net=NAME`` means."""
+        chosen: Net = preset.part(name).build()
+        return chosen.model_copy(update={"pixels": self.pixels})

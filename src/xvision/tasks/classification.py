@@ -1,0 +1,111 @@
+"""Image classification: one class per image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+
+from xvision.tasks import task
+from xvision.tasks.task import Batch, Image, Outputs, Task, TaskMetric
+
+
+@task
+def classification(
+    classes: Mapping[str, tuple[str, ...]], *, num_classes: int = 0, label_smoothing: float = 0.0
+) -> Task:
+    """Image classification: one class per image."""
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"task.label_smoothing: expected 0 <= value < 1, came {label_smoothing}")
+    names = classes.get("class", ())
+    if num_classes and len(names) > num_classes:
+        raise ValueError(
+            f"task.num_classes: the data set has {len(names)} classes, came {num_classes}; leave it out to use them all"
+        )
+    names += tuple(f"class {i}" for i in range(len(names), num_classes))
+    if len(names) < 2:
+        raise ValueError(
+            f"task.num_classes: classification needs at least two classes, the data set names {list(names)}"
+        )
+    return Classification(names, label_smoothing)
+
+
+class Classification(Task):
+    """Softmax cross-entropy over the classes of the data set."""
+
+    name = "classification"
+    needs = ("class",)
+    primary = "top1"
+
+    def __init__(self, classes: tuple[str, ...], label_smoothing: float) -> None:
+        self.classes = classes
+        self.outputs = {"class": len(classes)}
+        self.label_smoothing = label_smoothing
+
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy; labels are ids (B,) or, after mixup and cutmix, shares (B, C)."""
+        return {"cross_entropy": F.cross_entropy(out["class"], batch["class"], label_smoothing=self.label_smoothing)}
+
+    def metric(self) -> TaskMetric:
+        return ClassificationMetric(len(self.classes))
+
+    def describe(self, out: Outputs) -> list[dict[str, Any]]:
+        """The five most likely classes and their softmax scores."""
+        scores, ids = out["class"].float().softmax(dim=1).topk(min(5, len(self.classes)), dim=1)
+        return [
+            {
+                "class": self.classes[row_ids[0]],
+                "score": row_scores[0],
+                "top5": [
+                    {"class": self.classes[i], "score": s} for i, s in zip(row_ids, row_scores, strict=True)
+                ],
+            }
+            for row_ids, row_scores in zip(ids.tolist(), scores.tolist(), strict=True)
+        ]
+
+    def draw(self, image: Image, found: Mapping[str, Any], label: str | None = None) -> Image:
+        """A caption strip under the image: the class and its score, green if it is the label, red if not."""
+        width = max(160, image.shape[1])
+        height = round(image.shape[0] * width / image.shape[1])
+        enlarged = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
+        strip = np.full((26, width, 3), 24, np.uint8)
+        colour = (235, 235, 235) if label is None else (120, 220, 120) if label == found["class"] else (245, 120, 110)
+        text = f"{found['class']} {found['score']:.2f}"
+        cv2.putText(strip, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+        return np.concatenate([enlarged, strip])
+
+
+class ClassificationMetric(TaskMetric):
+    """top1, top5 (with more than five classes), mean per-class accuracy and macro F1, in percent."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        metrics: dict[str, Any] = {
+            "top1": MulticlassAccuracy(num_classes, average="micro"),
+            "mean_class_accuracy": MulticlassAccuracy(num_classes, average="macro"),
+            "f1": MulticlassF1Score(num_classes, average="macro"),
+        }
+        if num_classes > 5:
+            metrics["top5"] = MulticlassAccuracy(num_classes, average="micro", top_k=5)
+        self.shares = MetricCollection(metrics)
+        self.confusion = MulticlassConfusionMatrix(num_classes)
+
+    def update(self, out: Outputs, batch: Batch) -> None:
+        """`out["class"]` (B, C) scores, `batch["class"]` (B,) ids."""
+        scores, labels = out["class"].float(), batch["class"]
+        self.shares.update(scores, labels)
+        self.confusion.update(scores, labels)
+
+    def compute(self) -> dict[str, float]:
+        return {name: 100 * float(value) for name, value in self.shares.compute().items()}
+
+    def tables(self) -> dict[str, list[list[int]]]:
+        table: list[list[int]] = self.confusion.compute().to(torch.int64).tolist()
+        return {"confusion": table}
