@@ -1,1 +1,53 @@
-"""xvision: from images to a verified int8 model on a low-power device."""
+"""xvision: from images to a verified int8 model on a low-power device.
+
+The public names are imported when first used, so that `import xvision` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xvision.api import build as build
+    from xvision.api import recipe as recipe
+    from xvision.export.onnx import export as export
+    from xvision.export.verify import verify as verify
+    from xvision.quant.quantize import quantize as quantize
+    from xvision.recipe import Recipe as Recipe
+    from xvision.run import Run as Run
+    from xvision.run import run as run
+
+_PUBLIC = {
+    "Recipe": "xvision.recipe",
+    "Run": "xvision.run",
+    "build": "xvision.api",
+    "export": "xvision.export.onnx",
+    "quantize": "xvision.quant.quantize",
+    "recipe": "xvision.api",
+    "run": "xvision.run",
+    "verify": "xvision.export.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'xvision' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_PUBLIC)
+
+
+class _Package(types.ModuleType):
+    """The import system binds `xvision.run` to the module when something imports it; the name stays the function's."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PUBLIC and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

