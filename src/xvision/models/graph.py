@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropBlock2d, DropPath, get_notrace_functions, get_notrace_modules
+from timm.layers import DropBlock2d, DropPath, Linear, get_notrace_functions, get_notrace_modules
 from torch import fx, nn
 
 
@@ -19,13 +19,13 @@ class Tracer(fx.Tracer):
     """Symbolic tracer that keeps whole what cannot be, or need not be, looked into.
 
     Leaves are torch's own modules, the modules that timm declares untraceable (they branch on shapes), random
-    depth and block dropping (they branch on the mode), and the pixel decoder. `inputs` names the tensors that
-    a ``*planes`` argument stands for; `forward` replaces the root's forward.
+    depth and block dropping (they branch on the mode), timm's own linear layer, and the pixel decoder.
+    `inputs` names the tensors that a ``*planes`` argument stands for; `forward` replaces the root's forward.
     """
 
     def __init__(self, inputs: Sequence[str] = (), forward: Callable[..., Any] | None = None) -> None:
         super().__init__(autowrap_functions=tuple(get_notrace_functions()))
-        self._leaves = (*get_notrace_modules(), DropPath, DropBlock2d)
+        self._leaves = (*get_notrace_modules(), DropPath, DropBlock2d, Linear)
         self._inputs = tuple(inputs)
         self._forward = forward
 

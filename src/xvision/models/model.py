@@ -1,0 +1,48 @@
+"""Model: pixels, backbone, heads; raw outputs, the same in train and eval mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from xvision.models.backbone import Backbone, Tap
+from xvision.models.pixels import Pixels, Plane
+
+
+class Model(nn.Module):
+    """A network from uint8 planes to named raw outputs: no loss, no argmax, no task inside.
+
+    `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order.
+    """
+
+    def __init__(
+        self, pixels: Pixels, backbone: Backbone, heads: Mapping[str, nn.Module], size: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        wanted: list[Tap] = list(dict.fromkeys(tap for head in heads.values() for tap in _taps(head)))
+        self.pixels = pixels
+        self.backbone = backbone.graph(wanted)
+        self.heads = nn.ModuleDict(heads)
+        self.size = size
+        self._routes = {name: tuple(wanted.index(tap) for tap in _taps(head)) for name, head in heads.items()}
+
+    @property
+    def inputs(self) -> tuple[Plane, ...]:
+        """The planes that `forward` takes, in order."""
+        return self.pixels.planes
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names that `forward` returns."""
+        return tuple(self.heads)
+
+    def forward(self, *planes: Tensor) -> dict[str, Tensor]:
+        features = self.backbone(self.pixels(*planes))
+        return {name: head(*(features[i] for i in self._routes[name])) for name, head in self.heads.items()}
+
+
+def _taps(head: nn.Module) -> tuple[Tap, ...]:
+    taps = head.taps
+    assert isinstance(taps, tuple), f"{type(head).__name__}.taps"
+    return taps
