@@ -1,0 +1,32 @@
+"""How a training ends early; `exit_code` is what the command returns."""
+
+from __future__ import annotations
+
+import signal
+
+
+class TrainingError(ValueError):
+    """The training cannot go on for a reason the user can mend."""
+
+    exit_code = 4
+
+
+class NonFiniteLossError(TrainingError):
+    """The loss, or a weight, became NaN or infinite."""
+
+
+class OutOfMemoryError(TrainingError):
+    """A batch does not fit into the memory of the device."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint cannot be written, read or continued."""
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM came; the state is saved and the same command continues there."""
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = signal.Signals(signum)
+        self.exit_code = 128 + signum

@@ -1,0 +1,64 @@
+"""What the machine at hand offers: cores, compute threads, loader processes, number formats."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from xvision.train.errors import TrainingError
+
+if TYPE_CHECKING:
+    import torch
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+def num_cores() -> int:
+    """Cores this process may use: its affinity, a container's quota, and its share among local processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if CGROUP_LIMIT.exists():  # "150000 100000": 1.5 cores; "max 100000": no limit
+        quota, period = CGROUP_LIMIT.read_text().split()
+        if quota != "max":
+            cores = min(cores, math.ceil(int(quota) / int(period)))
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def num_threads(setting: int) -> int:
+    """Compute threads: the setting, or with 0 every core."""
+    return setting or num_cores()
+
+
+def num_workers(setting: int) -> int:
+    """Loader processes: the setting, or with -1 as many as keep the network fed.
+
+    A GPU waits for samples, so it gets a worker per core (at most 8, one core stays for the loop). On the CPU the
+    network itself is the bottleneck and a worker takes its time: one is enough to overlap decoding with it.
+    """
+    import torch
+
+    if setting >= 0:
+        return setting
+    cores = num_cores()
+    if torch.accelerator.is_available():
+        return min(8, cores - 1)
+    return 1 if cores > 1 else 0
+
+
+def mixed_precision(setting: str, device: torch.device) -> Literal["no", "bf16", "fp16"]:
+    """The 16-bit format of the forward pass, in the words of accelerate ("no": 32 bits).
+
+    auto is bf16 on GPUs that compute it natively and 32 bits elsewhere: on a CPU without AMX or AVX512-BF16,
+    bf16 is 1.3 to 1.8 times slower than fp32 (measured).
+    """
+    import torch
+
+    if setting == "fp16" and device.type == "cpu":
+        raise TrainingError("train.precision: fp16 needs a GPU, the device is the CPU; use fp32 (or bf16)")
+    if setting == "auto":
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if native else "no"
+    if setting == "bf16":
+        return "bf16"
+    return "fp16" if setting == "fp16" else "no"
