@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from xvision.api import recipe as recipe
     from xvision.export.onnx import export as export
     from xvision.export.verify import verify as verify
+    from xvision.folder import Run as Run
     from xvision.quant.quantize import quantize as quantize
     from xvision.recipe import Recipe as Recipe
-    from xvision.run import Run as Run
     from xvision.run import run as run
 
 _PUBLIC = {
     "Recipe": "xvision.recipe",
-    "Run": "xvision.run",
+    "Run": "xvision.folder",
     "build": "xvision.api",
     "export": "xvision.export.onnx",
     "quantize": "xvision.quant.quantize",
@@ -43,7 +43,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(types.ModuleType):
-    """The import system binds `xvision.run` to the module when something imports it; the name stays the function's."""
+    """Importing `xvision.run` would bind that name to the module; it stays the function's."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _PUBLIC and isinstance(value, types.ModuleType)):

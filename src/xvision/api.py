@@ -1,4 +1,4 @@
-"""The Python surface of recipes and networks: what `import xvision as xv` offers beside the rooms' own functions."""
+"""Recipes and networks by name: what `import xvision as xv` offers beside the rooms' own functions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The command line: verbs, overrides, exit codes.
 
-Exit codes: 0 ok, 2 usage, 3 data, 4 model or training, 5 quantize or export, 6 verification failed, 130 and 143
-interrupted with the state saved. Nothing heavy is imported before a verb needs it, so `--help` answers at once.
+Exit codes: 0 ok, 2 usage, 3 data, 4 model or training, 5 quantize or export, 6 verification failed, 130 and
+143 interrupted with the state saved. Nothing heavy is imported before a verb needs it: `--help` is immediate.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import typer
 
 if TYPE_CHECKING:
     from xvision.console import Console
+    from xvision.folder import Run
     from xvision.parts import Registry
     from xvision.recipe import Recipe
-    from xvision.run import Run
 
 app = typer.Typer(
     add_completion=False,
@@ -26,11 +26,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="From images to a verified int8 model on a low-power device.",
-    epilog="Start with `xvision demo`; then `xvision list` and `xvision run classification data=image_folder data.root=DIR`.",
+    epilog="Start with `xvision demo`; then `xvision list` and "
+    "`xvision run classification data=image_folder data.root=DIR`.",
 )
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe, e.g. train.epochs=3.")
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe, e.g. train.epochs=3."),
 ]
 Target = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder (default: runs/RECIPE-N).")]
@@ -144,14 +146,17 @@ def _recipe(name: str, overrides: list[str] | None) -> Recipe:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="The run folder.")] = Path("runs/demo"), as_json: Json = False
+    out: Annotated[Path, typer.Option("--out", help="The run folder.")] = Path("runs/demo"),
+    as_json: Json = False,
 ) -> None:
     """Drawn scenes -> train -> quantize -> export -> verify -> report, offline, in about a minute."""
     _pipeline(_recipe("demo", None), out, "report", False, as_json)
 
 
 @app.command()
-def run(name: str, overrides: Overrides = None, out: Out = None, fresh: Fresh = False, as_json: Json = False) -> None:
+def run(
+    name: str, overrides: Overrides = None, out: Out = None, fresh: Fresh = False, as_json: Json = False
+) -> None:
     """Run a recipe from images to a verified int8 file; again in the same folder: only what changed."""
     _pipeline(_recipe(name, overrides), out, "report", fresh, as_json)
 
@@ -161,12 +166,14 @@ def train(
     name: Annotated[str | None, typer.Argument(help="A recipe (name or YAML file).")] = None,
     overrides: Overrides = None,
     out: Out = None,
-    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with the training in this run folder.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with the training in this run folder.")
+    ] = None,
     fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
     """Train only; --resume RUN goes on where it stopped, bit-exactly on a CPU."""
-    from xvision.run import load_run
+    from xvision.folder import load_run
 
     if (name is None) == (resume is None):
         raise ValueError("train: expected a recipe, or --resume RUN (not both)")
@@ -203,8 +210,8 @@ def report(run: Target, as_json: Json = False) -> None:
 
 def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool) -> None:
     """Bring an existing run up to date, up to one stage; only its quant.* keys may change."""
+    from xvision.folder import load_run
     from xvision.recipe import override
-    from xvision.run import load_run
 
     _pipeline(override(load_run(Path(folder)).recipe, overrides or ()), Path(folder), until, False, as_json)
 
@@ -257,7 +264,9 @@ def _print_summary(console: Console, summary: dict[str, Any]) -> None:
     if "parity" in summary:
         from xvision.files import read_json
 
-        console.print(f"parity  {read_json(Path(summary['parity']))['max_lsb']} LSB between simulation and ONNX Runtime")
+        console.print(
+            f"parity  {read_json(Path(summary['parity']))['max_lsb']} LSB between simulation and ONNX Runtime"
+        )
     for key in ("onnx", "report"):
         if key in summary:
             console.print(f"{key}  {summary[key]}")
@@ -273,7 +282,7 @@ def val(
     as_json: Json = False,
 ) -> None:
     """Measure a run's float and int8 networks, or an ONNX file, on the validation images."""
-    from xvision.serve import validate
+    from xvision.inference import validate
 
     console = _console(as_json)
     metrics = validate(Path(target), overrides or [], console)
@@ -287,11 +296,13 @@ def val(
 def predict(
     target: Annotated[str, typer.Argument(help="A run folder or an exported .onnx file.")],
     images: Annotated[list[str], typer.Argument(help="Images or folders of images.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Write predictions.json and a picture per image here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write predictions.json and a picture per image here.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run the int8 network of a run, or an ONNX file, on images."""
-    from xvision.serve import predict_files
+    from xvision.inference import predict_files
 
     found = predict_files(Path(target), [Path(i) for i in images], out, _console(as_json))
     if as_json:

@@ -1,7 +1,7 @@
 """The table of what a sample can hold.
 
-A sample is a dict of numpy arrays; each key is a row of `FIELDS`. Geometry is one matrix per sample, applied once
-to every field by its rule (see `xvision.data.geometry`), so a new kind of label is one new row.
+A sample is a dict of numpy arrays; each key is a row of `FIELDS`. Geometry is one matrix per sample, applied
+once to every field by its rule (see `xvision.data.geometry`), so a new kind of label is one new row.
 """
 
 from __future__ import annotations

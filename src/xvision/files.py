@@ -12,9 +12,9 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes if it does not.
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes if not.
 
-    The content reaches the disk before the name does. An OSError (a full disk, say) is raised again naming `path`.
+    The content reaches the disk before the name does. An OSError (a full disk, say) comes again naming `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -24,7 +24,9 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except OSError as e:
-        raise OSError(f"{path}: cannot be written ({e.strerror or e}); what was there before is untouched") from e
+        raise OSError(
+            f"{path}: cannot be written ({e.strerror or e}); what was there before is untouched"
+        ) from e
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -24,7 +24,7 @@ import textwrap
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,13 +123,18 @@ def _read_builder(node: ast.FunctionDef | ast.ClassDef, module: str) -> Builder:
     settings: dict[str, tuple[str, Any]] = {}
     if isinstance(fn, ast.FunctionDef):
         for arg, default in zip(fn.args.kwonlyargs, fn.args.kw_defaults, strict=True):
-            assert arg.annotation is not None, f"{module}.{node.name}: setting '{arg.arg}' needs an annotation"
-            settings[arg.arg] = (ast.unparse(arg.annotation), ... if default is None else ast.literal_eval(default))
+            assert arg.annotation is not None, (
+                f"{module}.{node.name}: setting '{arg.arg}' needs an annotation"
+            )
+            settings[arg.arg] = (
+                ast.unparse(arg.annotation),
+                ... if default is None else ast.literal_eval(default),
+            )
     doc = ast.get_docstring(node) or ""
     return Builder(node.name, module, doc.partition("\n")[0], settings)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _scan(package: str, decorator: str) -> dict[str, Builder]:
     """All builders marked ``@decorator`` in a package's own files (or in one module)."""
     spec = importlib.util.find_spec(package)
@@ -141,14 +146,20 @@ def _scan(package: str, decorator: str) -> dict[str, Builder]:
         files = [Path(spec.origin)]
     found: dict[str, Builder] = {}
     for file in files:
-        module = package if not spec.submodule_search_locations or file.stem == "__init__" else f"{package}.{file.stem}"
+        module = (
+            package
+            if not spec.submodule_search_locations or file.stem == "__init__"
+            else f"{package}.{file.stem}"
+        )
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if not isinstance(node, ast.FunctionDef | ast.ClassDef):
                 continue
             if not any(isinstance(d, ast.Name) and d.id == decorator for d in node.decorator_list):
                 continue
             if node.name in found:
-                raise ValueError(f"'{node.name}' is defined twice: in {found[node.name].module} and in {module}")
+                raise ValueError(
+                    f"'{node.name}' is defined twice: in {found[node.name].module} and in {module}"
+                )
             found[node.name] = _read_builder(node, module)
     return found
 
@@ -219,12 +230,13 @@ class Part:
         """Import the builder and call it with what the pipeline gives and the settings."""
         schema = self.registry.builder(self.name).schema
         checked = schema.model_validate(dict(self.settings))
-        return self.registry.builder(self.name).load()(*given, **{k: getattr(checked, k) for k in self.settings})
+        return self.registry.builder(self.name).load()(
+            *given, **{k: getattr(checked, k) for k in self.settings}
+        )
 
     def to_yaml(self) -> str | dict[str, Any]:
         """A bare name, or ``{name: {setting: value, …}}``."""
         return {self.name: dict(self.settings)} if self.settings else self.name
-
 
 
 class part_of:
@@ -245,7 +257,9 @@ class part_of:
         """A part from a `Part`, from 'name' or 'name:first setting', or from ``{name: {setting: value}}``."""
         if isinstance(value, Part):
             if value.registry.kind != self.registry.kind:
-                raise ValueError(f"expected a {self.registry.kind}, came the {value.registry.kind} '{value.name}'")
+                raise ValueError(
+                    f"expected a {self.registry.kind}, came the {value.registry.kind} '{value.name}'"
+                )
             return value
         if isinstance(value, str):
             name, _, first = value.partition(":")

@@ -1,11 +1,11 @@
 """Recipe: everything that decides a run, in one frozen object that is also a YAML file.
 
-A recipe composes the sections that live with their owners: `data`, `net`, `task`, `train`, `quant`. It is complete:
-every default is written out, so equal YAML means equal run, and `Recipe.id` is the hash of that YAML.
+A recipe composes the sections that live with their owners: `data`, `net`, `task`, `train`, `quant`. It is
+complete: every default is written out, so equal YAML means equal run, and `Recipe.id` is the hash of that YAML.
 
-Command-line overrides are `key=value`. Choices of parts (``data=cifar10``, ``net.backbone=timm:regnetx_004``) are
-applied first, then keys, whatever the order; values are parsed by the type of their field. A setting may be called by
-its short key when only one part of the section has it: ``data.root`` is ``data.dataset.root``.
+Command-line overrides are `key=value`. Choices of parts (``data=cifar10``, ``net.backbone=timm:regnetx_004``)
+are applied first, then keys, whatever the order; values are parsed by the type of their field. A setting may be
+called by its short key when only one part of the section has it: ``data.root`` is ``data.dataset.root``.
 """
 
 from __future__ import annotations
@@ -181,8 +181,10 @@ def _choose(recipe: Recipe, key: str, value: str, problems: list[str]) -> Recipe
         if isinstance(node, BaseModel):
             if not hasattr(node, "choose"):
                 raise ValueError(f"is a section; set one of its keys: {', '.join(type(node).model_fields)}")
-            return _put(recipe, (*path, last), node.choose(value))
-        return _put(recipe, (*path, last), part_of(node.registry).parse(value))
+            section: Recipe = _put(recipe, (*path, last), node.choose(value))
+            return section
+        chosen: Recipe = _put(recipe, (*path, last), part_of(node.registry).parse(value))
+        return chosen
     except ValidationError as e:
         problems += [f"{key}: {line}" for line in explain(e)]
     except ValueError as e:
@@ -220,7 +222,9 @@ def _find(recipe: Recipe, key: str) -> _Slot:
         if ".".join((*slot.path, slot.key)) == key:
             return slot
     *path, last = key.split(".")
-    short = [s for s in slots if path and s.key == last and len(s.path) == 1 + len(path) and [*s.path[:-1]] == path]
+    short = [
+        s for s in slots if path and s.key == last and len(s.path) == 1 + len(path) and [*s.path[:-1]] == path
+    ]
     if len(short) == 1:
         return short[0]
     if short:
@@ -237,7 +241,11 @@ def _all_keys(slots: list[_Slot]) -> set[str]:
 def _parse(slot: _Slot, text: str) -> Any:
     """A value from text by the type of its field: never YAML, where 1e-2 is a string and 12:30 is 750."""
     annotation = slot.annotation
-    options = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else ()
+    options = (
+        typing.get_args(annotation)
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
+        else ()
+    )
     if type(None) in options:
         if text.lower() in ("none", ""):
             return None
@@ -247,5 +255,5 @@ def _parse(slot: _Slot, text: str) -> Any:
         value = [item for item in text.replace(" ", "").strip("()[]").split(",") if item]
     if typing.get_origin(annotation) is dict:
         raise ValueError("cannot be set here; write it into a recipe file")
-    full = Annotated[annotation, *slot.metadata] if slot.metadata else annotation
+    full: Any = Annotated[annotation, *slot.metadata] if slot.metadata else annotation
     return TypeAdapter(full).validate_python(value)

@@ -1,0 +1,179 @@
+"""A run folder: whose it is, what its stages have left, and everything that can be made from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xvision.console import Console
+from xvision.files import read_json, write_json, write_text
+from xvision.recipe import Recipe, differing_keys, read_recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from xvision.data.dataset import Dataset
+    from xvision.data.loader import Loader
+    from xvision.models.model import Model
+    from xvision.report.record import Record
+    from xvision.tasks.task import Task
+
+
+class Run:
+    """A run folder with everything that can be made from it, each made when first asked for."""
+
+    def __init__(self, folder: Path, recipe: Recipe, console: Console | None = None) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.console = console or Console(quiet=True)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        dataset: Dataset = self.recipe.data.dataset.build()
+        return dataset
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """sha256 of each split's list of names and contents."""
+        return {name: split.digest() for name, split in self.dataset.splits.items()}
+
+    @cached_property
+    def task(self) -> Task:
+        task: Task = self.recipe.task.build(self.dataset.classes)
+        return task
+
+    def loader(self, split: str, *, train: bool = False) -> Loader:
+        """Batches of a split: augmented and shuffled for training, else every sample once in order."""
+        from xvision.data.loader import Loader
+        from xvision.train.hardware import num_workers
+
+        if split not in self.dataset.splits:
+            raise ValueError(
+                f"{self.dataset.name} has no split '{split}', only {', '.join(self.dataset.splits)}"
+            )
+        world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+        return Loader(
+            self.dataset.splits[split],
+            (*self.task.inputs, *self.task.needs),
+            self.recipe.data,
+            batch_size=self.recipe.train.batch_size,
+            train=train,
+            seed=self.recipe.seed,
+            workers=num_workers(self.recipe.train.workers),
+            rank=rank,
+            world=world,
+        )
+
+    def planes(self, split: str) -> Iterator[tuple[Tensor, ...]]:
+        """The un-augmented inputs of a split as the network takes them."""
+        from xvision.models.pixels import encode
+
+        for batch in self.loader(split).epoch(0):
+            yield encode(batch["image"], self.recipe.net.pixels)
+
+    def build(self) -> Model:
+        """The network before training: random by the seed, or with the recipe's weights."""
+        import torch
+
+        from xvision.models.build import build_model
+
+        torch.manual_seed(self.recipe.seed)
+        return build_model(self.recipe.net, self.task.outputs, self.recipe.data.size)
+
+    @cached_property
+    def model(self) -> Model:
+        """The float network with its best weights."""
+        from xvision.train.checkpoint import load_weights
+
+        model = self.build()
+        load_weights(model, self.folder / "checkpoints/best.safetensors")
+        return model.eval()
+
+    @cached_property
+    def quantized(self) -> nn.Module:
+        """The network as the device computes it, simulated."""
+        from xvision.quant.state import load
+
+        return load(self.model, self.folder / "quant/model.safetensors")
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "export/model.onnx"
+
+    @property
+    def record(self) -> Record:
+        from xvision.report.record import Record
+
+        return Record.read(self.folder / "record.json")
+
+    def evaluation(self) -> dict[str, Any]:
+        """Metrics and tables by what was measured: float, int8 (simulated), onnx."""
+        path = self.folder / "evaluation.json"
+        return read_json(path) if path.exists() else {}
+
+    def evaluate(self, key: str, model: Callable[..., Any]) -> dict[str, float]:
+        """Measure a model on the validation split and keep the result in evaluation.json."""
+        from xvision.train.loop import evaluate
+
+        result = evaluate(model, self.task, self.loader("val"), console=self.console)
+        entry = {"metrics": result.metrics, **result.tables}
+        write_json(
+            self.folder / "evaluation.json",
+            self.evaluation() | {key: entry, "classes": list(self.task.classes)},
+        )
+        return result.metrics
+
+
+def load_run(folder: Path, console: Console | None = None) -> Run:
+    """The run in a folder; ValueError says what is missing."""
+    if not (folder / "recipe.yaml").is_file():
+        raise ValueError(
+            f"{folder}: not a run folder (no recipe.yaml); `xvision run RECIPE --out {folder}` makes one"
+        )
+    return Run(folder, read_recipe(folder / "recipe.yaml"), console)
+
+
+def open_folder(recipe: Recipe, folder: Path, *, fresh: bool = False) -> Path:
+    """Make or reopen the folder of a run; ValueError when it belongs to another recipe."""
+    if fresh and folder.exists():
+        n = 1
+        while (old := folder.with_name(f"{folder.name}.old-{n}")).exists():
+            n += 1
+        folder.rename(old)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: expected a folder for the run, it is a file; choose another --out")
+    if (folder / "recipe.yaml").exists():
+        other = read_recipe(folder / "recipe.yaml")
+        changed = differing_keys(other, recipe)
+        if foreign := [k for k in changed if not k.startswith("quant.")]:
+            lines = "\n".join(f"  {k}: {changed[k][0]!r} there, {changed[k][1]!r} asked for" for k in foreign)
+            raise ValueError(
+                f"{folder} holds a run of another recipe:\n{lines}\n"
+                f"choose another --out, or --fresh to move the old run aside"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder}: not empty and not a run (no recipe.yaml); choose another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "recipe.yaml", recipe.to_yaml())
+    return folder
+
+
+def next_folder(name: str) -> Path:
+    n = 1
+    while (folder := Path("runs") / f"{name}-{n}").exists():
+        n += 1
+    return folder
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """What each stage of the run read and left; empty for a new run."""
+    path = folder / "status.json"
+    if not path.exists():
+        return {"stages": {}}
+    status = read_json(path)
+    if not isinstance(status, dict) or not isinstance(status.get("stages"), dict):
+        raise ValueError(f"{path}: not a status file of a run; delete it and every stage runs again")
+    return status

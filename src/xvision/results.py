@@ -1,0 +1,72 @@
+"""What is kept of a run beside its networks: the record, and pictures of what it finds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from xvision.files import read_json, write_json
+from xvision.folder import Run, read_status
+
+
+def write_record(run: Run) -> None:
+    """record.json: what this run achieved, with everything needed to repeat it; cost.json: its layers."""
+    from xvision.analysis.cost import count
+    from xvision.report.record import Artefact, Complexity, Record, SplitData, StageTime, environment
+
+    recipe, folder = run.recipe, run.folder
+    cost = count(run.model, recipe.data.size)
+    write_json(folder / "cost.json", [asdict(layer) for layer in cost.layers])
+    evaluation = run.evaluation()
+    stages = read_status(folder)["stages"]
+    files = {name: sha for stage in stages.values() for name, sha in stage["outputs"].items()}
+    Record(
+        name=recipe.name,
+        recipe=recipe.to_dict(),
+        recipe_id=recipe.id,
+        source=recipe.source,
+        expect=recipe.expect,
+        seed=recipe.seed,
+        started=stages["train"]["started"],
+        stages={name: StageTime(wall_s=s["wall_s"], cpu_s=s["cpu_s"]) for name, s in stages.items()},
+        data={
+            name: SplitData(num_samples=len(split), sha256=run.digests[name])
+            for name, split in run.dataset.splits.items()
+        },
+        classes=run.task.classes,
+        cost=Complexity(macs=cost.macs, params=cost.params, size=recipe.data.size),
+        primary=run.task.primary,
+        metrics={key: evaluation[key]["metrics"] for key in ("float", "int8", "onnx") if key in evaluation},
+        parity=read_json(folder / "export/parity.json"),
+        artefacts={
+            name: Artefact(sha256=sha, bytes=(folder / name).stat().st_size) for name, sha in files.items()
+        },
+        **environment(),
+    ).write(folder / "record.json")
+
+
+def write_samples(run: Run, num_samples: int = 12) -> None:
+    """Pictures of the first validation images, with what the float and the int8 network find in them."""
+    import cv2
+    import torch
+
+    from xvision.models.pixels import encode
+
+    folder = run.folder / "samples"
+    folder.mkdir(exist_ok=True)
+    batch = next(run.loader("val").epoch(0))
+    images = batch["image"][:num_samples]
+    labels = [run.task.classes[int(i)] for i in batch["class"][:num_samples]]
+    with torch.inference_mode():
+        planes = encode(images, run.recipe.net.pixels)
+        found = {
+            "float": run.task.describe(run.model(*planes)),
+            "int8": run.task.describe(run.quantized(*planes)),
+        }
+    rows = []
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        name = f"sample_{i:02}.png"
+        picture = run.task.draw(image.permute(1, 2, 0).contiguous().numpy(), found["int8"][i], label)
+        cv2.imwrite(str(folder / name), picture[..., ::-1])
+        texts = {key: f"{f[i]['class']} {f[i]['score']:.2f}" for key, f in found.items()}
+        rows.append({"image": name, "label": label, **texts, "correct": found["int8"][i]["class"] == label})
+    write_json(folder / "samples.json", rows)

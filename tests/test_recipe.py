@@ -1,0 +1,124 @@
+"""Recipes: complete, storable, equal by their YAML; overrides that say everything that is wrong at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import xvision as xv
+from xvision.recipe import Recipe, differing_keys, override, read_recipe
+from xvision.recipes import recipe as recipes
+
+
+@pytest.fixture(scope="module")
+def base() -> Recipe:
+    return xv.recipe("classification")
+
+
+@pytest.mark.parametrize("name", sorted(recipes.builders()))
+def test_every_recipe_survives_yaml(name: str, tmp_path: Path) -> None:
+    recipe = xv.recipe(name)
+    assert recipe.name == name
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    again = read_recipe(tmp_path / "recipe.yaml")
+    assert again == recipe
+    assert again.id == recipe.id
+
+
+def test_the_id_follows_what_decides_the_run(base: Recipe) -> None:
+    assert override(base, ["seed=1"]).id != base.id
+    assert override(base, ["source=somewhere else"]).id == base.id
+
+
+def test_values_are_parsed_by_the_type_of_their_field(base: Recipe) -> None:
+    recipe = override(
+        base,
+        [
+            "train.optimizer.lr=1e-2",
+            "data.size=64x96",
+            "data.augment.zoom=0.5,2",
+            "train.compile=true",
+            "train.threads=1",
+        ],
+    )
+    assert recipe.train.optimizer.settings["lr"] == 0.01
+    assert recipe.data.size == (64, 96)
+    assert recipe.data.augment.zoom == (0.5, 2.0)
+    assert recipe.train.compile is True
+
+
+def test_parts_are_chosen_before_their_keys_are_set(base: Recipe) -> None:
+    recipe = override(base, ["data.root=somewhere", "data=image_folder", "train.optimizer=adamw"])
+    assert recipe.data.dataset.name == "image_folder"
+    assert recipe.data.dataset.settings["root"] == "somewhere"
+    assert recipe.data.size == base.data.size
+    assert recipe.train.optimizer.name == "adamw"
+
+
+def test_a_part_with_its_first_setting(base: Recipe) -> None:
+    recipe = override(base, ["net.backbone=timm:mobilenetv2_100"])
+    assert recipe.net.backbone.settings["model"] == "mobilenetv2_100"
+
+
+def test_a_preset_is_a_whole_network(base: Recipe) -> None:
+    recipe = override(base, ["net=resnet18_x1", "net.pixels=bgr"])
+    assert recipe.net.pixels == "bgr"
+    assert "resnet18" in str(recipe.net.backbone.settings["model"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["train.epoch=3"], r"train.epoch: no such key; did you mean 'train.epochs'\?"),
+        (["tarin.epochs=3"], r"did you mean 'train.epochs'\?"),
+        (["train.epochs"], "'train.epochs': expected key=value"),
+        (["train.epochs=three"], "train.epochs: should be a valid integer.*came 'three'"),
+        (["train.epochs=0"], "train.epochs: should be greater than or equal to 1, came '0'"),
+        (["train.epochs=1", "train.epochs=2"], "train.epochs: given twice"),
+        (["train.optimizer.lr=1", "train.lr=2"], "the same setting as train.optimizer.lr"),
+        (["data=cifar1"], r"data: no dataset is called 'cifar1'; did you mean 'cifar10'\?"),
+        (["net=resnet18"], "net: no preset is called 'resnet18'; did you mean"),
+        (["train=3"], "train: is a section; set one of its keys"),
+        (["train.precision=int8"], "train.precision: should be 'auto', 'fp32', 'bf16' or 'fp16'"),
+        (["data.size=64by64"], "data.size: '64by64' is not a size"),
+        (["expect=1"], "expect: cannot be set here"),
+        (["quant.method=qta"], "quant.method: no method is called 'qta'"),
+    ],
+)
+def test_wrong_overrides(base: Recipe, texts: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        override(base, texts)
+
+
+def test_all_errors_come_in_one_message(base: Recipe) -> None:
+    with pytest.raises(ValueError, match=r"(?s)epocs.*augment\.mirror.*batch_size") as caught:
+        override(base, ["train.epocs=1", "data.augment.mirror=2", "train.batch_size=x"])
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_differing_keys_are_named(base: Recipe) -> None:
+    other = override(base, ["train.epochs=77", "data.level=easy"])
+    assert differing_keys(base, other) == {
+        "data.dataset.scenes.level": ("street", "easy"),
+        "train.epochs": (base.train.epochs, 77),
+    }
+
+
+def test_a_broken_recipe_file_is_named(tmp_path: Path, base: Recipe) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(base.to_yaml().replace("epochs: ", "epocs: "))
+    with pytest.raises(ValueError, match=r"mine.yaml: not a recipe: train.epocs"):
+        xv.recipe(str(file))
+    file.write_text("a: [")
+    with pytest.raises(ValueError, match=r"mine.yaml: cannot be read as YAML"):
+        xv.recipe(str(file))
+    with pytest.raises(ValueError, match=r"gone.yaml: cannot be read"):
+        xv.recipe(str(tmp_path / "gone.yaml"))
+
+
+def test_an_unknown_recipe_says_where_to_look() -> None:
+    with pytest.raises(
+        ValueError, match=r"no recipe is called 'clasification'; did you mean 'classification'\?.*list"
+    ):
+        xv.recipe("clasification")
