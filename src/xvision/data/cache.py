@@ -1,0 +1,246 @@
+"""Every sample is decoded once, into memory-mapped files that all processes share.
+
+A cache holds one split for one network size. Per field there is one file of raw values, with the place and shape of
+every sample beside it; a sample is read as a view into the map, without a copy. Samples are kept at most twice as
+large as the network needs (images averaged over areas, labels nearest), which is enough for a zoom of 2 and keeps
+photographs small.
+
+The folder is named by what determines its content, so a cache is never invalid, only unused; it appears by a rename
+when it is complete. Delete $XVISION_CACHE (default ~/.cache/xvision) whenever the space is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from xvision.data.dataset import Sample, Split
+from xvision.data.geometry import resize_map, warp_sample
+from xvision.data.sources import cache_folder
+from xvision.fields import FIELDS
+
+Progress = Callable[[int, int], None]  # samples done, samples in all
+
+_FORMAT = 1  # raised when the content of a cache changes its meaning
+_OVERSIZE = 2  # stored samples are at most this many times larger than the network's input
+_ALIGN_BYTES = 16
+_STALE_SECONDS = 3600.0  # an unfinished cache nobody has written to for so long was left by a killed process
+_MAX_LISTED = 10
+
+
+def cached(
+    split: Split, fields: tuple[str, ...], size: tuple[int, int], progress: Progress | None = None
+) -> Split:
+    """The split, decoded and kept on disk; the split itself where the cache cannot be written.
+
+    Raises: ValueError that names every damaged sample.
+    """
+    if not len(split):
+        return split
+    key = {"format": _FORMAT, "digest": split.digest(), "fields": list(fields), "size": list(size)}
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
+    folder = cache_folder() / "samples" / name
+    try:
+        with _one_writer(folder):
+            if not folder.exists():
+                _write(split, fields, size, folder, progress)
+    except OSError as error:
+        warnings.warn(
+            f"the cache folder {cache_folder()} cannot be used ({error.strerror or error}): samples are decoded in "
+            "every epoch, which is slower; free some space, or set XVISION_CACHE to another folder",
+            stacklevel=2,
+        )
+        return split
+    return Split(split.names, _Stored(folder, fields).load, split.digest, split.classes)
+
+
+@contextlib.contextmanager
+def _one_writer(folder: Path) -> Iterator[None]:
+    """Only one process at a time decodes for this folder; the others wait and find it done."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        with contextlib.suppress(OSError):  # a file system without locks: both decode, the first rename wins
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def shrink(sample: Sample, size: tuple[int, int]) -> Sample:
+    """A sample at most `_OVERSIZE` times larger than `size` along the axis where it is smallest against it."""
+    shape = next(
+        (value.shape[:2] for name, value in sample.items() if FIELDS[name].dims.startswith("HW")), None
+    )
+    if shape is None:
+        return sample
+    scale = _OVERSIZE * max(size[0] / shape[0], size[1] / shape[1])
+    if scale >= 1:
+        return sample
+    smaller = max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+    return warp_sample(sample, resize_map((shape[0], shape[1]), smaller))
+
+
+def select(sample: Sample, fields: Sequence[str], name: str) -> Sample:
+    """The wanted fields of a sample.
+
+    Raises: ValueError that names a field the data set does not have.
+    """
+    missing = [field for field in fields if field not in sample]
+    if missing:
+        raise ValueError(
+            f"{name}: expected the fields {', '.join(missing)}, came {', '.join(sample)}; the data set "
+            "does not have the labels of this task"
+        )
+    return {field: sample[field] for field in fields}
+
+
+def _decoded(split: Split, fields: tuple[str, ...], size: tuple[int, int], i: int) -> Sample | str:
+    """Sample i ready to be stored, or what is wrong with it."""
+    try:
+        return shrink(select(split.load(i), fields, split.names[i]), size)
+    except ValueError as error:
+        return str(error)
+
+
+def _write(
+    split: Split, fields: tuple[str, ...], size: tuple[int, int], folder: Path, progress: Progress | None
+) -> None:
+    """Decode everything into a temporary folder and rename it.
+
+    Raises: OSError when it cannot be written; ValueError for damaged samples. Neither leaves anything behind.
+    """
+    _remove_stale(folder.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        problems: list[str] = []
+        with contextlib.ExitStack() as stack:
+            writers = {
+                field: _Writer(field, stack.enter_context((temporary / field).open("wb"))) for field in fields
+            }
+            for i, sample in enumerate(_decode_ahead(split, fields, size)):
+                if isinstance(sample, str):
+                    problems.append(sample)
+                elif not problems:
+                    for field, writer in writers.items():
+                        writer.add(sample[field])
+                if i == min(63, len(split) - 1):
+                    _check_space(
+                        temporary, sum(writer.at for writer in writers.values()) / (i + 1) * len(split)
+                    )
+                if progress is not None:
+                    progress(i + 1, len(split))
+            if problems:
+                raise ValueError(_all_problems(problems, len(split)))
+            for field, writer in writers.items():
+                writer.finish(temporary, field)
+        with contextlib.suppress(FileExistsError):
+            os.rename(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _decode_ahead(split: Split, fields: tuple[str, ...], size: tuple[int, int]) -> Iterator[Sample | str]:
+    """Samples in order, decoded by a few threads (OpenCV works outside the interpreter's lock)."""
+    threads = min(
+        8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    waiting: deque[Future[Sample | str]] = deque()
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        try:
+            for i in range(len(split)):
+                waiting.append(pool.submit(_decoded, split, fields, size, i))
+                if len(waiting) >= 8 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _all_problems(problems: list[str], num_samples: int) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    listed = "\n".join(f"  {problem}" for problem in problems[:_MAX_LISTED])
+    more = f"\n  … and {len(problems) - _MAX_LISTED} more" if len(problems) > _MAX_LISTED else ""
+    return f"{len(problems)} of {num_samples} samples cannot be used:\n{listed}{more}"
+
+
+def _check_space(folder: Path, expected_bytes: float) -> None:
+    free = shutil.disk_usage(folder).free
+    if expected_bytes > free:
+        raise OSError(f"it needs {expected_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+
+
+def _remove_stale(folder: Path) -> None:
+    for left in folder.glob("*.tmp"):
+        with contextlib.suppress(OSError):
+            newest = max(f.stat().st_mtime for f in [left, *left.iterdir()])
+            if time.time() - newest > _STALE_SECONDS:
+                shutil.rmtree(left)
+
+
+@dataclass
+class _Writer:
+    field: str
+    file: BinaryIO
+    at: int = 0
+
+    def __post_init__(self) -> None:
+        self.starts: list[int] = []
+        self.shapes: list[tuple[int, ...]] = []
+
+    def add(self, value: np.ndarray[Any, Any]) -> None:
+        dtype = np.dtype(FIELDS[self.field].dtype)
+        assert value.dtype == dtype, f"{self.field}: {value.dtype}, FIELDS says {dtype}"
+        self.starts.append(self.at)
+        self.shapes.append(value.shape)
+        padding = -value.nbytes % _ALIGN_BYTES if value.ndim else 0
+        self.file.write(np.ascontiguousarray(value).data if value.ndim else value.tobytes())
+        self.file.write(bytes(padding))
+        self.at += value.nbytes + padding
+
+    def finish(self, folder: Path, field: str) -> None:
+        np.save(folder / f"{field}.starts.npy", np.array(self.starts, np.int64))
+        np.save(folder / f"{field}.shapes.npy", np.array(self.shapes, np.int32).reshape(len(self.shapes), -1))
+
+
+@dataclass
+class _Stored:
+    """Reads samples from a finished cache; pickled as its path, so that workers map the same files."""
+
+    folder: Path
+    fields: tuple[str, ...]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "fields": self.fields}
+
+    @cached_property
+    def maps(self) -> dict[str, tuple[np.ndarray[Any, Any], list[int], list[tuple[int, ...]], np.dtype[Any]]]:
+        opened = {}
+        for field in self.fields:
+            file = self.folder / field
+            values = np.memmap(file, np.uint8, "r") if file.stat().st_size else np.zeros(0, np.uint8)
+            starts = np.load(self.folder / f"{field}.starts.npy").tolist()
+            shapes = [tuple(shape) for shape in np.load(self.folder / f"{field}.shapes.npy").tolist()]
+            opened[field] = (np.asarray(values), starts, shapes, np.dtype(FIELDS[field].dtype))
+        return opened
+
+    def load(self, i: int) -> Sample:
+        sample: Sample = {}
+        for field, (values, starts, shapes, dtype) in self.maps.items():
+            sample[field] = np.ndarray(shapes[i], dtype, values, starts[i])
+        return sample

@@ -1,0 +1,254 @@
+"""One affine map per sample, applied once to every field by its row of `FIELDS`.
+
+Coordinates are continuous pixels: an image of width W spans 0..W, the pixel in column c covers c..c+1 and has its
+centre at c + 0.5. A map is a 3x3 matrix from the coordinates of the source to those of the target; mirroring is
+x -> W - x. Images, flow and confidence are interpolated linearly, after averaging over areas where the map shrinks
+by 2 or more (no aliasing); labels and depth take the nearest source pixel. A target pixel whose centre lies outside
+the source gets the field's fill, whatever the field, so that an image and its labels end at the same pixel.
+
+Values follow the map where they are geometric: flow is multiplied by its linear part (zoom, mirror and rotation in
+one), metric depth is divided by the *random* zoom (a resize does not move the camera), joints swap sides in a mirror.
+Boxes are clipped to the target; what lies outside becomes a row of -1 (boxes) or invisible (keypoints), so that rows
+of different fields keep belonging together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from xvision.data.dataset import Sample
+from xvision.data.draws import uniforms
+from xvision.data.settings import Augment
+from xvision.fields import FIELDS, MIRRORED_KEYPOINTS
+
+Array = np.ndarray[Any, Any]
+Shape = tuple[int, int]
+
+_AREA_FROM = 2  # shrinking by this factor or more starts with an area average
+_MIN_BOX_PX = 1.0  # a box with less than this left inside the target is gone
+
+
+@dataclass(frozen=True)
+class Map:
+    """Where source pixels go: `matrix` from source (x, y, 1) to target, target `size`, and the depth divisor `zoom`."""
+
+    matrix: Array
+    size: Shape
+    zoom: float = 1.0
+
+    @property
+    def mirrors(self) -> bool:
+        return float(np.linalg.det(self.matrix[:2, :2])) < 0
+
+
+def centre_map(source: Shape, target: Shape, fit: float = 1.0) -> Map:
+    """The map of validation: the central part of the source, `fit` of its shorter side, fills the target."""
+    return Map(_framed(source, target, 1 / fit, 1 / fit, 0.5, 0.5, (0.0, 0.0)), target)
+
+
+def resize_map(source: Shape, target: Shape) -> Map:
+    """The whole source to the whole target, whatever their aspects."""
+    scale = np.diag([target[1] / source[1], target[0] / source[0], 1.0])
+    return Map(scale, target)
+
+
+_NUM_DRAWS = 8
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The random choices for one sample, made before its source size is known."""
+
+    zoom_x: float
+    zoom_y: float
+    place: tuple[float, float]  # 0..1 along x and y, where zoom and aspect leave a choice
+    shift_px: tuple[float, float]
+    rotate_rad: float
+    mirror: bool
+
+    def map(self, source: Shape, target: Shape) -> Map:
+        """The map of a training sample of shape `source`."""
+        matrix = _framed(source, target, self.zoom_x, self.zoom_y, *self.place, self.shift_px)
+        height, width = target
+        if self.rotate_rad:
+            cos, sin = math.cos(self.rotate_rad), math.sin(self.rotate_rad)
+            x, y = width / 2, height / 2
+            matrix = (
+                np.array([[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y], [0, 0, 1]])
+                @ matrix
+            )
+        if self.mirror:
+            matrix = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]]) @ matrix
+        return Map(matrix, target, math.sqrt(self.zoom_x * self.zoom_y))
+
+
+def place_samples(augment: Augment, target: Shape, *key: Any) -> list[Placement]:
+    """Random placements for the samples of a batch; `key` is seed, epoch and the array of indices.
+
+    Zoom and aspect are drawn on a logarithmic scale. Shifts are whole pixels of the target, each equally likely: a
+    sub-pixel shift only blurs. Where the zoomed sample is larger than the target (or smaller), it is placed anywhere.
+    """
+    draws = uniforms(*key, count=_NUM_DRAWS)
+    low, high = augment.zoom
+    zoom = low * (high / low) ** draws[:, 0]
+    stretch = augment.aspect ** (
+        draws[:, 1] - 0.5
+    )  # width over height: stretch squared, within 1/aspect..aspect
+    shifts = [
+        _whole_shift(augment.shift * side, draws[:, 4 + k]) for k, side in enumerate((target[1], target[0]))
+    ]
+    angle = np.deg2rad(augment.rotate_deg) * (2 * draws[:, 6] - 1)
+    rows = zip(
+        (zoom * stretch).tolist(),
+        (zoom / stretch).tolist(),
+        draws[:, 2].tolist(),
+        draws[:, 3].tolist(),
+        shifts[0].tolist(),
+        shifts[1].tolist(),
+        angle.tolist(),
+        (draws[:, 7] < augment.mirror).tolist(),
+        strict=True,
+    )
+    return [Placement(zx, zy, (px, py), (sx, sy), a, m) for zx, zy, px, py, sx, sy, a, m in rows]
+
+
+def _whole_shift(largest_px: float, draws: Array) -> Array:
+    if largest_px == 0:
+        return np.zeros(len(draws))
+    reach = max(1, round(largest_px))
+    shifts: Array = np.floor(draws * (2 * reach + 1)) - reach
+    return shifts
+
+
+def _framed(
+    source: Shape,
+    target: Shape,
+    zoom_x: float,
+    zoom_y: float,
+    place_x: float,
+    place_y: float,
+    shift_px: tuple[float, float],
+) -> Array:
+    """Scale the source to cover the target, times the zoom; place what sticks out (or is missing); shift."""
+    cover = max(target[0] / source[0], target[1] / source[1])
+    scale_x, scale_y = cover * zoom_x, cover * zoom_y
+    x = (target[1] - source[1] * scale_x) * place_x
+    y = (target[0] - source[0] * scale_y) * place_y
+    if math.isclose(scale_x, 1) and math.isclose(scale_y, 1):  # nothing to interpolate: keep pixels on pixels
+        scale_x, scale_y, x, y = 1, 1, round(x), round(y)
+    return np.array([[scale_x, 0.0, x + shift_px[0]], [0.0, scale_y, y + shift_px[1]], [0.0, 0.0, 1.0]])
+
+
+def warp(name: str, value: Array, moved: Map, out: Array | None = None) -> Array:
+    """The field `name` under a map; `out` receives it if given (pixel fields only)."""
+    rule = FIELDS[name]
+    if rule.warp == "none":
+        return value
+    if rule.warp == "boxes":
+        return _warp_boxes(value, moved)
+    if rule.warp == "points":
+        return _warp_points(value, moved, rule.mirror == "swap_joints")
+    warped = _warp_pixels(value, moved, rule.warp == "linear", rule.fill, out)
+    if rule.zoom == "multiply":
+        warped[...] = warped @ moved.matrix[:2, :2].T.astype(warped.dtype)
+    elif rule.zoom == "divide" and moved.zoom != 1:
+        warped /= moved.zoom
+    return warped
+
+
+def warp_sample(sample: Sample, moved: Map) -> Sample:
+    """Every field of a sample under one map."""
+    return {name: warp(name, value, moved) for name, value in sample.items()}
+
+
+def _warp_pixels(value: Array, moved: Map, linear: bool, fill: float, out: Array | None) -> Array:
+    height, width = moved.size
+    if out is None:
+        out = np.empty((height, width, *value.shape[2:]), value.dtype)
+    matrix = moved.matrix
+    if linear:
+        value, matrix = _shrink_areas(value, matrix, moved.size)
+    back = np.linalg.inv(matrix)
+    # cv2 counts from the centre of the first pixel, we from its corner.
+    centres = back.copy()
+    centres[:2, 2] += 0.5 * (back[:2, 0] + back[:2, 1]) - 0.5
+    flags = (cv2.INTER_LINEAR if linear else cv2.INTER_NEAREST) | cv2.WARP_INVERSE_MAP
+    cv2.warpAffine(value, centres[:2], (width, height), dst=out, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    _fill_outside(out, back, value.shape[:2], fill)
+    return out
+
+
+def _shrink_areas(value: Array, matrix: Array, target: Shape) -> tuple[Array, Array]:
+    """Average areas first where the map shrinks by `_AREA_FROM` or more, and say what is left to do.
+
+    A pure resize to something smaller is done here to its end.
+    """
+    height, width = value.shape[:2]
+    scale_x, scale_y = math.hypot(*matrix[:2, 0]), math.hypot(*matrix[:2, 1])
+    if scale_x >= 1 and scale_y >= 1:
+        return value, matrix
+    size = (
+        max(1, round(height / max(1, math.floor(1 / scale_y + 1e-9)))),
+        max(1, round(width / max(1, math.floor(1 / scale_x + 1e-9)))),
+    )
+    resize = np.diag([target[1] / width, target[0] / height, 1.0])
+    if scale_x <= 1 and scale_y <= 1 and np.allclose(matrix, resize, rtol=0, atol=1e-9):
+        size = target
+    if size == (height, width):
+        return value, matrix
+    shrunk = cv2.resize(value, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return shrunk, matrix @ np.diag([width / size[1], height / size[0], 1.0])
+
+
+def _fill_outside(out: Array, back: Array, source: Shape, fill: float) -> None:
+    """Write the fill where a target pixel's centre comes from outside the source."""
+    height, width = out.shape[:2]
+    a, b, c = back[0]
+    d, e, f = back[1]
+    xs, ys = np.arange(width) + 0.5, np.arange(height) + 0.5
+    if b == 0 and d == 0:
+        x, y = a * xs + c, e * ys + f
+        out[(y < 0) | (y > source[0])] = fill
+        out[:, (x < 0) | (x > source[1])] = fill
+        return
+    x, y = a * xs + b * ys[:, None] + c, d * xs + e * ys[:, None] + f
+    out[(x < 0) | (x > source[1]) | (y < 0) | (y > source[0])] = fill
+
+
+def _warp_points(value: Array, moved: Map, has_sides: bool) -> Array:
+    """Keypoints (N, J, 3): x, y and visibility, which becomes 0 outside the target."""
+    if moved.mirrors and has_sides:
+        assert value.shape[1] == len(MIRRORED_KEYPOINTS), f"{value.shape[1]} joints, expected COCO's 17"
+        value = value[:, MIRRORED_KEYPOINTS]
+    warped = value.copy()
+    warped[..., :2] = value[..., :2] @ moved.matrix[:2, :2].T + moved.matrix[:2, 2]
+    x, y = warped[..., 0], warped[..., 1]
+    outside = (x < 0) | (x > moved.size[1]) | (y < 0) | (y > moved.size[0])
+    warped[outside | (value[..., 2] == 0)] = 0  # COCO writes unlabelled joints as zeros
+    return warped
+
+
+def _warp_boxes(value: Array, moved: Map) -> Array:
+    """Boxes (N, 5): the smallest upright box around the warped corners, clipped; rows of -1 where nothing is left."""
+    x0, y0, x1, y1 = value[:, :4].T
+    corners = np.stack([[x0, y0], [x1, y0], [x0, y1], [x1, y1]])  # 4, 2, N
+    x, y = np.einsum("ij,cjn->icn", moved.matrix[:2, :2], corners) + moved.matrix[:2, 2, None, None]
+    height, width = moved.size
+    warped = value.copy()
+    warped[:, :4] = np.stack(
+        [
+            x.min(0).clip(0, width),
+            y.min(0).clip(0, height),
+            x.max(0).clip(0, width),
+            y.max(0).clip(0, height),
+        ],
+        axis=1,
+    )
+    sides = warped[:, 2:4] - warped[:, :2]
+    warped[(sides < _MIN_BOX_PX).any(1) | (value[:, 4] < 0)] = -1
+    return warped

@@ -1,0 +1,248 @@
+"""Batches of a split: which samples, in which order, changed how; the same for any number of workers.
+
+Everything random is a function of where it is used: the order of (seed, epoch), the augmentation of a sample of
+(seed, epoch, index), mixing of (seed, epoch, batch, rank). Workers therefore hold no state, and a resume skips
+batches without decoding them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from xvision.data.cache import Progress, cached, select
+from xvision.data.dataset import Sample, Split
+from xvision.data.draws import permutation
+from xvision.data.geometry import centre_map, place_samples, warp
+from xvision.data.photometry import Photometry
+from xvision.data.settings import Data
+from xvision.fields import FIELDS
+
+Batch = dict[str, Any]
+"""field -> Tensor (pixels: B, C, H, W or B, H, W; objects padded with rows of -1), "index": int64 (B,), "name"."""
+
+_PERMUTATION, _AUGMENT = 0, 1  # last part of the keys, so that no two purposes share numbers
+_PREFETCH = 2
+
+
+class Loader:
+    """Iterates over a split in batches of tensors, in this process or in workers.
+
+    Training takes whole global batches of `batch_size * world` in an order drawn per epoch; the rest of an epoch is
+    dropped unless the set is smaller than one batch. Validation gives every sample once, in order.
+
+    Raises: ValueError for damaged samples (all of them, when they are cached), named.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        fields: tuple[str, ...],
+        data: Data,
+        *,
+        batch_size: int,
+        train: bool,
+        seed: int,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        progress: Progress | None = None,
+    ) -> None:
+        assert 0 <= rank < world, (rank, world)
+        if train and len(split) < world:
+            raise ValueError(
+                f"data: expected at least one training sample for each of {world} processes, "
+                f"came {len(split)}; use fewer processes or more samples"
+            )
+        self.split = cached(split, fields, data.size, progress) if data.cache else split
+        self.batch_size = batch_size
+        self.train = train
+        self._seed, self._rank, self._world, self._workers = seed, rank, world, workers
+        self._batches = _Batches(self.split, fields, data, train, seed, rank)
+        self._plan = _Plan()
+        self._processes: DataLoader[Batch] | None = None
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of the split, over all ranks."""
+        return len(self.split)
+
+    def __len__(self) -> int:
+        """Batches an epoch on this rank."""
+        if self.train:
+            return max(1, self.num_samples // (self.batch_size * self._world))
+        mine = len(range(self._rank, self.num_samples, self._world))
+        return -(-mine // self.batch_size)
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from `start_batch` on; earlier ones are not decoded."""
+        self._plan.jobs = [_Job(epoch, n, indices) for n, indices in enumerate(self._indices(epoch))][
+            start_batch:
+        ]
+        if not self._workers:
+            yield from map(self._batches.__getitem__, self._plan.jobs)
+            return
+        for batch in self._parallel():
+            if isinstance(batch, ValueError):
+                raise batch
+            yield batch
+
+    def _indices(self, epoch: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
+        if not self.train:
+            mine = np.arange(self._rank, self.num_samples, self._world)
+            return [mine[at : at + self.batch_size] for at in range(0, len(mine), self.batch_size)]
+        order = permutation(self._seed, epoch, _PERMUTATION, count=self.num_samples)
+        whole = self.batch_size * self._world
+        if len(order) < whole:
+            return [np.array_split(order, self._world)[self._rank]]
+        first = self._rank * self.batch_size
+        return [
+            order[at + first : at + first + self.batch_size] for at in range(0, len(order) - whole + 1, whole)
+        ]
+
+    def _parallel(self) -> DataLoader[Batch]:
+        """Worker processes, started once and kept over epochs: they hold nothing that an epoch changes."""
+        if self._processes is None:
+            self._processes = DataLoader(
+                _Answers(self._batches),
+                batch_size=None,
+                sampler=self._plan,
+                num_workers=self._workers,
+                persistent_workers=True,
+                prefetch_factor=_PREFETCH,
+                worker_init_fn=_start_worker,
+            )
+        return self._processes
+
+
+def calibration_batches(
+    split: Split, fields: tuple[str, ...], data: Data, *, num_samples: int, batch_size: int, seed: int
+) -> Iterator[Batch]:
+    """Batches of samples drawn from all over a split, not augmented: what quantization ranges are measured on."""
+    opened = cached(split, fields, data.size) if data.cache else split
+    some = opened.take(permutation(seed, 0, _PERMUTATION, count=len(opened))[:num_samples].tolist())
+    loader = Loader(
+        some, fields, data.model_copy(update={"cache": False}), batch_size=batch_size, train=False, seed=seed
+    )
+    return loader.epoch(0)
+
+
+@dataclass(frozen=True)
+class _Job:
+    epoch: int
+    number: int
+    indices: np.ndarray[Any, np.dtype[np.int64]]
+
+
+class _Plan(Sampler[_Job]):
+    """The jobs of the epoch at hand; workers get them one by one."""
+
+    jobs: list[_Job] = []  # noqa: RUF012
+
+    def __init__(self) -> None: ...
+
+    def __iter__(self) -> Iterator[_Job]:
+        return iter(self.jobs)
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+
+@dataclass
+class _Batches:
+    """Makes the batch of a job."""
+
+    split: Split
+    fields: tuple[str, ...]
+    data: Data
+    train: bool
+    seed: int
+    rank: int
+
+    def __post_init__(self) -> None:
+        self.photometry = (
+            Photometry(self.data.augment, self.fields, self.split.classes) if self.train else None
+        )
+
+    def __getitem__(self, job: _Job) -> Batch:
+        names = [self.split.names[i] for i in job.indices]
+        samples = [
+            select(self.split.load(int(i)), self.fields, n) for i, n in zip(job.indices, names, strict=True)
+        ]
+        batch: Batch = self._warped(samples, job)
+        if self.photometry is not None:
+            self.photometry.change(batch, self.seed, job.epoch, job.indices)
+            self.photometry.mix(batch, self.seed, job.epoch, job.number, self.rank)
+        batch["index"] = torch.from_numpy(np.array(job.indices, np.int64))
+        batch["name"] = names
+        return batch
+
+    def _warped(self, samples: list[Sample], job: _Job) -> Batch:
+        """Every field of every sample under its map, stacked."""
+        target = self.data.size
+        shapes = [_image_shape(sample) for sample in samples]
+        if self.train:
+            key = (self.seed, job.epoch, job.indices, _AUGMENT)
+            placements = place_samples(self.data.augment, target, *key)
+            maps = [placement.map(shape, target) for placement, shape in zip(placements, shapes, strict=True)]
+        else:
+            maps = [centre_map(shape, target, self.data.fit) for shape in shapes]
+        batch: Batch = {}
+        for field in self.fields:
+            values = [sample[field] for sample in samples]
+            if not FIELDS[field].dims.startswith("HW"):
+                batch[field] = _stacked([warp(field, v, m) for v, m in zip(values, maps, strict=True)])
+                continue
+            out = np.empty((len(samples), *target, *values[0].shape[2:]), values[0].dtype)
+            for row, value, moved in zip(out, values, maps, strict=True):
+                warp(field, value, moved, row)
+            pixels = torch.from_numpy(out)
+            batch[field] = pixels.permute(0, 3, 1, 2) if pixels.ndim == 4 else pixels
+        return batch
+
+
+def _image_shape(sample: Sample) -> tuple[int, int]:
+    height, width = next(
+        value.shape[:2] for name, value in sample.items() if FIELDS[name].dims.startswith("HW")
+    )
+    return height, width
+
+
+def _stacked(values: list[np.ndarray[Any, Any]]) -> Tensor:
+    """One tensor of values that may differ in their number of objects: missing rows are -1."""
+    if values[0].ndim == 0:
+        return torch.from_numpy(np.stack(values))
+    most = max(len(value) for value in values)
+    out = np.full((len(values), most, *values[0].shape[1:]), -1, values[0].dtype)
+    for row, value in zip(out, values, strict=True):
+        row[: len(value)] = value
+    return torch.from_numpy(out)
+
+
+@dataclass
+class _Answers(TorchDataset[Any]):
+    """Batches, or the error of a damaged sample: raised in the main process, without a worker's traceback."""
+
+    batches: _Batches
+
+    def __getitem__(self, job: _Job) -> Batch | ValueError:
+        try:
+            return self.batches[job]
+        except ValueError as error:
+            return error
+
+
+def _start_worker(number: int) -> None:
+    """One thread, and a process group of its own: Ctrl-C and `timeout` signal the group, and training, which wants
+    to finish its batch and save, decides when its workers end."""
+    cv2.setNumThreads(1)
+    os.setpgrp()
