@@ -1,0 +1,195 @@
+"""Plots of a run as SVG text that stands in an HTML page: text stays text, colours come from one place.
+
+matplotlib is imported when a plot is drawn. Its figures are used without pyplot: no window, no global state.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from xvision.report.run_folder import LayerCost, TrainLine, ValLine
+
+INK, MUTED, RULE = "#1c2430", "#5b6673", "#dde2e8"
+FLOAT, INT8, ONNX = "#2b6cb0", "#c05621", "#6b46c1"
+COLOURS = {"float": FLOAT, "int8": INT8, "onnx": ONNX}
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "xvision",  # the same data gives the same bytes
+    "text.parse_math": False,  # a class may be called $x$
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+}
+MAX_POINTS = 600  # of a curve: more cannot be seen at this width, and each costs bytes
+MAX_LABELLED = 20  # classes of a confusion matrix that can carry names and counts
+
+
+def losses(steps: Sequence[TrainLine]) -> str:
+    """Training loss, its running mean, and the learning rate below, over the optimizer steps."""
+    with _style():
+        figure = _figure(5.0, 3.2)
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        kept = _thin(steps)
+        x, loss = [line.step for line in kept], [line.loss for line in kept]
+        top.plot(x, loss, color=FLOAT, alpha=0.3, linewidth=0.8)
+        top.plot(x, _running_mean(loss, max(1, len(loss) // 20)), color=FLOAT)
+        top.set_title("Training loss")
+        bottom.plot(x, [line.lr for line in kept], color=MUTED)
+        bottom.set_title("Learning rate")
+        bottom.set_xlabel("step")
+        bottom.set_ylim(bottom=0)
+        return _svg(figure, "losses")
+
+
+def metric(validations: Sequence[ValLine], name: str, label: str) -> str:
+    """A validation metric over the optimizer steps, with its best value marked."""
+    with _style():
+        figure = _figure(5.0, 3.2)
+        axes = figure.subplots()
+        x, y = [line.step for line in validations], [line.metrics[name] for line in validations]
+        axes.plot(x, y, color=FLOAT, marker="o", markersize=3 if len(x) < 60 else 0)
+        best = max(range(len(y)), key=y.__getitem__)
+        axes.plot([x[best]], [y[best]], "o", color=FLOAT, markersize=7)
+        axes.annotate(
+            f"{y[best]:.2f}", (x[best], y[best]), (0, -16), textcoords="offset points", ha="center", color=INK,
+            fontweight="bold",
+        )  # fmt: skip
+        axes.set_title(f"Validation: {label}")
+        axes.set_xlabel("step")
+        return _svg(figure, "metric")
+
+
+def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], key: str, title: str) -> str:
+    """A confusion matrix, rows normalised; names and counts in the cells as long as they can be read."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    shares = [[n / max(1, sum(row)) for n in row] for row in table]
+    labelled = len(classes) <= MAX_LABELLED
+    with _style():
+        side = 4.9 if labelled else 4.4
+        figure = _figure(side, side)
+        axes = figure.subplots()
+        axes.grid(False)
+        shade = LinearSegmentedColormap.from_list("shade", ["#ffffff", COLOURS[key]])
+        axes.imshow(shares, cmap=shade, vmin=0, vmax=1, interpolation="none")
+        axes.set_title(title)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("label")
+        if labelled:
+            _label_cells(axes, table, shares, classes)
+        return _svg(figure, f"confusion-{key}")
+
+
+def _label_cells(
+    axes: Axes, table: Sequence[Sequence[int]], shares: Sequence[Sequence[float]], classes: Sequence[str]
+) -> None:
+    size = 8 if len(classes) <= 10 else 6
+    names = [name if len(name) <= 14 else name[:13] + "…" for name in classes]
+    axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0, fontsize=size)
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+    for i, row in enumerate(table):
+        for j, n in enumerate(row):
+            if n:
+                colour = "#ffffff" if shares[i][j] > 0.5 else INK
+                axes.text(j, i, str(n), ha="center", va="center", color=colour, fontsize=size)
+
+
+def per_class(shares: Mapping[str, Sequence[float]], classes: Sequence[str]) -> str:
+    """Percent of each class's samples found, float beside int8."""
+    with _style():
+        figure = _figure(max(5.0, min(10.2, 1.2 + 0.45 * len(classes))), 2.8)
+        axes = figure.subplots()
+        axes.grid(False, axis="x")
+        width = 0.8 / len(shares)
+        for k, (key, values) in enumerate(shares.items()):
+            x = [i + (k - (len(shares) - 1) / 2) * width for i in range(len(values))]
+            axes.bar(x, values, width * 0.92, color=COLOURS[key], label=key)
+        axes.set_xticks(range(len(classes)), classes, rotation=0 if len(classes) <= 6 else 40)
+        if len(classes) > 6:
+            for tick in axes.get_xticklabels():
+                tick.set(ha="right", rotation_mode="anchor")
+        axes.set_ylim(0, 100)
+        axes.set_ylabel("% found")
+        axes.set_title("Samples found per class")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0)
+        return _svg(figure, "per-class")
+
+
+def layer_macs(layers: Sequence[LayerCost]) -> str:
+    """Multiply-accumulates of each layer in the order of the network."""
+    from matplotlib.ticker import MaxNLocator
+
+    with _style():
+        figure = _figure(10.2, 2.2)
+        axes = figure.subplots()
+        axes.grid(False, axis="x")
+        axes.bar(range(len(layers)), [layer.macs / 1e6 for layer in layers], 0.8, color=FLOAT)
+        axes.set_title("Where the multiply-accumulates are (millions per layer, in the order of the network)")
+        axes.set_xlim(-0.7, len(layers) - 0.3)
+        axes.set_xlabel("layer")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return _svg(figure, "macs")
+
+
+def _running_mean(values: Sequence[float], window: int) -> list[float]:
+    """Mean over the last `window` values, over fewer at the start."""
+    return [sum(values[max(0, i - window + 1) : i + 1]) / min(i + 1, window) for i in range(len(values))]
+
+
+def _thin(rows: Sequence[TrainLine]) -> Sequence[TrainLine]:
+    """At most about MAX_POINTS lines, evenly taken, the last one always."""
+    stride = max(1, len(rows) // MAX_POINTS)
+    return rows if stride == 1 else [*rows[:-1:stride], rows[-1]]
+
+
+def _style() -> Any:
+    import matplotlib
+
+    return matplotlib.rc_context(STYLE)
+
+
+def _figure(width_in: float, height_in: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """The figure as an <svg> element without anything that points outside or clashes with another figure's ids."""
+    file = io.StringIO()
+    figure.savefig(
+        file, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    )
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    # Inside HTML: no namespaces, no style sheet (it would reach the whole page), the page's own font.
+    text = re.sub(r'\s(xmlns(:\w+)?|version)="[^"]*"', "", text)
+    text = re.sub(r"<defs><style.*?</style></defs>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r" font-family: [^;\"]*;", "", text)
+    used = set(re.findall(r"#([\w-]+)", text))
+    text = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", text)
+    text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
+    return re.sub(r">\s*\n\s*<", "><", text).strip()

@@ -1,0 +1,176 @@
+"""A small made-up run folder, whole or without the later files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from xvision.report.record import Record
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+RECIPE: dict[str, Any] = {
+    "name": "cifar10_classification",
+    "data": {"dataset": {"cifar10": {"root": "cifar10"}}, "size": "32x32", "fit": 1.0},
+    "net": {
+        "backbone": {"timm": {"name": "regnetx_004", "strides": [1, 1, 1, 2, 2]}},
+        "decoder": "classifier",
+        "pixels": "rgb",
+    },
+    "task": {"classification": {"num_classes": 0, "label_smoothing": 0.1}},
+    "train": {"epochs": 24, "batch_size": 128},
+    "quant": {"scheme": {"pow2": {"bits": 8}}, "method": "ptq"},
+    "seed": 1,
+}
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_record(seed: int = 1, top1: float = 87.31, **changes: Any) -> Record:
+    """A record as `run` would write it."""
+    fields: dict[str, Any] = {
+        "name": "cifar10_classification",
+        "recipe": RECIPE | {"seed": seed},
+        "recipe_id": "0123456789ab",
+        "source": "He et al. 2015, arXiv 1512.03385",
+        "expect": {"top1": 87.0},
+        "seed": seed,
+        "started": "2026-01-31T08:15:00+00:00",
+        "stages": {
+            "train": {"wall_s": 1104.2, "cpu_s": 2190.0},
+            "quantize": {"wall_s": 14.2, "cpu_s": 20.0},
+            "verify": {"wall_s": 4.25, "cpu_s": 6.0},
+        },
+        "data": {
+            "train": {"num_samples": 50000, "sha256": sha256("train")},
+            "val": {"num_samples": 10000, "sha256": sha256("val")},
+        },
+        "classes": CLASSES,
+        "cost": {"macs": 38_412_544, "params": 472_474, "size": "32x32"},
+        "primary": "top1",
+        "metrics": {
+            "float": {"top1": top1, "mean_class_accuracy": top1, "f1": top1 - 0.05, "top5": 99.41},
+            "int8": {"top1": top1 - 0.1, "mean_class_accuracy": top1 - 0.1, "f1": top1 - 0.2, "top5": 99.40},
+            "onnx": {"top1": top1 - 0.1, "mean_class_accuracy": top1 - 0.1, "f1": top1 - 0.2, "top5": 99.40},
+        },
+        "parity": {
+            "ok": True,
+            "max_lsb": 0,
+            "agreement": 1.0,
+            "first_difference": None,
+            "levels": {
+                level: {"max_lsb": 0, "agreement": 1.0, "tensors": 57}
+                for level in ("disabled", "basic", "all")
+            },
+        },
+        "artefacts": {"export/model.onnx": {"sha256": sha256("onnx"), "bytes": 4}},
+        "commit": "4f53b3d",
+        "dirty": False,
+        "versions": {"python": "3.12.1", "torch": "2.14.1", "onnxruntime": "1.27.0", "xvision": "0.1.0"},
+        "machine": {"processor": "Some CPU @ 2.1 GHz", "cores": 2, "threads": 2},
+    }
+    return Record.model_validate(fields | changes)
+
+
+def make_run(folder: Path, *, until: str = "report", recipe: dict[str, Any] = RECIPE) -> Path:
+    """The files that a run has left after the stage `until`: nothing | train | report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    if until == "nothing":
+        return folder
+    _write_metrics(folder / "metrics.jsonl")
+    kinds = {"float": 0.87} if until == "train" else {"float": 0.87, "int8": 0.865, "onnx": 0.865}
+    _write_json(folder / "evaluation.json", make_evaluation(CLASSES, kinds))
+    if until == "train":
+        return folder
+    _write_json(folder / "cost.json", make_layers())
+    _write_samples(folder / "samples")
+    (folder / "export").mkdir()
+    (folder / "export/model.onnx").write_text("onnx")
+    make_record().write(folder / "record.json")
+    return folder
+
+
+def make_evaluation(classes: list[str], kinds: dict[str, float]) -> dict[str, Any]:
+    """Metrics and a confusion matrix with the given share on its diagonal."""
+    rng = np.random.default_rng(0)
+    found: dict[str, Any] = {"classes": classes}
+    for key, right in kinds.items():
+        others = rng.dirichlet(np.full(len(classes) - 1, 0.4), len(classes)) * (1 - right)
+        table = np.array([np.insert(row, i, right) for i, row in enumerate(others)])
+        found[key] = {
+            "metrics": {"top1": 100 * right, "f1": 0.5},
+            "confusion": np.rint(table * 1000).astype(int).tolist(),
+        }
+    return found
+
+
+def make_layers() -> list[dict[str, Any]]:
+    channels = [16] * 7 + [32] * 6 + [64] * 6
+    layers = []
+    for i, c in enumerate(channels):
+        side, before = 32 * 16 // c, channels[i - 1] if i else 3
+        macs, params = 9 * before * c * side * side, 9 * before * c
+        layers.append(
+            {
+                "name": f"block{i}.conv",
+                "type": "Conv2d",
+                "output": [c, side, side],
+                "macs": macs,
+                "params": params,
+            }
+        )
+        layers.append(
+            {"name": f"block{i}.relu", "type": "ReLU", "output": [c, side, side], "macs": 0, "params": 0}
+        )
+    return layers
+
+
+def _write_metrics(file: Path) -> None:
+    rng = np.random.default_rng(0)
+    with file.open("w") as f:
+        for step in range(0, 960, 4):
+            lr = 0.2 * (1 + math.cos(math.pi * step / 960))
+            loss = 0.6 + 1.8 * math.exp(-step / 250) + rng.normal() * 0.06
+            terms = {"cross_entropy": loss}
+            row = {"kind": "train", "step": step, "epoch": step // 40, "lr": lr, "loss": loss, "terms": terms}
+            f.write(json.dumps(row) + "\n")
+            if step % 40 == 36:
+                top1 = 87.5 - 60 * math.exp(-(step + 20) / 200) + rng.normal() * 0.5
+                metrics = {"top1": top1, "f1": top1 - 0.05}
+                f.write(
+                    json.dumps({"kind": "val", "step": step, "epoch": step // 40, "metrics": metrics}) + "\n"
+                )
+
+
+def _write_samples(folder: Path) -> None:
+    folder.mkdir()
+    rng, rows = np.random.default_rng(0), []
+    for i in range(12):
+        label, guess = CLASSES[i % 10], CLASSES[(i + 1) % 10 if i in (4, 9) else i % 10]
+        picture = cv2.resize(
+            rng.integers(0, 256, (4, 4, 3), np.uint8), (32, 32), interpolation=cv2.INTER_CUBIC
+        )
+        cv2.imwrite(str(folder / f"sample_{i:02}.png"), picture)
+        rows.append(
+            {
+                "image": f"sample_{i:02}.png",
+                "label": label,
+                "float": f"{label} 0.9{i % 10}",
+                "int8": f"{guess} 0.9{i % 10}",
+                "correct": guess == label,
+            }
+        )
+    _write_json(folder / "samples.json", rows)
+
+
+def _write_json(file: Path, plain: Any) -> None:
+    file.write_text(json.dumps(plain))
