@@ -1,7 +1,7 @@
 """What people see while a command runs: text, warnings, tables and progress.
 
-On a terminal progress is a bar with ETA; elsewhere it is a plain line now and then, without escape sequences. With
-`json` standard output belongs to the one result object, and everything else goes to standard error.
+On a terminal progress is a bar with ETA; elsewhere it is a plain line now and then, without escape sequences.
+With `json` standard output belongs to the one result object, and everything else goes to standard error.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ class Progress:
         if fields:
             self.fields |= fields
         if self._task is not None and self._console._bar is not None:
-            text = {"text": self._text()} if fields else {}
-            self._console._bar.update(self._task, advance=n, **text)
+            self._console._bar.update(self._task, advance=n, text=self._text())
         elif time.monotonic() - self._shown > SECONDS_BETWEEN_LINES:
             self._shown = time.monotonic()
             self._console.print(self._line())

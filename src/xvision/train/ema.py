@@ -11,8 +11,8 @@ from torch import nn
 class Ema:
     """Exponential moving average of parameters and buffers (BatchNorm's statistics included).
 
-    The decay grows as (1 + step) / (10 + step) up to `decay`, so that short trainings do not remember their random
-    start. Source: TensorFlow's ExponentialMovingAverage, argument num_updates.
+    The decay grows as (1 + step) / (10 + step) up to `decay`, so that short trainings do not remember their
+    random start. Source: TensorFlow's ExponentialMovingAverage, argument num_updates.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

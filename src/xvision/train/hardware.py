@@ -33,8 +33,8 @@ def num_threads(setting: int) -> int:
 def num_workers(setting: int) -> int:
     """Loader processes: the setting, or with -1 as many as keep the network fed.
 
-    A GPU waits for samples, so it gets a worker per core (at most 8, one core stays for the loop). On the CPU the
-    network itself is the bottleneck and a worker takes its time: one is enough to overlap decoding with it.
+    A GPU waits for samples, so it gets a worker per core (at most 8, one core stays for the loop). On the CPU
+    the network itself is the bottleneck and a worker takes its time: one is enough to overlap decoding with it.
     """
     import torch
 

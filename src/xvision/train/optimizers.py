@@ -1,7 +1,7 @@
 """Optimizers: torch's own, with the settings that matter and defaults for images.
 
-A builder gets the parameter groups (the second one, if any, is kept from weight decay). torch is imported inside
-the builders: recipes and command lines read this file before they need it.
+A builder gets the parameter groups (the second one, if any, is kept from weight decay). torch is imported
+inside the builders: recipes and command lines read this file before they need it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Learning-rate schedules: the factor that multiplies the optimizer's `lr` at every step.
 
-A builder gets the length of the training in epochs and gives a function from the epoch (a fraction: 2.5 is the
-middle of the third epoch) to a factor. `with_warmup` multiplies any of them by a linear ramp from 0 to 1.
+A builder gets the length of the training in epochs and gives a function from the epoch (a fraction: 2.5 is
+the middle of the third epoch) to a factor. `factor` adds the warm-up that all of them share.
 """
 
 from __future__ import annotations
@@ -74,15 +74,14 @@ def exponential(epochs: float, *, gamma: float = 0.97) -> Schedule:
     return lambda epoch: float(gamma**epoch)
 
 
-def with_warmup(inner: Schedule, warmup_epochs: float) -> Schedule:
-    """`inner` times a linear ramp from 0 to 1 over the first `warmup_epochs`.
+def factor(inner: Schedule, done: int, steps_per_epoch: int, warmup_epochs: float) -> float:
+    """What multiplies the learning rate of the next step after `done` steps.
 
-    The ramp does not shift `inner`: milestones and ends stay where they are.
-    Source: Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2.
+    `inner` times a linear ramp that reaches 1 after `warmup_epochs`. The ramp does not shift `inner`: milestones and
+    ends stay where they are. Source: Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2.
 
-    >>> [round(with_warmup(constant(10), 2)(e), 3) for e in (0, 1, 2, 3)]
-    [0.0, 0.5, 1.0, 1.0]
+    >>> [round(factor(constant(10), done, 4, warmup_epochs=1), 3) for done in (0, 1, 3, 4)]
+    [0.25, 0.5, 1.0, 1.0]
     """
-    if warmup_epochs == 0:
-        return inner
-    return lambda epoch: inner(epoch) * min(epoch / warmup_epochs, 1.0)
+    ramp = min(1.0, (done + 1) / (warmup_epochs * steps_per_epoch)) if warmup_epochs else 1.0
+    return ramp * inner(done / steps_per_epoch)

@@ -40,7 +40,7 @@ class Train(BaseModel):
     workers: Annotated[int, Field(ge=-1)] = -1
     """Loader processes (-1: chosen from the cores at hand)."""
     log_every: Annotated[int, Field(ge=1)] = 20
-    """Steps between two lines of metrics.jsonl, which is also how often the loss is checked for NaN and infinity."""
+    """Steps between two lines of metrics.jsonl; the loss is checked for NaN and infinity as often."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
     """A checkpoint is written at the end of each epoch, and in between when this long passed."""
     tensorboard: bool = False

@@ -18,8 +18,8 @@ CAUGHT = (signal.SIGINT, signal.SIGTERM)
 class Signals:
     """While entered, SIGINT and SIGTERM set `received`; a second one stops at once, as Python does by itself.
 
-    The handlers from before come back on exit. Outside the main thread Python delivers no signals, and nothing is
-    caught.
+    The handlers from before come back on exit. Outside the main thread Python delivers no signals, and nothing
+    is caught.
     """
 
     def __init__(self, console: Console) -> None:

@@ -1,0 +1,191 @@
+"""Checkpoints: safetensors and JSON, each whole or absent, never two of them mixed.
+
+`last` lets a training go on bit by bit; `best` is the network to use. A safetensors file carries its manifest in its
+header, so renaming that one file into place is what makes a checkpoint exist; `last.json` and `best.json` are copies
+to read. Optimizer state and moving average are bigger than the weights and lie beside them in `last.state-0` or
+`last.state-1`, whichever the checkpoint before does not use: a crash at any moment leaves one complete checkpoint.
+
+Random numbers need no state: each step seeds its generators anew (see `xvision.train.loop.seed_step`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from xvision.files import replacing, write_json
+from xvision.train.errors import CheckpointError
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass
+class Manifest:
+    """Everything of a checkpoint that is not a tensor."""
+
+    identity: str
+    """Digest of what the training depends on; another one cannot continue from here."""
+    step: int
+    epoch: float
+    validated_step: int = -1
+    """The last step after which the network was validated."""
+    best_step: int = -1
+    best: dict[str, float] = field(default_factory=dict)
+    """Metrics of the best validation so far."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One entry per validation."""
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    num_samples: int = 0
+    """Images trained on, and the seconds that took alone."""
+    train_seconds: float = 0.0
+    state_file: str = ""
+    scalars: dict[str, Any] = field(default_factory=dict)
+    """Optimizer and loss-scaler state that is plain numbers."""
+
+
+def write_tensors(path: Path, tensors: Tensors, manifest: Mapping[str, Any]) -> None:
+    """One safetensors file with `manifest` in its header, atomically."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = to_bytes(plain, metadata={"manifest": json.dumps(manifest)})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and manifest of a safetensors file; CheckpointError names the file when it is broken."""
+    try:
+        with safe_open(path, "pt") as file:
+            manifest = json.loads((file.metadata() or {}).get("manifest", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, manifest  # noqa: SIM118 (not a mapping)
+    except (OSError, ValueError, SafetensorError) as e:
+        raise CheckpointError(f"{path}: cannot be read as safetensors ({e})") from e
+
+
+def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
+    """Fill `model` with the weights of a checkpoint of the same network and return its manifest.
+
+    Raises CheckpointError naming the file and every key that is missing, extra or of another shape.
+    """
+    tensors, manifest = read_tensors(path)
+    fill(model, tensors, path)
+    return manifest
+
+
+def fill(model: nn.Module, tensors: Tensors, path: Path) -> None:
+    own = model.state_dict()
+    problems = [f"{k} is missing" for k in own if k not in tensors]
+    problems += [f"{k} is not part of the network" for k in tensors if k not in own]
+    problems += [
+        f"{k} has shape {tuple(tensors[k].shape)}, the network {tuple(v.shape)}"
+        for k, v in own.items()
+        if k in tensors and tensors[k].shape != v.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise CheckpointError(f"{path}: not of this network: {'; '.join(problems[:5])}{more}")
+    model.load_state_dict(dict(tensors))
+
+
+class Checkpoints:
+    """The folder `checkpoints` of a run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.last = folder / "last.safetensors"
+        self.best = folder / "best.safetensors"
+        self.saved_step = -1  # of `last`, for messages
+
+    def save_last(self, manifest: Manifest, weights: Tensors, state: Tensors) -> None:
+        """Replace `last`; CheckpointError (a full disk, say) leaves the one before in place."""
+        before = self._state_file()
+        manifest.state_file = "last.state-1.safetensors" if before == "last.state-0.safetensors" else (
+            "last.state-0.safetensors"
+        )  # fmt: skip
+        try:
+            write_tensors(self.folder / manifest.state_file, state, {"step": manifest.step})
+            write_tensors(self.last, weights, asdict(manifest))
+            write_json(self.last.with_suffix(".json"), asdict(manifest))
+            if before:
+                (self.folder / before).unlink(missing_ok=True)
+        except OSError as e:
+            raise CheckpointError(
+                f"{e}; {self.describe()}; free some space and run the same command again"
+            ) from e
+        self.saved_step = manifest.step
+
+    def save_best(self, manifest: Mapping[str, Any], weights: Tensors) -> None:
+        try:
+            write_tensors(self.best, weights, manifest)
+            write_json(self.best.with_suffix(".json"), manifest)
+        except OSError as e:
+            raise CheckpointError(
+                f"{e}; {self.describe()}; free some space and run the same command again"
+            ) from e
+
+    def load_last(self) -> tuple[Manifest, dict[str, Tensor], dict[str, Tensor]] | None:
+        """Manifest, weights and state to go on from; None if there is no checkpoint."""
+        if not self.last.exists():
+            return None
+        weights, plain = read_tensors(self.last)
+        try:
+            manifest = Manifest(**plain)
+        except TypeError as e:
+            raise CheckpointError(f"{self.last}: no manifest of a training in its header ({e})") from e
+        state, _ = read_tensors(self.folder / manifest.state_file)
+        self.saved_step = manifest.step
+        return manifest, weights, state
+
+    def set_aside(self) -> Path:
+        """Rename the folder: its checkpoints are of another training."""
+        n = 1
+        while (old := self.folder.with_name(f"{self.folder.name}.old-{n}")).exists():
+            n += 1
+        self.folder.rename(old)
+        self.saved_step = -1
+        return old
+
+    def describe(self) -> str:
+        """The last good checkpoint, for error messages."""
+        if self.saved_step < 0:
+            return "no checkpoint was written before"
+        return f"the last good checkpoint is {self.last} (step {self.saved_step})"
+
+    def _state_file(self) -> str:
+        if not self.last.exists():
+            return ""
+        _, plain = read_tensors(self.last)
+        return str(plain.get("state_file", ""))
+
+
+def pack_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimizer's state as tensors and numbers with flat names; its settings come from the recipe."""
+    tensors: dict[str, Tensor] = {}
+    scalars: dict[str, Any] = {}
+    for index, entry in optimizer.state_dict()["state"].items():
+        for key, value in entry.items():
+            (tensors if isinstance(value, Tensor) else scalars)[f"optimizer.{index}.{key}"] = value
+    return tensors, scalars
+
+
+def unpack_optimizer(optimizer: Optimizer, tensors: Tensors, scalars: Mapping[str, Any]) -> None:
+    """Undo `pack_optimizer`, with the strides of the parameters: kernels round differently for other strides."""
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in {**tensors, **scalars}.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            param = params[int(index)]
+            if isinstance(value, Tensor) and value.shape == param.shape:
+                value = torch.empty_like(param, dtype=value.dtype, device="cpu").copy_(value)
+            state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

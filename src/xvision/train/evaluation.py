@@ -1,0 +1,67 @@
+"""How good a model is on a split: every sample counts once, whatever the number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from xvision.console import Console
+from xvision.train.forward import explaining_memory, forward, to_device
+
+if TYPE_CHECKING:
+    from xvision.data.loader import Loader
+    from xvision.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a model on a split, and larger tables such as a confusion matrix."""
+
+    metrics: dict[str, float]
+    tables: dict[str, list[list[int]]]
+
+
+def evaluate(
+    model: Callable[..., Mapping[str, Tensor]],
+    task: Task,
+    loader: Loader,
+    *,
+    device: torch.device | None = None,
+    console: Console | None = None,
+    pixels: str | None = None,
+) -> Evaluation:
+    """The task's metrics of `model` on the loader's split.
+
+    `model` is any callable from planes to named outputs: a module (put into eval mode meanwhile), a quantized
+    one, an exported file. `pixels` is the pixel format it takes, by default that of its own `pixels` module;
+    `device` is by default where its parameters are.
+    """
+    device = device or _device(model)
+    pixels = pixels or model.pixels.format  # type: ignore[attr-defined]
+    metric = task.metric().to(device)
+    training = isinstance(model, nn.Module) and model.training
+    if isinstance(model, nn.Module):
+        model.eval()
+    try:
+        with (
+            torch.inference_mode(),
+            (console or Console(quiet=True)).progress("validation", len(loader)) as bar,
+        ):
+            for batch in loader.epoch(0):
+                batch = to_device(batch, device)
+                with explaining_memory(batch):
+                    metric.update(forward(model, batch, pixels), batch)
+                bar.advance(1)
+            return Evaluation(metric.compute(), metric.tables())
+    finally:
+        if isinstance(model, nn.Module):
+            model.train(training)
+
+
+def _device(model: object) -> torch.device:
+    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return torch.device("cpu") if parameter is None else parameter.device

@@ -1,0 +1,64 @@
+"""The training loop.
+
+A *step* is one update of the weights, from `accumulate` batches. Everything that changes from step to step
+follows from (seed, step): the order of the data, the learning rate, the random numbers. So a checkpoint is the
+weights, the optimizer's state and the number of the step, and a training that goes on from it ends with the same
+bits as one that was never stopped.
+
+The device is never waited for within a step: losses stay on it and are read every `log_every` steps, which is
+when a NaN is noticed; its step and its files are still known then.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from xvision.console import Console
+from xvision.train.checkpoint import load_weights
+from xvision.train.evaluation import Evaluation, evaluate
+from xvision.train.settings import Train
+from xvision.train.signals import Signals
+from xvision.train.training import Trained, Training
+
+if TYPE_CHECKING:
+    from xvision.data.loader import Loader
+    from xvision.tasks.task import Task
+
+__all__ = ["Evaluation", "Trained", "evaluate", "train"]
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    train_loader: Loader,
+    val_loader: Loader,
+    settings: Train,
+    folder: Path,
+    *,
+    seed: int,
+    console: Console,
+    identity: str = "",
+) -> Trained:
+    """Train `model`, or go on where the last checkpoint in `folder` stopped; it ends with the best weights.
+
+    `identity` is a digest of whatever else decides the result (the data, the network): a checkpoint with
+    another one is set aside and the training begins anew.
+
+    Raises TrainingError (a loss that is not finite, no memory, no disk) and, with the state saved, Interrupted.
+    """
+    t = Training(model, task, train_loader, val_loader, settings, folder, seed, console, identity)
+    t.resume()
+    with Signals(console) as signals, t.log, t.console.progress("training", t.total_steps, t.step) as bar:
+        while t.state.validated_step < t.total_steps:
+            for batches in t.rest_of_epoch():
+                t.update(batches)
+                bar.advance(1)
+                t.between_steps(signals, bar)
+            t.validate(signals, bar)
+            t.save()
+    t.accelerator.wait_for_everyone()
+    load_weights(model, t.checkpoints.best)
+    return t.result()

@@ -1,0 +1,370 @@
+"""One training: everything it needs, and what happens in a step, between steps and after an epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from xvision.console import Console, Progress
+from xvision.train.checkpoint import Checkpoints, Manifest, fill, pack_optimizer, unpack_optimizer
+from xvision.train.ema import Ema
+from xvision.train.errors import Interrupted, NonFiniteLossError
+from xvision.train.evaluation import evaluate
+from xvision.train.forward import Batch, explaining_memory, forward, to_device
+from xvision.train.hardware import mixed_precision, num_threads
+from xvision.train.log import Log
+from xvision.train.losses import Losses
+from xvision.train.schedules import factor
+from xvision.train.settings import Train
+from xvision.train.signals import Signals
+
+if TYPE_CHECKING:
+    from xvision.data.loader import Loader
+    from xvision.tasks.task import Task
+
+ADVICE = "look at those samples, or lower train.optimizer.lr, or set train.clip_norm"
+# settings that say how and not what to train: a checkpoint goes on under other ones
+FREE_SETTINGS = {"threads", "workers", "log_every", "checkpoint_minutes", "tensorboard", "compile"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training reached and where it lies."""
+
+    best: dict[str, float]
+    """Metrics of the best validation."""
+    best_step: int
+    history: list[dict[str, Any]]
+    """One entry per validation: step, epoch and metrics."""
+    best_path: Path
+    last_path: Path
+    steps: int
+    seconds: float
+    """Wall time with validation and checkpoints, over all the parts of an interrupted training."""
+    cpu_seconds: float
+    img_per_s: float
+    """Images trained on per second of training alone, over all processes."""
+
+
+class Training:
+    """Model, optimizer, data and progress of one training."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        train_loader: Loader,
+        val_loader: Loader,
+        settings: Train,
+        folder: Path,
+        seed: int,
+        console: Console,
+        identity: str,
+    ) -> None:
+        self.task, self.settings, self.seed = task, settings, seed
+        self.train_loader, self.val_loader = train_loader, val_loader
+        self.accelerator = _accelerator(settings.precision)
+        self.device = self.accelerator.device
+        self.console = console if self.accelerator.is_main_process else Console(quiet=True)
+        if self.device.type == "cpu":
+            torch.set_num_threads(num_threads(settings.threads))
+
+        self.steps_per_epoch = math.ceil(len(train_loader) / settings.accumulate)
+        assert self.steps_per_epoch > 0, "the training split gives no batch"
+        self.total_steps = settings.epochs * self.steps_per_epoch
+        if settings.max_steps:
+            self.total_steps = min(self.total_steps, settings.max_steps)
+
+        self.model = model.to(self.device)
+        self.pixels: str = model.pixels.format  # type: ignore[union-attr, assignment]
+        if settings.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self.model = self._synchronized(self.model)
+        self.ema = Ema(self.model, settings.ema) if settings.ema else None
+        self.optimizer = settings.optimizer.build(_groups(self.model, settings.decay))
+        self.lr: float = self.optimizer.param_groups[0]["lr"]
+        self.schedule = settings.schedule.build(self.total_steps / self.steps_per_epoch)
+        self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        if settings.compile:
+            self.network = torch.compile(self.network)
+
+        self.checkpoints = Checkpoints(folder / "checkpoints")
+        self.log = Log(folder, tensorboard=settings.tensorboard, enabled=self.accelerator.is_main_process)
+        self.losses = Losses(self.accelerator)
+        self.state = Manifest(self._identity(identity), step=0, epoch=0)
+        self.latest_loss = math.nan
+        self.started = self.saved = self.mark = time.monotonic()
+        self.cpu_started = _cpu_seconds()
+        self.samples_at_mark = 0
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.state.step
+
+    # ------------------------------------------------------------------------------------------- the start
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one of this training."""
+        found = self.checkpoints.load_last()
+        if found is None:
+            self.log.rewind(-1, -1)
+            return
+        manifest, weights, state = found
+        if manifest.identity != self.state.identity:
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                old = self.checkpoints.set_aside()
+                self.console.warn(f"the checkpoints are of another training; they are in {old} now")
+            self.log.rewind(-1, -1)
+            return
+        fill(self.model, weights, self.checkpoints.last)
+        unpack_optimizer(self.optimizer, state, manifest.scalars)
+        if self.ema:
+            ema = {k.removeprefix("ema."): v for k, v in state.items() if k.startswith("ema.")}
+            fill(self.ema.model, ema, self.checkpoints.last)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(manifest.scalars["scaler"])
+        self.state = manifest
+        self.samples_at_mark = manifest.num_samples
+        self.started -= manifest.seconds
+        self.cpu_started -= manifest.cpu_seconds
+        self.log.rewind(manifest.step, manifest.validated_step)
+        self.console.print(f"going on after step {manifest.step} of {self.total_steps}")
+
+    def _identity(self, given: str) -> str:
+        settings = self.settings.model_dump(mode="json", exclude=FREE_SETTINGS)
+        what = [settings, self.seed, self.accelerator.num_processes, self.train_loader.num_samples, given]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _synchronized(self, model: nn.Module) -> nn.Module:
+        """BatchNorm over the samples of all processes, where the backend can."""
+        has_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+        if self.accelerator.num_processes == 1 or not has_norm:
+            return model
+        if self.device.type == "cpu":
+            self.console.warn("BatchNorm sees the samples of its own process only: not synchronized on CPUs")
+            return model
+        from timm.layers import (
+            convert_sync_batchnorm,
+        )  # unlike torch's it keeps the activation of BatchNormAct2d
+
+        return convert_sync_batchnorm(model)  # type: ignore[no-any-return]
+
+    # ---------------------------------------------------------------------------------------------- a step
+
+    def rest_of_epoch(self) -> Iterator[list[Batch]]:
+        """The batches of each step up to the next validation."""
+        epoch, done = divmod(self.step, self.steps_per_epoch)
+        left = min(self.steps_per_epoch - done, self.total_steps - self.step)
+        if self.step > max(self.state.validated_step, 0) and (done == 0 or left == 0):
+            return  # it was stopped between the last step of an epoch and the validation
+        self.network.train()
+        batches = self.train_loader.epoch(epoch, start_batch=done * self.settings.accumulate)
+        for _ in range(left):
+            yield list(islice(batches, self.settings.accumulate))
+
+    def update(self, batches: Sequence[Batch]) -> None:
+        """One step of the weights."""
+        seed_step(self.seed, self.step, self.accelerator.process_index, self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        losses: dict[str, Tensor] = {}
+        for i, batch in enumerate(batches):
+            last = i == len(batches) - 1
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.network):
+                for name, value in self._backward(to_device(batch, self.device), 1 / len(batches)).items():
+                    losses[name] = losses[name] + value if i else value
+        if self.settings.clip_norm:
+            self.accelerator.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.state.step += 1
+        self.state.num_samples += sum(len(b["name"]) for b in batches) * self.accelerator.num_processes
+        if self.ema:
+            self.ema.update(self.model, self.step)
+        self.losses.add(self.step, losses, [name for batch in batches for name in batch["name"]])
+
+    def _backward(self, batch: Batch, share: float) -> dict[str, Tensor]:
+        """Add the gradient of `share` times the loss; the loss and its terms, times `share`."""
+        with explaining_memory(batch):
+            terms = self.task.loss(forward(self.network, batch, self.pixels), batch)
+            loss = torch.stack(list(terms.values())).sum() * share
+            self.accelerator.backward(loss)
+        return {"loss": loss.detach(), **{name: value.detach() * share for name, value in terms.items()}}
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        return self.lr * factor(self.schedule, self.step, self.steps_per_epoch, self.settings.warmup_epochs)
+
+    # ------------------------------------------------------------------------------- between steps and epochs
+
+    def between_steps(self, signals: Signals, bar: Progress) -> None:
+        """Log and save when it is time; save and stop when a signal came."""
+        regular = self.step % self.settings.log_every == 0
+        if self.accelerator.num_processes > 1 and not regular:
+            return  # the processes agree when they meet anyway
+        late = time.monotonic() - self.saved > 60 * self.settings.checkpoint_minutes
+        signum, due = self._largest(signals.received, int(late))
+        if regular or signum or due:
+            self.read_losses(bar)
+        if signum or due:
+            self.save()
+        if signum:
+            raise self._interrupted(signum)
+
+    def read_losses(self, bar: Progress) -> None:
+        """Log the average losses since the last time; NonFiniteLossError if one is NaN or infinite."""
+        try:
+            losses = self.losses.read()
+            self.losses.check_weights(self.model)
+        except NonFiniteLossError as e:
+            raise NonFiniteLossError(f"{e}; {self.checkpoints.describe()}; {ADVICE}") from None
+        if not losses:
+            return
+        now = time.monotonic()
+        num_samples = self.state.num_samples - self.samples_at_mark
+        self.state.train_seconds += now - self.mark
+        self.latest_loss = losses.pop("loss")
+        self.log.write(
+            {
+                "step": self.step,
+                "epoch": round(self.step / self.steps_per_epoch, 4),
+                "lr": self.optimizer.param_groups[0]["lr"],
+                "loss": self.latest_loss,
+                "terms": losses,
+                "img_per_s": round(num_samples / (now - self.mark), 1),
+            }
+        )
+        bar.advance(0, epoch=f"{self.step / self.steps_per_epoch:.1f}", loss=self.latest_loss)
+        self.mark, self.samples_at_mark = now, self.state.num_samples
+
+    def validate(self, signals: Signals, bar: Progress) -> None:
+        """Measure the network (its moving average, if there is one); keep it if it is the best so far."""
+        self.read_losses(bar)
+        model = self.ema.model if self.ema else self.model
+        started = time.monotonic()
+        stop_at_once = signals.raising() if self.accelerator.num_processes == 1 else contextlib.nullcontext()
+        try:
+            with stop_at_once, self.accelerator.autocast():
+                metrics = evaluate(
+                    model,
+                    self.task,
+                    self.val_loader,
+                    device=self.device,
+                    console=self.console,
+                    pixels=self.pixels,
+                ).metrics
+        except Interrupted as e:
+            self.save()
+            raise self._interrupted(e.signal) from None
+        state, primary = self.state, self.task.primary
+        state.validated_step = self.step
+        epoch = round(self.step / self.steps_per_epoch, 4)
+        best = state.best.get(primary, math.nan)
+        if math.isnan(best) or metrics[primary] > best:
+            state.best, state.best_step = metrics, self.step
+            self._save_best(model)
+        state.history.append({"step": self.step, "epoch": epoch, "metrics": metrics})
+        seconds = round(time.monotonic() - started, 2)
+        self.log.write({"step": self.step, "epoch": epoch, "val": metrics, "seconds": seconds})
+        bar.advance(0, best=state.best[primary])
+        self.console.print(
+            f"epoch {epoch:g}/{self.total_steps / self.steps_per_epoch:g}  step {self.step}  "
+            f"loss {self.latest_loss:.4g}  {primary} {metrics[primary]:.4g}  best {state.best[primary]:.4g}"
+        )
+        self.mark = time.monotonic()
+
+    def save(self) -> None:
+        """Write the checkpoint `last`: everything the next step depends on."""
+        state = self.state
+        state.epoch = round(self.step / self.steps_per_epoch, 4)
+        state.seconds = time.monotonic() - self.started
+        state.cpu_seconds = _cpu_seconds() - self.cpu_started
+        tensors, state.scalars = pack_optimizer(self.optimizer)
+        if self.ema:
+            tensors |= {f"ema.{name}": value for name, value in self.ema.model.state_dict().items()}
+        if self.accelerator.scaler is not None:
+            state.scalars["scaler"] = self.accelerator.scaler.state_dict()
+        if self.accelerator.is_main_process:
+            self.checkpoints.save_last(state, self.model.state_dict(), tensors)
+        self.saved = self.mark = time.monotonic()
+
+    def _save_best(self, model: nn.Module) -> None:
+        if self.accelerator.is_main_process:
+            manifest = {"step": self.step, "metrics": self.state.best, "ema": self.settings.ema}
+            self.checkpoints.save_best(manifest, model.state_dict())
+
+    def result(self) -> Trained:
+        state = self.state
+        return Trained(
+            best=state.best,
+            best_step=state.best_step,
+            history=state.history,
+            best_path=self.checkpoints.best,
+            last_path=self.checkpoints.last,
+            steps=state.step,
+            seconds=state.seconds,
+            cpu_seconds=state.cpu_seconds,
+            img_per_s=state.num_samples / max(state.train_seconds, 1e-9),
+        )
+
+    def _largest(self, *values: int) -> list[int]:
+        """Each value's maximum over the processes."""
+        if self.accelerator.num_processes == 1:
+            return list(values)
+        gathered = self.accelerator.gather(torch.tensor([values], device=self.device))
+        return [int(v) for v in gathered.max(dim=0).values]
+
+    def _interrupted(self, signum: int) -> Interrupted:
+        return Interrupted(
+            signum,
+            f"{signal.Signals(signum).name} after step {self.step} of {self.total_steps}; the state is saved in "
+            f"{self.checkpoints.last}, and the same command goes on from there",
+        )
+
+
+def _accelerator(precision: str) -> Accelerator:
+    # accelerate keeps one precision per process; a second training in it may want another
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=mixed_precision(precision, PartialState().device))
+
+
+def _groups(model: nn.Module, decay: str) -> list[dict[str, Any]]:
+    """Parameter groups; the second holds what weight decay leaves alone: biases and the factors of norms."""
+    params = [p for p in model.parameters() if p.requires_grad]
+    if decay == "all":
+        return [{"params": params}]
+    return [
+        {"params": [p for p in params if p.ndim > 1]},
+        {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def seed_step(seed: int, step: int, process: int, device: torch.device) -> None:
+    """Seed what a step may draw (dropout, stochastic depth), so that no generator's state needs saving."""
+    value = int(np.random.SeedSequence([seed, step, process]).generate_state(1, np.uint64)[0] >> 1)
+    torch.default_generator.manual_seed(value)  # torch.manual_seed would visit every kind of device: 100 us
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(value)
+
+
+def _cpu_seconds() -> float:
+    return sum(os.times()[:4])
