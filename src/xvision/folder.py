@@ -74,6 +74,21 @@ class Run:
         for batch in self.loader(split).epoch(0):
             yield encode(batch["image"], self.recipe.net.pixels)
 
+    def calibration(self) -> Iterator[tuple[Tensor, ...]]:
+        """Un-augmented inputs drawn from all over the training split, never from the split that is reported."""
+        from xvision.data.loader import calibration_batches
+        from xvision.models.pixels import encode
+
+        for batch in calibration_batches(
+            self.dataset.splits["train"],
+            self.task.inputs,
+            self.recipe.data,
+            num_samples=self.recipe.quant.method.settings["num_images"],
+            batch_size=self.recipe.train.batch_size,
+            seed=self.recipe.seed,
+        ):
+            yield encode(batch["image"], self.recipe.net.pixels)
+
     def build(self) -> Model:
         """The network before training: random by the seed, or with the recipe's weights."""
         import torch
@@ -118,7 +133,9 @@ class Run:
         """Measure a model on the validation split and keep the result in evaluation.json."""
         from xvision.train.loop import evaluate
 
-        result = evaluate(model, self.task, self.loader("val"), console=self.console)
+        result = evaluate(
+            model, self.task, self.loader("val"), console=self.console, pixels=self.recipe.net.pixels
+        )
         entry = {"metrics": result.metrics, **result.tables}
         write_json(
             self.folder / "evaluation.json",

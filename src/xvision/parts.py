@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -43,6 +43,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or '(none)'}"
+
+
+def explain(error: ValidationError, prefix: str = "") -> list[str]:
+    """One line per problem that pydantic found: where, what was expected, what came."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join([*filter(None, [prefix]), *(str(p) for p in problem["loc"])])
+        if problem["type"] == "extra_forbidden":
+            text = "no such key"
+        elif problem["type"] in ("value_error", "missing"):
+            text = problem["msg"].removeprefix("Value error, ")
+        else:
+            text = f"{problem['msg'].removeprefix('Input ')}, came {problem['input']!r}"
+        lines.append(f"{where}: {text}" if where else text)
+    return lines
 
 
 def parse_size(value: Any) -> Any:
@@ -217,8 +232,18 @@ class Part:
     settings: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        schema = self.registry.builder(self.name).schema
-        object.__setattr__(self, "settings", schema.model_validate(dict(self.settings)).model_dump())
+        from pydantic import ValidationError
+
+        builder = self.registry.builder(self.name)
+        what = f"{self.registry.kind} {self.name}"
+        if unknown := [key for key in self.settings if key not in builder.settings]:
+            hints = [f"{what}: no setting '{key}'; {nearest(key, builder.settings)}" for key in unknown]
+            raise ValueError("; ".join(hints))
+        try:
+            checked = builder.schema.model_validate(dict(self.settings))
+        except ValidationError as e:
+            raise ValueError("; ".join(explain(e, what))) from None
+        object.__setattr__(self, "settings", checked.model_dump())
 
     def __hash__(self) -> int:
         return hash((self.name, repr(sorted(self.settings.items()))))

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xvision.data.settings import Data
 from xvision.models.settings import Net
-from xvision.parts import Part, Size, nearest, part_of
+from xvision.parts import Part, Size, explain, nearest, part_of
 from xvision.quant.settings import Quant
 from xvision.tasks import task
 from xvision.train.settings import Train
@@ -80,17 +80,6 @@ def read_recipe(path: Path) -> Recipe:
         return Recipe.model_validate(plain)
     except ValidationError as e:
         raise ValueError(f"{path}: not a recipe: {'; '.join(explain(e))}") from e
-
-
-def explain(error: ValidationError, prefix: str = "") -> list[str]:
-    """One line per problem: where, what was expected, what came."""
-    lines = []
-    for problem in error.errors():
-        where = ".".join([*filter(None, [prefix]), *(str(p) for p in problem["loc"])])
-        text = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        came = "" if problem["type"] in ("value_error", "missing") else f", came {problem['input']!r}"
-        lines.append(f"{where}: {text[:1].lower()}{text[1:]}{came}" if where else text)
-    return lines
 
 
 def flatten(plain: Any, prefix: str = "") -> dict[str, Any]:

@@ -46,7 +46,8 @@ class StageError(ValueError):
 def _train(run: Run) -> None:
     from xvision.train.loop import train
 
-    trained = train(
+    recipe = run.recipe.to_dict()
+    train(
         run.build(),
         run.task,
         run.loader("train", train=True),
@@ -55,8 +56,8 @@ def _train(run: Run) -> None:
         run.folder,
         seed=run.recipe.seed,
         console=run.console,
+        identity=digest([run.digests, recipe["data"], recipe["net"], recipe["task"]]),
     )
-    del trained
     run.evaluate("float", run.model)
 
 
@@ -65,7 +66,7 @@ def _quantize(run: Run) -> None:
     from xvision.quant.state import save
 
     quant = run.recipe.quant
-    quantized = quantize(run.model, run.planes("train"), scheme=quant.scheme, method=quant.method)
+    quantized = quantize(run.model, run.calibration(), scheme=quant.scheme, method=quant.method)
     save(quantized, run.folder / "quant/model.safetensors")
     run.evaluate("int8", run.quantized)
 

@@ -1,0 +1,175 @@
+"""Using what a run made: measure it and run it on images, from the run folder or from the ONNX file alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xvision.console import Console
+from xvision.files import write_json
+from xvision.folder import load_run
+from xvision.recipe import Recipe, differing_keys, override
+
+if TYPE_CHECKING:
+    from xvision.data.dataset import Sample, Split
+    from xvision.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Target:
+    """Networks that share a recipe: a run's float and int8 ones, or an ONNX file."""
+
+    recipe: Recipe
+    classes: tuple[str, ...]
+    models: dict[str, Callable[..., Any]]
+
+    @property
+    def task(self) -> Task:
+        """The task with the classes that the network was trained for."""
+        task: Task = self.recipe.task.build(dict.fromkeys(("class", "segmentation"), self.classes))
+        return task
+
+
+def open_target(path: Path, overrides: Sequence[str] = ()) -> Target:
+    """A run folder or an ONNX file that xvision exported; only `data.*` may be overridden."""
+    if path.suffix == ".onnx":
+        target = _open_file(path)
+    else:
+        run = load_run(path)
+        models: dict[str, Callable[..., Any]] = {"float": run.model}
+        if (path / "quant/model.safetensors").exists():
+            models["int8"] = run.quantized
+        target = Target(run.recipe, run.task.classes, models)
+    recipe = override(target.recipe, overrides)
+    if foreign := [key for key in differing_keys(target.recipe, recipe) if not key.startswith("data.")]:
+        raise ValueError(f"{foreign[0]}: {path} is trained already, only data.* can be changed here")
+    return Target(recipe, target.classes, target.models)
+
+
+def _open_file(path: Path) -> Target:
+    from xvision.export.runtime import OnnxModel
+
+    model = OnnxModel(path)
+    try:
+        recipe = Recipe.model_validate(json.loads(model.metadata["recipe"]))
+        classes = tuple(json.loads(model.metadata["classes"]))
+    except (KeyError, ValueError) as e:
+        raise ValueError(
+            f"{path}: says nothing of its preprocessing and classes ({e}); expected a file from `xvision export`"
+        ) from e
+    return Target(recipe, classes, {"onnx": model})
+
+
+def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str, dict[str, float]]:
+    """Metrics on the validation split, by what was measured: float and int8, or onnx."""
+    from xvision.data.dataset import DataError
+    from xvision.data.loader import Loader
+    from xvision.train.loop import evaluate
+
+    target = open_target(path, overrides)
+    recipe, task = target.recipe, target.task
+    dataset = recipe.data.dataset.build()
+    for field in task.needs:
+        if tuple(dataset.classes.get(field, target.classes)) != target.classes:
+            raise DataError(
+                f"{path} knows the classes {', '.join(target.classes)}; the data set {dataset.name} has "
+                f"{', '.join(dataset.classes[field])}; measure it on data with the same classes in the same order"
+            )
+    if "val" not in dataset.splits:
+        raise DataError(
+            f"{dataset.name}: expected a split 'val' to measure on, has {', '.join(dataset.splits)}"
+        )
+    metrics = {}
+    for name, model in target.models.items():
+        loader = Loader(
+            dataset.splits["val"],
+            (*task.inputs, *task.needs),
+            recipe.data,
+            batch_size=recipe.train.batch_size,
+            train=False,
+            seed=recipe.seed,
+        )
+        metrics[name] = evaluate(model, task, loader, console=console, pixels=recipe.net.pixels).metrics
+    return metrics
+
+
+def predict_files(
+    path: Path, inputs: Sequence[Path], out: Path | None, console: Console
+) -> list[dict[str, Any]]:
+    """What the network finds in images; with `out` also predictions.json and a picture per image.
+
+    A run answers with its int8 network if it has one. Images in folders are found at any depth.
+    """
+    import cv2
+    import torch
+
+    from xvision.data.images import read_image
+    from xvision.data.loader import Loader
+    from xvision.train.forward import forward
+
+    target = open_target(path)
+    files = find_images(inputs)
+    task, recipe = target.task, target.recipe
+    model = target.models.get("int8") or next(iter(target.models.values()))
+    loader = Loader(
+        split_of(files),
+        task.inputs,
+        recipe.data.model_copy(update={"cache": False}),
+        batch_size=16,
+        train=False,
+        seed=0,
+    )
+    found: list[dict[str, Any]] = []
+    with torch.inference_mode(), console.progress("predict", len(files)) as bar:
+        for batch in loader.epoch(0):
+            for name, answer in zip(
+                batch["name"], task.describe(forward(model, batch, recipe.net.pixels)), strict=True
+            ):
+                found.append({"image": name, **answer})
+                console.print(f"{name}  {answer['class']} {answer['score']:.3f}")
+                bar.advance(1)
+    if out is not None:
+        for number, (file, answer) in enumerate(zip(files, found, strict=True)):
+            picture = task.draw(read_image(file, str(file)), answer)
+            out.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(out / f"{number:04}_{file.stem}.png"), picture[..., ::-1])
+        write_json(out / "predictions.json", found)
+        console.print(f"written  {out}")
+    return found
+
+
+def find_images(inputs: Sequence[Path]) -> list[Path]:
+    """The image files among `inputs` and in folders among them; ValueError names what has none."""
+    from xvision.data.dataset import DataError
+    from xvision.data.images import SUFFIXES
+
+    files: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            inside = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+            if not inside:
+                raise DataError(f"{path}: no image in this folder (looked for {', '.join(SUFFIXES)})")
+            files += inside
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise DataError(f"{path}: no such image or folder")
+    return files
+
+
+def split_of(files: Sequence[Path]) -> Split:
+    """Image files without labels, as a split that the loader can read."""
+    from xvision.data.dataset import Split
+
+    names = tuple(str(f) for f in files)
+    return Split(names, partial(_load, files), partial(str, names))
+
+
+def _load(files: Sequence[Path], i: int) -> Sample:
+    from xvision.data.images import read_image
+
+    return {"image": read_image(files[i], str(files[i]))}

@@ -1,0 +1,208 @@
+"""The pipeline: a run folder is brought up to date, never more, and belongs to one recipe."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+import xvision as xv
+from tests.conftest import write_images
+from xvision.console import Console
+from xvision.folder import load_run
+from xvision.recipe import Recipe, override
+from xvision.run import STAGES, StageError, sha256
+
+ALL = [stage.name for stage in STAGES]
+
+
+def small(root: Path, *texts: str) -> Recipe:
+    return xv.recipe(
+        "classification",
+        "data=image_folder",
+        f"data.root={root}",
+        "data.size=32x32",
+        "net.backbone=timm:resnet10t",
+        "train.max_steps=6",
+        "train.batch_size=8",
+        "train.workers=0",
+        "train.threads=1",
+        *texts,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A finished run and its images; copied by the tests that change them."""
+    root = write_images(tmp_path_factory.mktemp("images") / "colours")
+    out = tmp_path_factory.mktemp("runs") / "first"
+    xv.run(small(root), out)
+    return root, out
+
+
+@pytest.fixture
+def finished(made: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    out = tmp_path / "run"
+    shutil.copytree(made[1], out)
+    return made[0], out
+
+
+def executed(recipe: Recipe, out: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The stages that a run really executes."""
+    capsys.readouterr()
+    xv.run(recipe, out, console=Console())
+    return [line.removesuffix(" …") for line in capsys.readouterr().out.splitlines() if line.endswith(" …")]
+
+
+def test_one_recipe_goes_from_images_to_a_verified_file(made: tuple[Path, Path]) -> None:
+    _, out = made
+    for name in (
+        "recipe.yaml",
+        "metrics.jsonl",
+        "status.json",
+        "record.json",
+        "report.html",
+        "export/model.onnx",
+    ):
+        assert (out / name).is_file(), name
+    run = load_run(out)
+    record = run.record
+    assert record.parity["max_lsb"] == 0
+    assert record.metrics["int8"] == record.metrics["onnx"]
+    assert set(record.stages) == {"train", "quantize", "export", "verify"}
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_a_rerun_executes_nothing(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    root, out = finished
+    before = {
+        f: (f.stat().st_mtime_ns, f.read_bytes())
+        for f in out.rglob("*")
+        if f.is_file() and f.name != "recipe.yaml"
+    }
+    assert executed(small(root), out, capsys) == []
+    assert before == {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in before}
+
+
+def test_a_changed_quant_key_executes_from_quantize_on(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    assert executed(small(root, "quant.num_images=8"), out, capsys) == ALL[1:]
+    assert load_run(out).recipe.quant.method.settings["num_images"] == 8
+
+
+def test_an_edited_image_executes_everything(
+    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert executed(small(colours), out, capsys) == ALL
+    cv2.imwrite(str(colours / "train/red/00.png"), np.full((40, 48, 3), 7, np.uint8))
+    assert executed(small(colours), out, capsys) == ALL
+
+
+def test_a_lost_file_executes_its_stage_again(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    (out / "export/model.onnx").unlink()
+    assert executed(small(root), out, capsys)[0] == "export"
+
+
+def test_a_different_recipe_in_the_same_folder_is_refused(finished: tuple[Path, Path]) -> None:
+    root, out = finished
+    with pytest.raises(
+        ValueError, match=r"(?s)another recipe:.*train\.max_steps: 6 there, 7 asked for.*--fresh"
+    ):
+        xv.run(small(root, "train.max_steps=7"), out)
+
+
+def test_fresh_moves_the_old_run_aside(finished: tuple[Path, Path]) -> None:
+    root, out = finished
+    xv.run(small(root, "train.max_steps=1"), out, until="train", fresh=True)
+    assert (out.with_name("run.old-1") / "record.json").is_file()
+    assert not (out / "record.json").exists()
+
+
+def test_the_same_recipe_twice_gives_identical_weights(made: tuple[Path, Path], tmp_path: Path) -> None:
+    root, out = made
+    xv.run(small(root), tmp_path / "again", until="train")
+    a, b = (load_file(f / "checkpoints/best.safetensors") for f in (out, tmp_path / "again"))
+    assert a.keys() == b.keys()
+    assert all(np.array_equal(a[k].numpy(), b[k].numpy()) for k in a)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("recipe.yaml", r"recipe.yaml: cannot be read as YAML"),
+        ("status.json", r"status.json: cannot be read as JSON"),
+        ("evaluation.json", r"evaluation.json: cannot be read as JSON"),
+    ],
+)
+def test_a_broken_run_folder_names_the_file(finished: tuple[Path, Path], name: str, message: str) -> None:
+    root, out = finished
+    (out / name).write_text("{: [")
+    (out / "report.html").unlink()
+    with pytest.raises(ValueError, match=message):
+        xv.run(small(root), out)
+
+
+def test_folders_that_are_not_runs(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"other: not empty and not a run"):
+        xv.run(small(tmp_path), tmp_path / "other")
+    with pytest.raises(ValueError, match=r"notes.txt: expected a folder"):
+        xv.run(small(tmp_path), tmp_path / "other/notes.txt")
+    with pytest.raises(ValueError, match=r"other: not a run folder \(no recipe.yaml\)"):
+        load_run(tmp_path / "other")
+
+
+def test_missing_data_is_a_data_error_and_leaves_no_stage(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="nowhere") as caught:
+        xv.run(small(tmp_path / "nowhere"), tmp_path / "run")
+    assert caught.value.exit_code == 3
+
+
+def test_a_truncated_image_is_a_data_error(colours: Path, tmp_path: Path) -> None:
+    whole = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    (colours / "train/red/bad.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StageError, match=r"bad\.jpg") as caught:
+        xv.run(small(colours), tmp_path / "run")
+    assert caught.value.exit_code == 3
+
+
+def test_a_failed_verification_is_kept_and_exits_with_6(finished: tuple[Path, Path]) -> None:
+    import onnx
+
+    root, out = finished
+    model = onnx.load(out / "export/model.onnx")
+    weight = next(
+        t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4
+    )
+    codes = onnx.numpy_helper.to_array(weight).copy()
+    codes.flat[:50] += 3
+    weight.CopyFrom(onnx.numpy_helper.from_array(codes, weight.name))
+    onnx.save(model, out / "export/model.onnx")
+    status = json.loads((out / "status.json").read_text())
+    status["stages"]["export"]["outputs"]["export/model.onnx"] = sha256(out / "export/model.onnx")
+    (out / "status.json").write_text(json.dumps(status))
+    with pytest.raises(StageError, match=r"computes something else than the simulation: \d+ LSB") as caught:
+        xv.run(small(root), out)
+    assert caught.value.exit_code == 6
+    assert json.loads((out / "export/parity.json").read_text())["max_lsb"] > 0
+
+
+def test_scenes_need_no_files(tmp_path: Path) -> None:
+    recipe = override(
+        xv.recipe("demo"),
+        ["data.num_train=32", "data.num_val=16", "train.max_steps=2", "train.threads=1", "train.workers=0"],
+    )
+    xv.run(recipe, tmp_path / "run")
+    assert (tmp_path / "run/report.html").is_file()
