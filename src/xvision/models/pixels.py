@@ -70,13 +70,16 @@ class Pixels(nn.Module):
         self.format = format
         self.planes = planes_of(format)
 
-    def forward(self, *planes: Tensor) -> Tensor:
+    def join(self, *planes: Tensor) -> Tensor:
+        """The planes at full size as one tensor, codes as they came."""
         full = [
             plane if spec.divisor == 1 else F.interpolate(plane, scale_factor=spec.divisor, mode="nearest")
             for spec, plane in zip(self.planes, planes, strict=True)
         ]
-        x = full[0] if len(full) == 1 else torch.cat(full, dim=1)
-        return (x.float() - ZERO_POINT) / STEPS
+        return full[0] if len(full) == 1 else torch.cat(full, dim=1)
+
+    def forward(self, *planes: Tensor) -> Tensor:
+        return (self.join(*planes).float() - ZERO_POINT) / STEPS
 
     def example(
         self, size: tuple[int, int], batch: int = 1, device: str | torch.device = "cpu"
