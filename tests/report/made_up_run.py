@@ -19,7 +19,7 @@ RECIPE: dict[str, Any] = {
     "name": "cifar10_classification",
     "data": {"dataset": {"cifar10": {"root": "cifar10"}}, "size": "32x32", "fit": 1.0},
     "net": {
-        "backbone": {"timm": {"name": "regnetx_004", "strides": [1, 1, 1, 2, 2]}},
+        "backbone": {"timm": {"model": "regnetx_004", "strides": [1, 1, 1, 2, 2]}},
         "decoder": "classifier",
         "pixels": "rgb",
     },

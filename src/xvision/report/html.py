@@ -70,11 +70,11 @@ class Page:
         recipe = self.run.recipe
         data, net, train = (recipe.get(key) or {} for key in ("data", "net", "train"))
         found = {
-            "task": part_name(recipe.get("task")),
-            "data": part_name(data.get("dataset")),
+            "task": units.part_kind(recipe.get("task")),
+            "data": units.part_kind(data.get("dataset")),
             "input": f"{data.get('size', '')} {net.get('pixels', '')}".strip(),
-            "backbone": part_name(net.get("backbone")),
-            "decoder": part_name(net.get("decoder")),
+            "backbone": units.part_text(net.get("backbone")),
+            "decoder": units.part_text(net.get("decoder")),
             "epochs": str(train.get("epochs", "")),
             "seed": str(recipe.get("seed", "")),
         }
@@ -205,13 +205,14 @@ class Page:
         }
         last = next(reversed(found.values()))
         shown = sorted(range(len(last)), key=last.__getitem__)[:MAX_BARS]
-        if len(last) <= MAX_BARS:
+        if shorter := len(last) <= MAX_BARS:
             shown.sort()
         return _safe(
             [
                 plots.per_class(
                     {key: [values[i] for i in shown] for key, values in found.items()},
                     [self.run.classes[i] for i in shown],
+                    "Samples found per class" + ("" if shorter else f", the {MAX_BARS} worst of {len(last)}"),
                 )
             ]
         )[0]
@@ -257,7 +258,7 @@ class Page:
     def quant(self) -> list[tuple[str, str]]:
         """The quantization settings of the recipe."""
         settings = self.run.recipe.get("quant") or {}
-        return [(key, part_name(value)) for key, value in settings.items()]
+        return [(key, units.part_text(value)) for key, value in settings.items()]
 
     @cached_property
     def levels(self) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -289,19 +290,6 @@ class Page:
                     same = hashlib.file_digest(f, "sha256").hexdigest() == artefact.sha256
                 trouble = "" if same else "changed since"
             yield name, units.size_bytes(artefact.bytes), artefact.sha256, trouble
-
-
-def part_name(plain: Any) -> str:
-    """A part of a recipe's YAML on one line.
-
-    >>> part_name("ptq"), part_name({"timm": {"name": "regnetx_004", "depth": 3}})
-    ('ptq', 'timm(name=regnetx_004, depth=3)')
-    """
-    if isinstance(plain, dict) and len(plain) == 1:
-        ((name, settings),) = plain.items()
-        if isinstance(settings, dict):
-            return f"{name}({', '.join(f'{k}={v}' for k, v in settings.items())})"
-    return "" if plain is None else str(plain)
 
 
 def _safe(svgs: list[str]) -> list[Any]:

@@ -48,14 +48,14 @@ MAX_LABELLED = 20  # classes of a confusion matrix that can carry names and coun
 
 
 def losses(steps: Sequence[TrainLine]) -> str:
-    """Training loss, its running mean, and the learning rate below, over the optimizer steps."""
+    """Training loss, its smoothed course, and the learning rate below, over the optimizer steps."""
     with _style():
         figure = _figure(5.0, 3.2)
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         kept = _thin(steps)
         x, loss = [line.step for line in kept], [line.loss for line in kept]
         top.plot(x, loss, color=FLOAT, alpha=0.3, linewidth=0.8)
-        top.plot(x, _running_mean(loss, max(1, len(loss) // 20)), color=FLOAT)
+        top.plot(x, _smooth(loss, len(loss) // 40), color=FLOAT)
         top.set_title("Training loss")
         bottom.plot(x, [line.lr for line in kept], color=MUTED)
         bottom.set_title("Learning rate")
@@ -84,7 +84,7 @@ def metric(validations: Sequence[ValLine], name: str, label: str) -> str:
 
 def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], key: str, title: str) -> str:
     """A confusion matrix, rows normalised; names and counts in the cells as long as they can be read."""
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     shares = [[n / max(1, sum(row)) for n in row] for row in table]
     labelled = len(classes) <= MAX_LABELLED
@@ -94,7 +94,8 @@ def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], key: str, 
         axes = figure.subplots()
         axes.grid(False)
         shade = LinearSegmentedColormap.from_list("shade", ["#ffffff", COLOURS[key]])
-        axes.imshow(shares, cmap=shade, vmin=0, vmax=1, interpolation="none")
+        norm = PowerNorm(0.5, vmin=0, vmax=1)  # the square root: a confusion of 2 % must be seen too
+        axes.imshow(shares, cmap=shade, norm=norm, interpolation="none")
         axes.set_title(title)
         axes.set_xlabel("predicted")
         axes.set_ylabel("label")
@@ -107,17 +108,17 @@ def _label_cells(
     axes: Axes, table: Sequence[Sequence[int]], shares: Sequence[Sequence[float]], classes: Sequence[str]
 ) -> None:
     size = 8 if len(classes) <= 10 else 6
-    names = [name if len(name) <= 14 else name[:13] + "…" for name in classes]
+    names = [_short(name) for name in classes]
     axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
     for i, row in enumerate(table):
         for j, n in enumerate(row):
             if n:
-                colour = "#ffffff" if shares[i][j] > 0.5 else INK
+                colour = "#ffffff" if shares[i][j] > 0.3 else INK
                 axes.text(j, i, str(n), ha="center", va="center", color=colour, fontsize=size)
 
 
-def per_class(shares: Mapping[str, Sequence[float]], classes: Sequence[str]) -> str:
+def per_class(shares: Mapping[str, Sequence[float]], classes: Sequence[str], title: str) -> str:
     """Percent of each class's samples found, float beside int8."""
     with _style():
         figure = _figure(max(5.0, min(10.2, 1.2 + 0.45 * len(classes))), 2.8)
@@ -127,13 +128,16 @@ def per_class(shares: Mapping[str, Sequence[float]], classes: Sequence[str]) -> 
         for k, (key, values) in enumerate(shares.items()):
             x = [i + (k - (len(shares) - 1) / 2) * width for i in range(len(values))]
             axes.bar(x, values, width * 0.92, color=COLOURS[key], label=key)
-        axes.set_xticks(range(len(classes)), classes, rotation=0 if len(classes) <= 6 else 40)
-        if len(classes) > 6:
+        axes.set_xlim(-0.6, len(classes) - 0.4)
+        names = [_short(name) for name in classes]
+        upright = sum(map(len, names)) <= 40
+        axes.set_xticks(range(len(classes)), names, rotation=0 if upright else 40)
+        if not upright:
             for tick in axes.get_xticklabels():
                 tick.set(ha="right", rotation_mode="anchor")
         axes.set_ylim(0, 100)
         axes.set_ylabel("% found")
-        axes.set_title("Samples found per class")
+        axes.set_title(title)
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0)
         return _svg(figure, "per-class")
 
@@ -154,9 +158,14 @@ def layer_macs(layers: Sequence[LayerCost]) -> str:
         return _svg(figure, "macs")
 
 
-def _running_mean(values: Sequence[float], window: int) -> list[float]:
-    """Mean over the last `window` values, over fewer at the start."""
-    return [sum(values[max(0, i - window + 1) : i + 1]) / min(i + 1, window) for i in range(len(values))]
+def _short(name: str) -> str:
+    return name if len(name) <= 14 else name[:13] + "…"
+
+
+def _smooth(values: Sequence[float], reach: int) -> list[float]:
+    """Mean over each value and its `reach` neighbours on both sides, as far as there are any."""
+    windows = [values[max(0, i - reach) : i + reach + 1] for i in range(len(values))]
+    return [sum(window) / len(window) for window in windows]
 
 
 def _thin(rows: Sequence[TrainLine]) -> Sequence[TrainLine]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xvision.files import read_json, write_json
-from xvision.parts import Size
+from xvision.parts import Size, explain
 
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -38,8 +38,6 @@ class _File(_Frozen):
         try:
             return cls.model_validate(plain)
         except ValidationError as e:
-            from xvision.recipe import explain
-
             what = cls.__name__.lower()
             raise ValueError(
                 f"{path}: not a {what}: {'; '.join(explain(e))}; write it again from its run"

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xvision.files import read_json
+from xvision.parts import explain
 from xvision.report.record import Record
 
 T = TypeVar("T")
@@ -205,7 +206,7 @@ class RunFolder:
             try:
                 found.append(schema.validate_json(line))
             except ValidationError as e:
-                raise ValueError(f"{file}: line {number}: {_explain(e)}; delete that line") from e
+                raise ValueError(f"{file}: line {number}: {'; '.join(explain(e))}; delete that line") from e
         return found
 
     @cached_property
@@ -226,11 +227,5 @@ class RunFolder:
             return TypeAdapter(schema).validate_python(plain)
         except ValidationError as e:
             raise ValueError(
-                f"{file}: {_explain(e)}; delete the file and run `xvision run` on the folder again"
+                f"{file}: {'; '.join(explain(e))}; delete the file and run `xvision run` on the folder again"
             ) from e
-
-
-def _explain(error: ValidationError) -> str:
-    from xvision.recipe import explain
-
-    return "; ".join(explain(error))
