@@ -49,7 +49,7 @@ def open_cifar(archive: Archive, root: str) -> Dataset:
 
     Raises: ValueError when nothing of that kind is at `root`, or when a file is damaged.
     """
-    setting = f"data.dataset.{archive.name}.root"
+    setting = "data.root"
     holds = f"a folder with {archive.folder}/, {archive.tar} or train.npz and val.npz"
     get = f"Download {archive.url} into that folder, or set {setting} to where it is."
     place = find_root(root, setting=setting, holds=holds, get=get)

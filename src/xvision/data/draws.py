@@ -9,9 +9,21 @@ chained here over the parts of the key.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
+
+
+class Purpose(IntEnum):
+    """Last part of every key, so that no two purposes share numbers."""
+
+    ORDER = 0
+    PLACE = 1
+    COLOR = 2
+    MIX = 3
+    SPLIT = 4
+
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

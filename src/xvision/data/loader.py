@@ -21,7 +21,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from xvision.data.cache import Progress, cached, select
 from xvision.data.dataset import Sample, Split
-from xvision.data.draws import permutation
+from xvision.data.draws import Purpose, permutation
 from xvision.data.geometry import centre_map, place_samples, warp
 from xvision.data.photometry import Photometry
 from xvision.data.settings import Data
@@ -30,7 +30,6 @@ from xvision.fields import FIELDS
 Batch = dict[str, Any]
 """field -> Tensor (pixels: B, C, H, W or B, H, W; objects padded with rows of -1), "index": int64 (B,), "name"."""
 
-_PERMUTATION, _AUGMENT = 0, 1  # last part of the keys, so that no two purposes share numbers
 _PREFETCH = 2
 
 
@@ -100,7 +99,7 @@ class Loader:
         if not self.train:
             mine = np.arange(self._rank, self.num_samples, self._world)
             return [mine[at : at + self.batch_size] for at in range(0, len(mine), self.batch_size)]
-        order = permutation(self._seed, epoch, _PERMUTATION, count=self.num_samples)
+        order = permutation(self._seed, epoch, Purpose.ORDER, count=self.num_samples)
         whole = self.batch_size * self._world
         if len(order) < whole:
             return [np.array_split(order, self._world)[self._rank]]
@@ -129,7 +128,7 @@ def calibration_batches(
 ) -> Iterator[Batch]:
     """Batches of samples drawn from all over a split, not augmented: what quantization ranges are measured on."""
     opened = cached(split, fields, data.size) if data.cache else split
-    some = opened.take(permutation(seed, 0, _PERMUTATION, count=len(opened))[:num_samples].tolist())
+    some = opened.take(permutation(seed, 0, Purpose.ORDER, count=len(opened))[:num_samples].tolist())
     loader = Loader(
         some, fields, data.model_copy(update={"cache": False}), batch_size=batch_size, train=False, seed=seed
     )
@@ -191,7 +190,7 @@ class _Batches:
         target = self.data.size
         shapes = [_image_shape(sample) for sample in samples]
         if self.train:
-            key = (self.seed, job.epoch, job.indices, _AUGMENT)
+            key = (self.seed, job.epoch, job.indices, Purpose.PLACE)
             placements = place_samples(self.data.augment, target, *key)
             maps = [placement.map(shape, target) for placement, shape in zip(placements, shapes, strict=True)]
         else:

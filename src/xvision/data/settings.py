@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from xvision.data.datasets import dataset
 from xvision.parts import Part, Size, part_of
@@ -14,16 +14,19 @@ FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
 class Augment(BaseModel):
-    """Random changes of training samples; the defaults are a mirror and nothing else."""
+    """Random changes of training samples; the defaults are a mirror and nothing else.
+
+    A sample covers the input at zoom 1; what sticks out of it is cropped at a random place.
+    """
 
     model_config = FROZEN
 
     zoom: tuple[float, float] = (1.0, 1.0)
-    """Range of the factor by which a sample is enlarged (> 1 crops, < 1 leaves a border)."""
+    """Range of the factor by which a sample is enlarged (> 1 crops, < 1 leaves a border), even on a log scale."""
     aspect: Annotated[float, Field(ge=1)] = 1.0
     """Largest factor by which width over height changes, up or down."""
     shift: Ratio = 0.0
-    """Largest translation as a fraction of height and width."""
+    """Largest further translation as a fraction of the input's height and width, in whole pixels."""
     rotate_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Largest rotation, either way."""
     mirror: Ratio = 0.5
@@ -41,6 +44,15 @@ class Augment(BaseModel):
     """Alpha of mixup's Beta distribution (0: none)."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
     """Alpha of cutmix's Beta distribution (0: none); with both, each batch draws one of the two."""
+
+    @field_validator("zoom")
+    @classmethod
+    def _ordered(cls, zoom: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < zoom[0] <= zoom[1]:
+            raise ValueError(
+                f"expected the smallest and the largest factor, for example 0.8,1.2; came {zoom}"
+            )
+        return zoom
 
 
 class Data(BaseModel):
