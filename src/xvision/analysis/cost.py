@@ -18,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from xvision.models.probe import run_on_meta
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -46,10 +48,8 @@ def count(model: nn.Module, size: tuple[int, int]) -> Cost:
     its first convolution takes. A module that runs twice is one row with the sum.
     """
     counter = _Counter()
-    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    on_meta = {key: value.detach().to("meta") for key, value in state.items()}
-    with _eval(model), _hooks(model, counter), counter, torch.no_grad():
-        torch.func.functional_call(model, on_meta, _inputs(model, size))
+    with _hooks(model, counter), counter:
+        run_on_meta(model, *_inputs(model, size))
     modules = dict(model.named_modules())
     layers = tuple(
         Layer(
@@ -118,15 +118,3 @@ def _hooks(model: nn.Module, counter: _Counter) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _eval(model: nn.Module) -> Iterator[None]:
-    """Eval mode for a while: batch norm refuses the 1x1 maps of a single image in train mode."""
-    training = [m for m in model.modules() if m.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -7,7 +7,7 @@ network's authors gave them, so published weights load as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,11 +15,22 @@ import torch
 from torch import Tensor, fx, nn
 
 from xvision.models.graph import trace
+from xvision.models.probe import run_on_meta
+from xvision.models.strides import PROBE_PX, add_fast_down, set_strides
 
 Tap = int | Literal["logits"]
 """What a decoder asks of a backbone: a level by its index, or the class scores."""
 
-PROBE_PX = 256  # divisible by every usual stride; the probe runs on the meta device and costs no arithmetic
+
+@dataclass(frozen=True)
+class Published:
+    """Where a network's published weights are, and what images they were trained on."""
+
+    origin: str
+    licence: str
+    mean: tuple[float, ...]  # of R, G, B between 0 and 1
+    std: tuple[float, ...]
+    load: Callable[[], dict[str, Tensor]]  # downloads
 
 
 @dataclass(frozen=True)
@@ -52,17 +63,26 @@ def network_graph(network: nn.Module, name: str) -> fx.GraphModule:
         ) from error
 
 
-def shapes(module: nn.Module, *inputs: Tensor) -> Any:
-    """What `module` returns, as tensors without memory: nothing is computed or changed."""
-    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    on_meta = {key: value.detach().to("meta") for key, value in state.items()}
-    training = [m for m in module.modules() if m.training]
-    try:
-        module.eval()  # batch norm refuses 1x1 maps of a single image in train mode
-        return torch.func.functional_call(module, on_meta, tuple(x.to("meta") for x in inputs))
-    finally:
-        for m in training:
-            m.training = True
+def assemble(
+    name: str,
+    network: nn.Module,
+    channels: int,
+    *,
+    strides: Sequence[int] = (),
+    fast_down: bool = False,
+    size: tuple[int, int] | None = None,
+    published: Published | None = None,
+) -> Backbone:
+    """What every builder of backbones ends with: capture `network`, set its strides, find its levels.
+
+    `size` is given only if the network works at no other.
+    """
+    graph = network_graph(network, name)
+    if strides:
+        set_strides(graph, name, channels, strides)
+    if fast_down:
+        add_fast_down(graph, name)
+    return Backbone(name, graph, channels, size, published)
 
 
 class Backbone:
@@ -74,12 +94,24 @@ class Backbone:
     """
 
     def __init__(
-        self, name: str, graph: fx.GraphModule, channels: int, size: tuple[int, int] | None = None
+        self,
+        name: str,
+        graph: fx.GraphModule,
+        channels: int,
+        size: tuple[int, int] | None = None,
+        published: Published | None = None,
     ) -> None:
         self.name = name
+        self.published = published
         self._whole = graph
         height, width = size or (PROBE_PX, PROBE_PX)
-        *levels, logits = shapes(graph, torch.empty(1, channels, height, width, device="meta"))
+        try:
+            *levels, logits = run_on_meta(graph, torch.empty(1, channels, height, width, device="meta"))
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"net.backbone: {name} does not work at {height}x{width} with these settings; leave out strides, "
+                f"fast_down, width or output_stride, or choose another network ({error})"
+            ) from error
         self.levels = tuple(Level(x.shape[1], round(height / x.shape[2])) for x in levels)
         self.num_classes: int = logits.shape[1]
 
@@ -101,33 +133,33 @@ class Backbone:
 
         A new last layer is drawn from N(0, 0.01), as the original system does; one of the right size is kept.
         """
-        head = self._classifier()
-        layer = self._whole.get_submodule(str(head.target))
-        if isinstance(layer, nn.Linear) and layer.out_features != num_classes:
-            fresh: nn.Module = nn.Linear(layer.in_features, num_classes, bias=layer.bias is not None)
-        elif isinstance(layer, nn.Conv2d) and layer.out_channels != num_classes:
-            fresh = nn.Conv2d(layer.in_channels, num_classes, 1, bias=layer.bias is not None)
-        else:
-            fresh = layer
-        if fresh is not layer:
-            for key, value in fresh.named_parameters():
-                nn.init.zeros_(value) if key == "bias" else nn.init.normal_(value, 0, 0.01)
-            self._whole.set_submodule(str(head.target), fresh)
+        for head in self._classifiers():
+            layer: Any = self._whole.get_submodule(str(head.target))
+            if num_classes != self.num_classes:
+                self._whole.set_submodule(str(head.target), _fresh_classifier(layer, num_classes))
+            self._set_dropout(head, dropout)
         self.num_classes = num_classes
-        self._set_dropout(head, dropout)
         return "logits"
 
-    def _classifier(self) -> fx.Node:
-        """The node of the last layer, which gives one score per class."""
-        node = self._outputs()[-1]
-        while node.all_input_nodes:
+    def _classifiers(self) -> list[fx.Node]:
+        """The layers that give one score per class: one, or more whose mean is taken (distilled networks)."""
+        found: list[fx.Node] = []
+        seen: set[fx.Node] = set()
+        ahead = [self._outputs()[-1]]
+        while ahead:
+            node = ahead.pop()
             layer = self._whole.get_submodule(str(node.target)) if node.op == "call_module" else None
-            if getattr(layer, "out_features", getattr(layer, "out_channels", 0)) == self.num_classes:
-                return node
-            node = node.all_input_nodes[0]
-        raise ValueError(
-            f"{self.name}: expected a linear classifier at its end, found none; choose another backbone"
-        )
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                if layer.weight.shape[0] == self.num_classes:
+                    found.append(node)
+            elif node not in seen:
+                seen.add(node)
+                ahead += node.all_input_nodes
+        if not found:
+            raise ValueError(
+                f"{self.name}: expected a linear classifier at its end, found none; choose another backbone"
+            )
+        return found
 
     def _set_dropout(self, head: fx.Node, ratio: float) -> None:
         source = head.all_input_nodes[0]
@@ -135,9 +167,10 @@ class Backbone:
         if isinstance(before, nn.Dropout):
             before.p = ratio
         elif ratio:
-            self._whole.add_submodule("head_dropout", nn.Dropout(ratio))
+            name = f"{head.name}_dropout"
+            self._whole.add_submodule(name, nn.Dropout(ratio))
             with self._whole.graph.inserting_before(head):
-                dropped = self._whole.graph.call_module("head_dropout", (source,))
+                dropped = self._whole.graph.call_module(name, (source,))
             head.replace_input_with(source, dropped)
 
     def _outputs(self) -> tuple[fx.Node, ...]:
@@ -160,3 +193,17 @@ class Backbone:
         module.delete_all_unused_submodules()
         module.recompile()
         return module
+
+
+def _fresh_classifier(layer: nn.Linear | nn.Conv2d, num_classes: int) -> nn.Module:
+    """The same layer with another number of outputs."""
+    bias = layer.bias is not None
+    fresh = (
+        nn.Linear(layer.in_features, num_classes, bias)
+        if isinstance(layer, nn.Linear)
+        else nn.Conv2d(layer.in_channels, num_classes, 1, bias=bias)
+    )
+    nn.init.normal_(fresh.weight, 0, 0.01)
+    if fresh.bias is not None:
+        nn.init.zeros_(fresh.bias)
+    return fresh
