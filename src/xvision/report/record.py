@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xvision.files import read_json, write_json
 from xvision.parts import Size, explain
+from xvision.recipe import flatten
 
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -158,8 +159,6 @@ def aggregate(records: Sequence[Record]) -> Summary:
 
 def _differences(a: Record, b: Record) -> list[str]:
     """Why two records cannot be put together, one line per reason."""
-    from xvision.recipe import flatten
-
     x, y = (
         flatten({k: v for k, v in r.recipe.items() if k not in ("seed", "expect", "source")}) for r in (a, b)
     )

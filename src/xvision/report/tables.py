@@ -1,0 +1,208 @@
+"""Tables of README and docs, made from the code and from records: never typed, so never wrong.
+
+A page marks the place::
+
+    <!-- generated:tasks -->
+    <!-- /generated -->
+
+`python -m xvision.report.tables` rewrites what stands between, in README.md and docs/*.md of the folder it is called
+in; with `--check` it only says which pages are stale, and exits 1 if one is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import runpy
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xvision.files import write_text
+from xvision.parts import nearest
+from xvision.report import units
+from xvision.report.record import Record, Summary
+
+BLOCK = re.compile(r"(<!-- generated:(\S+) -->\n)(.*?)(<!-- /generated -->)", re.DOTALL)
+TASKS = (
+    ("Image classification", "classification", "classification"),
+    ("Semantic segmentation", "segmentation", "segmentation"),
+    ("Depth estimation", "depth", "depth"),
+    ("Motion segmentation", "motion", "motion"),
+    ("Object detection", "detection", "detection"),
+    ("Keypoints, human pose", "pose", "pose"),
+    ("Any combination as one model", "multi", "segmentation+depth+motion"),
+)
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """One feature of the original system and where this one stands.
+
+    `state` is "works", "not yet" or "left out because …"; command, test and record (a path) say how to see it.
+    """
+
+    number: int
+    feature: str
+    state: str
+    command: str = ""
+    test: str = ""
+    record: str = ""
+
+
+def tasks(root: Path, page: Path) -> str:
+    """The seven tasks and which of them work."""
+    from xvision.tasks import task
+
+    known = task.builders()
+    return table(
+        ("Task", "Recipe", "State"),
+        [(title, f"`{recipe}`", "works" if name in known else "not yet") for title, name, recipe in TASKS],
+    )
+
+
+def classification(root: Path, page: Path) -> str:
+    """What was reached in image classification, every seed."""
+    head = (
+        "Recipe",
+        "Network",
+        "Input",
+        "MMACs",
+        "Parameters",
+        "Float top-1",
+        "Int8 top-1",
+        "Int8 − float",
+        "Parity",
+    )
+    rows = []
+    for file in sorted((root / "results").glob("*.json")):
+        summary = Summary.read(file)
+        if units.part_kind(summary.records[0].recipe.get("task")) == "classification":
+            rows.append((*_result(summary), link(file, file.stem, page)))
+    return table((*head, "Record"), rows) if rows else "No record yet.\n"
+
+
+def _result(summary: Summary) -> tuple[str, ...]:
+    first = summary.records[0]
+    top1 = {key: values["top1"] for key, values in summary.metrics.items()}
+    floats, int8 = top1.get("float"), top1.get("int8")
+    return (
+        f"`{summary.name}`",
+        units.part_text(first.recipe.get("net", {}).get("backbone")),
+        f"{first.cost.size[0]}x{first.cost.size[1]}",
+        f"{first.cost.macs / 1e6:.1f}",
+        units.count(first.cost.params),
+        _seeds(floats.mean, floats.values) if floats else "–",
+        _seeds(int8.mean, int8.values) if int8 else "–",
+        units.delta(floats.mean, int8.mean) if floats and int8 else "–",
+        _parity(summary.records),
+    )
+
+
+def _seeds(mean: float, values: Sequence[float]) -> str:
+    """The mean, and every value it is made of."""
+    return units.value(mean) + (f" ({', '.join(map(units.value, values))})" if len(values) > 1 else "")
+
+
+def _parity(records: Iterable[Record]) -> str:
+    found = [record.parity for record in records]
+    if not all(found):
+        return "not verified"
+    return f"{max(parity['max_lsb'] for parity in found)} LSB"
+
+
+def parity(root: Path, page: Path) -> str:
+    """The rows of tests/parity_table.py, with how many of them work."""
+    rows: Sequence[ParityRow] = runpy.run_path(str(root / "tests/parity_table.py"))["ROWS"]
+    states = [row.state.split(" because")[0] for row in rows]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states), key=states.index))
+    cells = [
+        (
+            str(row.number),
+            row.feature,
+            row.state,
+            f"`{row.command}`" if row.command else "",
+            f"`{row.test}`" if row.test else "",
+            link(root / row.record, Path(row.record).stem, page) if row.record else "",
+        )
+        for row in rows
+    ]
+    return f"{len(rows)} features: {counts}.\n\n" + table(
+        ("#", "Feature", "State", "Command", "Test", "Record"), cells
+    )
+
+
+GENERATORS: dict[str, Callable[[Path, Path], str]] = {
+    "tasks": tasks,
+    "classification": classification,
+    "parity": parity,
+}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    r"""A Markdown table.
+
+    >>> print(table(("a", "b"), [("1", "x | y")]), end="")
+    | a | b |
+    |---|---|
+    | 1 | x \| y |
+    """
+    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |\n" for row in (head, *rows)]
+    return "".join([lines[0], "|" + "---|" * len(head) + "\n", *lines[1:]])
+
+
+def link(file: Path, title: str, page: Path) -> str:
+    """A Markdown link to a file, relative to the page it stands on."""
+    return f"[{title}]({os.path.relpath(file, page.parent).replace(os.sep, '/')})"
+
+
+def rewrite(root: Path, page: Path) -> str:
+    """The text of a page with every generated block made anew.
+
+    Raises ValueError for an unknown generator and for a block that is not closed.
+    """
+    text = page.read_text(encoding="utf-8")
+    if text.count("<!-- generated:") != len(BLOCK.findall(text)):
+        raise ValueError(
+            f"{page}: expected each '<!-- generated:NAME -->' line to have its '<!-- /generated -->'"
+        )
+
+    def make(match: re.Match[str]) -> str:
+        if match[2] not in GENERATORS:
+            raise ValueError(f"{page}: no table is called '{match[2]}'; {nearest(match[2], GENERATORS)}")
+        return match[1] + GENERATORS[match[2]](root, page) + match[4]
+
+    return BLOCK.sub(make, text)
+
+
+def stale_pages(root: Path) -> dict[Path, str]:
+    """Pages whose tables are not what they should be, and the text that they should have."""
+    pages = [page for page in (root / "README.md", *sorted((root / "docs").glob("*.md"))) if page.is_file()]
+    if not pages:
+        raise ValueError(f"{root}: no README.md and no docs here; run this in the folder of the project")
+    texts = {page: rewrite(root, page) for page in pages}
+    return {page: text for page, text in texts.items() if text != page.read_text(encoding="utf-8")}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m xvision.report.tables", description="Rewrite generated tables."
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is stale")
+    check: bool = parser.parse_args(arguments).check
+    try:
+        stale = stale_pages(Path.cwd())
+    except ValueError as e:
+        print(e, file=sys.stderr)
+        return 2
+    for page, text in stale.items():
+        print(f"{page.name}: {'stale; run python -m xvision.report.tables' if check else 'rewritten'}")
+        if not check:
+            write_text(page, text)
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""The report: whole, self-contained, escaped; short when a run stopped early; clear when a file is broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.report.made_up_run import CLASSES, RECIPE, make_evaluation, make_record, make_run
+from xvision.report.html import write_report
+
+
+def section(page: str, name: str) -> str:
+    found = re.search(rf'<section id="{name}">(.*?)</section>', page, re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+def test_every_section_is_there(whole: Path) -> None:
+    page = whole.read_text()
+    assert "Verified: 0 LSB" in page
+    assert "at 3 optimisation levels" in page
+    summary = section(page, "summary")
+    assert re.search(
+        r"top-1 accuracy, %</td>.*>87\.31</td>.*>87\.21</td>.*>87\.21</td>.*>−0\.10</td>", summary
+    )
+    assert "87.00 expected" in summary
+    assert "38.4 M" in summary
+    training = section(page, "training")
+    assert training.count("<svg") == 2
+    assert "Learning rate" in training
+    confusion = section(page, "confusion")
+    assert confusion.count("<svg") == 3
+    assert "Confused most" in confusion
+    samples = section(page, "samples")
+    assert samples.count('<img src="data:image/png;base64,') == 12
+    assert samples.count("✗ wrong") == 2
+    complexity = section(page, "complexity")
+    assert "block3.conv" in complexity
+    assert "All 38 layers" in complexity
+    quantization = section(page, "quantization")
+    assert "pow2 bits=8" in quantization
+    assert all(level in quantization for level in ("disabled", "basic", "all"))
+    provenance = section(page, "provenance")
+    for text in ("xvision run recipe.yaml --out again", "4f53b3d", "torch 2.14.1", "50000 samples", "18 min 24 s",
+                 "seed 1", "label_smoothing: 0.1", make_record().data["val"].sha256):  # fmt: skip
+        assert text in provenance
+    assert "not committed" not in page
+    assert "Not run yet" not in page
+
+
+def test_it_is_one_file_that_needs_nothing(whole: Path) -> None:
+    page = whole.read_text()
+    assert not re.search(
+        r"""<(script|link|iframe|object|base)\b|@import|https?://|\bsrc=["'](?!data:)""", page
+    )
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)", page))
+    assert all(target.startswith(("#", "data:")) for target in re.findall(r'href="([^"]*)', page))
+    assert whole.stat().st_size < 300_000
+
+
+def test_it_is_the_same_when_written_again(whole: Path) -> None:
+    before = whole.read_bytes()
+    assert write_report(whole.parent).read_bytes() == before
+
+
+def test_what_users_write_is_escaped(tmp_path: Path) -> None:
+    evil = "<script>alert('x')</script>&"
+    folder = make_run(tmp_path, recipe=RECIPE | {"name": evil})
+    classes = [evil, *CLASSES[1:]]
+    (folder / "evaluation.json").write_text(json.dumps(make_evaluation(classes, {"float": 0.9, "int8": 0.8})))
+    rows = json.loads((folder / "samples/samples.json").read_text())
+    (folder / "samples/samples.json").write_text(
+        json.dumps([{**rows[0], "label": evil, "float": evil, "int8": evil}])
+    )
+    make_record(
+        source=evil, commit=evil, dirty=True, parity={"ok": False, "max_lsb": 3, "first_difference": evil}
+    ).write(folder / "record.json")
+    page = write_report(folder).read_text()
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 8
+    assert "with changes that are not committed" in page
+
+
+def test_a_difference_comes_first(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    found = {
+        "ok": False,
+        "max_lsb": 2,
+        "first_difference": "layer1.0.conv1",
+        "levels": {"all": {"max_lsb": 2}},
+    }
+    make_record(parity=found).write(folder / "record.json")
+    page = write_report(folder).read_text()
+    assert "Not equal" in page
+    assert "differs from the simulation by up to 2 LSB, first at layer1.0.conv1." in page
+    assert "Verified" not in page
+
+
+@pytest.mark.parametrize(
+    ("until", "sentence", "missing"),
+    [
+        ("nothing", "stopped before training", 7),
+        ("train", "stopped after training", 4),
+    ],
+)
+def test_a_run_that_stopped_has_a_short_report(
+    tmp_path: Path, until: str, sentence: str, missing: int
+) -> None:
+    page = write_report(make_run(tmp_path, until=until)).read_text()
+    assert "Not verified yet" in page
+    assert sentence in page
+    assert page.count('<p class="later">') == missing
+    assert "xvision run recipe.yaml" in page
+
+
+def test_a_run_that_was_killed_in_training_shows_its_curves(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, until="train")
+    (folder / "evaluation.json").unlink()
+    with (folder / "metrics.jsonl").open("a") as f:
+        f.write('{"kind": "train", "st')  # torn by the kill
+    page = write_report(folder).read_text()
+    assert "stopped during training" in page
+    assert section(page, "training").count("<svg") == 2
+
+
+def test_a_verified_run_without_record_shows_what_it_has(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    (folder / "record.json").unlink()
+    (folder / "export/parity.json").write_text(json.dumps(make_record().parity))
+    page = write_report(folder).read_text()
+    assert "Verified: 0 LSB" in page
+    assert "No record yet" in page
+    assert "−0.50 against float" in page  # from evaluation.json
+    assert "multiply-accumulates and" in page  # from cost.json
+    (folder / "export/parity.json").unlink()
+    assert "stopped before verification" in write_report(folder).read_text()
+
+
+def test_files_that_changed_since_the_record_are_marked(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    assert "changed since" not in write_report(folder).read_text()
+    (folder / "export/model.onnx").write_text("another")
+    assert "changed since" in write_report(folder).read_text()
+    (folder / "export/model.onnx").unlink()
+    assert ">missing<" in write_report(folder).read_text()
+
+
+def test_many_classes_show_the_worst(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    names = [f"class {i}" for i in range(100)]
+    (folder / "evaluation.json").write_text(json.dumps(make_evaluation(names, {"float": 0.9, "int8": 0.8})))
+    page = write_report(folder).read_text()
+    assert "the 40 worst of 100" in page
+    assert len(page) < 400_000
+
+
+def test_warnings_of_the_quantization_are_shown(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    (folder / "quant").mkdir()
+    layers = [{"name": "stem", "sqnr_db": 31.26}, {"name": "head", "sqnr_db": 12.0}]
+    (folder / "quant/report.json").write_text(
+        json.dumps({"warnings": ["stem: 2 % saturate"], "layers": layers})
+    )
+    found = section(write_report(folder).read_text(), "quantization")
+    assert "stem: 2 % saturate" in found
+    assert found.index("head") < found.index("31.3")
+
+
+def test_pictures_stop_where_a_mail_would_be_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(tmp_path)
+    size = (folder / "samples/sample_00.png").stat().st_size
+    monkeypatch.setattr("xvision.report.html.MAX_PICTURE_BYTES", 3 * size)
+    assert "more in the folder samples/" in write_report(folder).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("recipe.yaml", "{a: [", r"recipe\.yaml: cannot be read as YAML"),
+        ("recipe.yaml", "just text", r"recipe\.yaml: expected the keys of a recipe, came str"),
+        ("record.json", "{}", r"record\.json: not a record: name: [Ff]ield required; "),
+        ("evaluation.json", "[]", r"evaluation\.json: .*; delete the file and run `xvision run` on the folder again"),
+        ("evaluation.json", '{"classes": ["a"], "float": {"metrics": {"top1": "high"}}}',
+         r"evaluation\.json: float\.metrics\.top1: .*'high'"),
+        ("evaluation.json", '{"classes": ["a", "b"], "int8": {"metrics": {}, "confusion": [[1]]}}',
+         r"evaluation\.json: int8\.confusion: expected 2 rows and columns, one a class, came 1 x 1"),
+        ("metrics.jsonl", '{"kind": "train", "step": 1, "lr": 0.1, "loss": 1}\nnonsense\n',
+         r"metrics\.jsonl: line 2: "),
+        ("metrics.jsonl", '{"kind": "train", "step": 1}\n', r"metrics\.jsonl: line 1: .*lr: [Ff]ield required"),
+        ("cost.json", '[{"name": "stem"}]', r"cost\.json: 0\.type: [Ff]ield required"),
+        ("samples/samples.json", '{"image"', r"samples\.json: cannot be read as JSON"),
+        ("samples/samples.json", '[{"image": "lost.png", "label": "a", "float": "a", "int8": "a", "correct": true}]',
+         r"lost\.png: named in samples\.json but cannot be read \(No such file"),
+    ],
+)  # fmt: skip
+def test_a_broken_folder_names_the_file(
+    whole: Path, tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole.parent, folder)
+    before = (folder / "report.html").read_bytes()
+    (folder / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        write_report(folder)
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"not a run folder \(no recipe\.yaml\); `xvision run` makes one"):
+        write_report(tmp_path)
