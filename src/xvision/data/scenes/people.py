@@ -1,0 +1,407 @@
+"""Walking and standing people, cyclists and animals: limbs between joints that swing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from xvision.data.scenes.atlas import Atlas
+from xvision.data.scenes.levels import ANIMAL, CYCLIST, PERSON, Dice
+from xvision.data.scenes.paint_objects import CLOTHES, FURS, NUM_HEADS, SKINS
+from xvision.data.scenes.surfaces import (
+    CAPSULE,
+    DISC,
+    SQUARE,
+    Array,
+    Pose,
+    Thing,
+    on_ground,
+    place,
+    plane,
+    turn,
+)
+
+Point = tuple[float, float, float]  # right, down, forward
+
+# joints 0-16 as xvision.fields.COCO_KEYPOINTS; then what only drawing needs
+TOES, HEAD, NECK, PELVIS = (17, 18), 19, 20, 21
+LEFT, RIGHT = -1, 1
+
+
+@dataclass(frozen=True)
+class Gait:
+    """Angles of one moment of a walk, rad, forward positive: thigh, knee, arm and elbow of (left, right)."""
+
+    thigh: tuple[float, float]
+    knee: tuple[float, float]
+    arm: tuple[float, float]
+    elbow: tuple[float, float]
+    spread: tuple[float, float] = (0.12, 0.12)  # of the arms, to the side
+
+
+def walking(phase: float, swing: float, spread: tuple[float, float]) -> Gait:
+    """A step at `phase` (rad); `swing` is the largest angle of a thigh."""
+    thigh = swing * math.sin(phase)
+    bend = 0.12 + 0.9 * swing
+    knee = (bend * max(0.15, math.cos(phase)) ** 2, bend * max(0.15, -math.cos(phase)) ** 2)
+    arm = 0.75 * thigh
+    return Gait((thigh, -thigh), knee, (-arm, arm), (0.25 + 0.3 * swing, 0.25 + 0.3 * swing), spread)
+
+
+def _limb(start: Point, length: float, angle: float, aside: float = 0.0) -> Point:
+    """The far end of a limb that hangs from `start`."""
+    down = math.cos(angle) * math.cos(aside)
+    return start[0] + length * math.sin(aside), start[1] + length * down, start[2] + length * math.sin(angle)
+
+
+def _face(points: list[Point], head: Point, scale: float) -> None:
+    """Nose, eyes and ears around the centre of the head."""
+    for right, down, forward in (
+        (0, 0.01, 0.1), (-0.035, -0.02, 0.085), (0.035, -0.02, 0.085), (-0.075, 0, 0.0), (0.075, 0, 0.0)
+    ):  # fmt: skip
+        points.append((head[0] + right * scale, head[1] + down * scale, head[2] + forward * scale))
+
+
+def walker_joints(gait: Gait, height: float) -> list[Point]:
+    """All joints of a person on foot, own axes, feet on the ground; `height` in m."""
+    s = height / 1.75
+    legs: list[tuple[Point, Point, Point, Point]] = []
+    for i, side in enumerate((LEFT, RIGHT)):
+        hip = (side * 0.1 * s, 0.0, 0.0)
+        knee = _limb(hip, 0.43 * s, gait.thigh[i])
+        shin = gait.thigh[i] - gait.knee[i]
+        ankle = _limb(knee, 0.42 * s, shin)
+        toe = (ankle[0], ankle[1] + 0.06 * s, ankle[2] + 0.17 * s * math.cos(0.5 * shin))
+        legs.append((hip, knee, ankle, toe))
+    lift = -max(leg[2][1] for leg in legs) - 0.08 * s  # the lower foot stands on the ground
+    lean = 0.03 * s
+    head = (0.0, lift - 0.74 * s, lean + 0.02 * s)
+    points: list[Point] = []
+    _face(points, head, s)
+    arms = []
+    for i, side in enumerate((LEFT, RIGHT)):
+        shoulder = (side * 0.19 * s, lift - 0.5 * s, lean)
+        elbow = _limb(shoulder, 0.29 * s, gait.arm[i], side * gait.spread[i])
+        wrist = _limb(elbow, 0.26 * s, gait.arm[i] + gait.elbow[i], side * gait.spread[i] * 0.6)
+        arms.append((shoulder, elbow, wrist))
+    for j in range(3):
+        points += [arms[0][j], arms[1][j]]
+    for j in range(4):
+        points += [(x, y + lift, z) for x, y, z in (legs[0][j], legs[1][j])]
+    points += [head, (0.0, lift - 0.56 * s, lean), (0.0, lift + 0.06 * s, 0.0)]
+    return points
+
+
+def _knee(hip: Point, ankle: Point, thigh: float, shin: float) -> Point:
+    """Where two bones of given lengths meet, bending forward."""
+    down, forward = ankle[1] - hip[1], ankle[2] - hip[2]
+    reach = min(math.hypot(down, forward), (thigh + shin) * 0.999)
+    along = (thigh**2 - shin**2 + reach**2) / (2 * reach)
+    out = math.sqrt(max(thigh**2 - along**2, 0.0))
+    return (
+        (hip[0] + ankle[0]) / 2,
+        hip[1] + (along * down - out * forward) / reach,
+        hip[2] + (along * forward + out * down) / reach,
+    )
+
+
+def rider_joints(phase: float, height: float) -> list[Point]:
+    """All joints of a cyclist whose pedals are at `phase`, own axes."""
+    s = height / 1.75
+    head = (0.0, -1.62 * s, 0.2)
+    points: list[Point] = []
+    _face(points, head, s)
+    for rows in (
+        [(side * 0.18 * s, -1.38 * s, 0.12) for side in (LEFT, RIGHT)],
+        [(side * 0.26 * s, -1.16 * s, 0.27) for side in (LEFT, RIGHT)],
+        [(side * 0.24, -1.02, 0.46) for side in (LEFT, RIGHT)],
+    ):
+        points += rows
+    hips = [(side * 0.1 * s, -0.92 * s, -0.16) for side in (LEFT, RIGHT)]
+    ankles, knees, toes = [], [], []
+    for i, side in enumerate((LEFT, RIGHT)):
+        turned = phase + math.pi * i
+        ankle = (side * 0.11, -0.36 - 0.16 * math.cos(turned), 0.04 + 0.16 * math.sin(turned))
+        ankles.append(ankle)
+        knees.append(_knee(hips[i], ankle, 0.43 * s, 0.42 * s))
+        toes.append((ankle[0], ankle[1] + 0.05, ankle[2] + 0.15))
+    points += [*hips, *knees, *ankles, *toes]
+    points += [head, (0.0, -1.44 * s, 0.13), (0.0, -0.86 * s, -0.17)]
+    return points
+
+
+# what is drawn between which joints: (from, to, width m, outline, what it wears)
+_LIMBS = (
+    (11, 13, 0.17, CAPSULE, "trousers"), (12, 14, 0.17, CAPSULE, "trousers"),
+    (13, 15, 0.13, CAPSULE, "trousers"), (14, 16, 0.13, CAPSULE, "trousers"),
+    (15, 17, 0.1, CAPSULE, "shoe"), (16, 18, 0.1, CAPSULE, "shoe"),
+    (5, 7, 0.12, CAPSULE, "sleeve"), (6, 8, 0.12, CAPSULE, "sleeve"),
+    (7, 9, 0.09, CAPSULE, "forearm"), (8, 10, 0.09, CAPSULE, "forearm"),
+)  # fmt: skip
+_STARTS, _ENDS = (np.array([limb[i] for limb in _LIMBS], np.intp) for i in (0, 1))
+_WIDTHS = np.array([limb[2] for limb in _LIMBS])
+_TORSO, _HEAD = len(_LIMBS), len(_LIMBS) + 1
+# the limbs at each joint; a joint is hidden when anything drawn after them covers it
+_AT_JOINT = (
+    *[(_HEAD,)] * 5, (6, _TORSO), (7, _TORSO), (6, 8), (7, 9), (8,), (9,), (0, _TORSO), (1, _TORSO), (0, 2), (1, 3),
+    (2, 4), (3, 5),
+)  # fmt: skip
+_TRUNK = np.array(
+    [(0.06, 0.0), (0.94, 0.0), (1, 0.12), (0.92, 0.6), (0.96, 1), (0.04, 1), (0.08, 0.6), (0, 0.12)]
+)
+
+
+def _body_planes(joints: Array, view: Array, turned: float, scale: float) -> Array:
+    """Planes of all limbs, torso and head that face the camera. joints 22, 3; view: horizontal unit vector."""
+    planes = np.empty((len(_LIMBS) + 2, 3, 3))
+    start, end = joints[_STARTS], joints[_ENDS]
+    axis = end - start
+    length = np.sqrt((axis**2).sum(1))
+    # across the limb and in the image: axis x view
+    x, y, z = axis.T
+    across = np.stack([y * view[2], z * view[0] - x * view[2], -y * view[0]], 1)
+    width = _WIDTHS * scale
+    across *= (width / np.maximum(np.sqrt((across**2).sum(1)), 0.2 * length))[:, None]
+    cap = (0.35 * width / np.maximum(length, 0.05))[:, None] * axis
+    planes[:_TORSO, :, 0] = across
+    planes[:_TORSO, :, 1] = axis + 2 * cap
+    planes[:_TORSO, :, 2] = start - cap - across / 2
+    right = np.array([view[2], 0, -view[0]])
+    torso = scale * (0.27 + 0.17 * turned)
+    down = joints[PELVIS] - joints[NECK]
+    planes[_TORSO, :, 0], planes[_TORSO, :, 1] = right * torso, down
+    planes[_TORSO, :, 2] = joints[NECK] - right * (torso / 2)
+    high, wide = 0.27 * scale, 0.2 * scale
+    planes[_HEAD, :, 0], planes[_HEAD, :, 1] = right * wide, (0, high, 0)
+    planes[_HEAD, :, 2] = joints[HEAD] - right * (wide / 2) - (0, high / 2, 0)
+    return planes
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How tall somebody is and what he or she wears: textures by part of the body."""
+
+    height: float
+    head: int
+    wears: dict[str, int]
+    shirt: int
+
+
+def looks(dice: Dice, atlas: Atlas) -> Looks:
+    head, top = dice.integer(NUM_HEADS), dice.integer(len(CLOTHES))
+    skin, cloth = atlas[f"skin_{head % len(SKINS)}"], atlas[f"cloth_{top}"]
+    bare, shorts = dice.chance(0.4), dice.chance(0.15)
+    trousers = skin if shorts else atlas[f"cloth_{dice.integer(len(CLOTHES))}"]
+    wears = {"trousers": trousers, "shoe": atlas["shoe"], "sleeve": cloth, "forearm": skin if bare else cloth}
+    height = dice.uniform(1.1, 1.4) if dice.chance(0.15) else dice.uniform(1.58, 1.9)
+    return Looks(height, head, wears, atlas[f"shirt_{top}"])
+
+
+def _figure(
+    atlas: Atlas,
+    look: Looks,
+    moments: tuple[list[Point], list[Point]],
+    poses: tuple[Pose, Pose],
+    camera: tuple[Point, Point],
+) -> tuple[Array, list[int], list[int], Array, list[bool], list[float]]:
+    """Planes, textures, drawing order, joints, hidden joints and depth of a body in the world."""
+    planes, placed = [], []
+    for points, (x, z, heading), (cx, _, cz) in zip(moments, poses, camera, strict=True):
+        world = np.array(points) @ turn(heading).T + (x, 0, z)
+        far = math.hypot(x - cx, z - cz)
+        view = np.array([(x - cx) / far, 0, (z - cz) / far])
+        facing = heading - math.atan2(view[0], view[2])  # 0: seen from behind
+        planes.append(_body_planes(world, view, abs(math.cos(facing)), look.height / 1.75))
+        placed.append(world)
+    seen = ("back", "right", "front", "left")[round(facing / (math.pi / 2)) % 4]
+    textures = [look.wears[limb[4]] for limb in _LIMBS] + [look.shirt, atlas[f"head_{look.head}_{seen}"]]
+    middle = planes[1][:, :, 2] + 0.5 * (planes[1][:, :, 0] + planes[1][:, :, 1])
+    depth = (middle @ view).tolist()
+    depth[_HEAD] -= 0.15
+    order = sorted(range(len(depth)), key=lambda i: -depth[i])
+    away = math.cos(facing) > 0.35
+    side = math.sin(
+        facing
+    )  # > 0: turned to the right of the image, so that the left half of the face is hidden
+    hidden = [away, away or side > 0.8, away or side < -0.8, side > 0.5, side < -0.5] + [False] * 12
+    return np.stack(planes), textures, order, np.stack([p[:17] for p in placed]), hidden, depth
+
+
+def _surfaces_of_joints(order: list[int], first: int = 0) -> list[int]:
+    rank = {limb: first + i for i, limb in enumerate(order)}
+    return [max(rank[limb] for limb in limbs) for limbs in _AT_JOINT]
+
+
+_OUTLINES = [limb[3] for limb in _LIMBS] + [_TRUNK, DISC]
+
+
+def person(
+    dice: Dice,
+    atlas: Atlas,
+    poses: tuple[Pose, Pose],
+    camera: tuple[Point, Point],
+    distance: float,
+    look: Looks,
+) -> Thing:
+    """Somebody on foot; who stays where he or she was stands, everybody else walks."""
+    way = math.hypot(poses[1][0] - poses[0][0], poses[1][1] - poses[0][1])
+    phase, swing = dice.uniform(0, 2 * math.pi), dice.uniform(0.35, 0.55)
+    spread = (dice.uniform(0.05, 0.2), dice.uniform(0.05, 0.2))
+    if way > 0:
+        before = phase - 2 * math.pi * way / (0.8 * look.height)
+        moments = (
+            walker_joints(walking(before, swing, spread), look.height),
+            walker_joints(walking(phase, swing, spread), look.height),
+        )
+    else:
+        moments = (walker_joints(_standing(dice), look.height),) * 2
+    planes, textures, order, joints, hidden, _ = _figure(atlas, look, moments, poses, camera)
+    return Thing(
+        label=PERSON,
+        distance=distance,
+        planes=planes[:, order],
+        outlines=[_OUTLINES[i] for i in order],
+        textures=[textures[i] for i in order],
+        moving=way > 0,
+        round_shadow=True,
+        shadow=on_ground(0.6, 0.6, poses),
+        joints=joints,
+        joint_surfaces=_surfaces_of_joints(order),
+        joint_hidden=hidden,
+    )
+
+
+def _standing(dice: Dice) -> Gait:
+    """Somebody who waits: arms hang, rest on the hips, hold a phone or wave."""
+    arm, elbow, spread = [], [], []
+    for _ in range(2):
+        a, e, s = dice.pick(
+            ((0.0, 0.15, 0.12), (0.1, 0.1, 0.2), (0.5, 1.8, 0.1), (-0.3, 0.5, 0.6), (0.3, 0.6, 2.3))
+        )
+        arm.append(a + dice.uniform(-0.1, 0.1))
+        elbow.append(e + dice.uniform(-0.1, 0.1))
+        spread.append(s + dice.uniform(-0.05, 0.05))
+    leg = dice.uniform(0, 0.14)
+    return Gait((leg, -leg), (0.05, 0.05), (arm[0], arm[1]), (elbow[0], elbow[1]), (spread[0], spread[1]))
+
+
+def _ring(x: float, y: float, rx: float, ry: float, thick: float) -> Array:
+    """A wheel without its inside, as one outline with a seam."""
+    turns = np.arange(17) * (math.pi / 8)
+    circle = np.stack([np.cos(turns), np.sin(turns)], 1)
+    return np.concatenate([circle * (rx, ry), circle[::-1] * (rx * thick, ry * thick)]) + (x, y)
+
+
+_BIKE_M = (1.72, 1.06)  # length and height of the plane that holds the bicycle
+_WHEELS = [_ring(x, 0.68, 0.2, 0.32, 0.76) for x in (0.2, 0.8)]
+_FRAME = np.array(
+    [(0.18, 0.68), (0.36, 0.24), (0.3, 0.14), (0.42, 0.14), (0.42, 0.26), (0.68, 0.24), (0.66, 0.06), (0.76, 0.04),
+     (0.82, 0.68), (0.77, 0.68), (0.7, 0.34), (0.51, 0.72), (0.46, 0.7), (0.64, 0.32), (0.42, 0.36), (0.52, 0.66),
+     (0.48, 0.74)]
+)  # fmt: skip
+_BIKE = np.stack(
+    [
+        *[plane((0, 0, _BIKE_M[0]), (0, _BIKE_M[1], 0), (0, -_BIKE_M[1], -_BIKE_M[0] / 2))] * 3,
+        plane((0.09, 0, 0), (0, 0.68, 0), (-0.045, -0.68, -0.52)),
+        plane((0.09, 0, 0), (0, 0.68, 0), (-0.045, -0.68, 0.52)),
+        plane((0.54, 0, 0), (0, 0.06, 0), (-0.27, -1.06, 0.46)),
+    ]
+)
+_BIKE_OUTLINES = [*_WHEELS, _FRAME, CAPSULE, CAPSULE, SQUARE]
+
+
+def cyclist(
+    dice: Dice,
+    atlas: Atlas,
+    poses: tuple[Pose, Pose],
+    camera: tuple[Point, Point],
+    distance: float,
+    look: Looks,
+) -> Thing:
+    """Somebody on a bicycle, label and box around both; the pedals turn as the bicycle moves."""
+    way = math.hypot(poses[1][0] - poses[0][0], poses[1][1] - poses[0][1])
+    phase = dice.uniform(0, 2 * math.pi)
+    moments = (rider_joints(phase - way / 0.8, look.height), rider_joints(phase, look.height))
+    planes, textures, order, joints, hidden, depth = _figure(atlas, look, moments, poses, camera)
+    colour = atlas[dice.pick(("bike_metal", "bike_red"))]
+    tyre = atlas["bike_tyre"]
+    bike, metals = place(_BIKE, poses), [tyre, tyre, colour, tyre, tyre, colour]
+    # the bicycle is drawn between the far and the near leg
+    saddle = 0.5 * (depth[0] + depth[1])
+    behind = [i for i in order if depth[i] > saddle and i < 6]
+    before = [i for i in order if i not in behind]
+    rank = {limb: i for i, limb in enumerate(behind)} | {
+        limb: len(behind) + 6 + i for i, limb in enumerate(before)
+    }
+    return Thing(
+        label=CYCLIST,
+        distance=distance,
+        planes=np.concatenate([planes[:, behind], bike, planes[:, before]], axis=1),
+        outlines=[_OUTLINES[i] for i in behind] + _BIKE_OUTLINES + [_OUTLINES[i] for i in before],
+        textures=[textures[i] for i in behind] + metals + [textures[i] for i in before],
+        moving=way > 0,
+        round_shadow=True,
+        shadow=on_ground(0.5, 1.7, poses),
+        joints=joints,
+        joint_surfaces=[max(rank[limb] for limb in limbs) for limbs in _AT_JOINT],
+        joint_hidden=hidden,
+    )
+
+
+# silhouettes without legs: u from tail to nose, v from the highest point to the feet
+_DOG = [(0.02, 0.2), (0.1, 0.33), (0.2, 0.34), (0.66, 0.33), (0.74, 0.12), (0.78, 0.02), (0.86, 0.08), (1, 0.2), (0.98, 0.28), (0.86, 0.32), (0.8, 0.62), (0.68, 0.7), (0.4, 0.6), (0.2, 0.62), (0.12, 0.45)]  # fmt: skip
+_COW = [(0, 0.24), (0.05, 0.17), (0.12, 0.15), (0.5, 0.18), (0.72, 0.12), (0.82, 0.06), (0.86, 0.0), (0.9, 0.07), (1, 0.26), (0.96, 0.34), (0.84, 0.32), (0.78, 0.58), (0.6, 0.7), (0.3, 0.7), (0.1, 0.62), (0.06, 0.4)]  # fmt: skip
+_HORSE = [(0.0, 0.5), (0.03, 0.3), (0.12, 0.28), (0.4, 0.33), (0.64, 0.27), (0.78, 0.03), (0.83, 0.0), (0.86, 0.06), (1, 0.2), (0.97, 0.26), (0.86, 0.24), (0.8, 0.45), (0.74, 0.58), (0.4, 0.6), (0.14, 0.58), (0.07, 0.4), (0.04, 0.55)]  # fmt: skip
+_DEER = [(0.04, 0.38), (0.12, 0.32), (0.5, 0.36), (0.68, 0.32), (0.78, 0.16), (0.7, 0.02), (0.74, 0.0), (0.82, 0.12), (0.86, 0.0), (0.9, 0.01), (0.88, 0.14), (1, 0.24), (0.96, 0.29), (0.87, 0.28), (0.78, 0.54), (0.4, 0.6), (0.14, 0.56), (0.08, 0.46)]  # fmt: skip
+ANIMALS = {  # silhouette, furs, length over height, height m, legs at u
+    "dog": (np.array(_DOG), (0, 1, 2, 3), 1.35, (0.65, 0.85), (0.2, 0.72)),
+    "cow": (np.array(_COW), (0, 1, 2), 1.5, (1.35, 1.5), (0.16, 0.7)),
+    "horse": (np.array(_HORSE), (0, 1, 3), 1.2, (1.7, 1.95), (0.15, 0.74)),
+    "deer": (np.array(_DEER), (0, 3), 1.1, (1.3, 1.6), (0.18, 0.74)),
+}
+_LEG = np.array([(0.1, 0), (0.9, 0), (0.7, 0.5), (0.75, 1), (0.3, 1), (0.35, 0.5)])
+
+
+def animal(
+    dice: Dice, atlas: Atlas, poses: tuple[Pose, Pose], distance: float, kind: str, height: float
+) -> Thing:
+    """A dog, cow, horse or deer whose legs swing while it moves."""
+    outline, furs, ratio, _, legs = ANIMALS[kind]
+    length, way = ratio * height, math.hypot(poses[1][0] - poses[0][0], poses[1][1] - poses[0][1])
+    fur, phase = atlas[f"fur_{dice.pick(furs)}"], dice.uniform(0, 2 * math.pi)
+    swing = dice.uniform(0.3, 0.5)
+    high, thick = 0.5 * height, 0.15 * height
+    both = []
+    for frame, (x, z, heading) in enumerate(poses):
+        angle = phase - (2 * math.pi * way / (1.1 * height) if frame == 0 else 0)
+        local = []
+        for side in (LEFT, RIGHT):
+            for leg, u in enumerate(legs):
+                a = (swing if way > 0 else 0.08) * math.sin(
+                    angle + math.pi * leg + (0 if side == LEFT else math.pi)
+                )
+                foot = (0.0, high * math.cos(a), high * math.sin(a))
+                hip = (side * 0.1 * height, -height + 0.5 * height, (u - 0.5) * length - thick / 2)
+                local.append(plane((0, 0, thick), foot, hip))
+        chest = 0.3 * height
+        local.append(plane((chest, 0, 0), (0, 0.45 * height, 0), (-chest / 2, -0.75 * height, 0.1 * length)))
+        local.append(plane((0, 0, length), (0, height, 0), (0, -height, -length / 2)))
+        both.append(place(np.stack(local), ((x, z, heading),) * 2)[0])
+    # the camera stands near x = 0: of a heading to the right (sin > 0) it sees the right flank
+    near_right = math.sin(poses[1][2]) > 0
+    order = [0, 1, 4, 5, 2, 3] if near_right else [2, 3, 4, 5, 0, 1]
+    return Thing(
+        label=ANIMAL,
+        distance=distance,
+        planes=np.stack(both)[:, order],
+        outlines=[(_LEG, _LEG, _LEG, _LEG, DISC, outline)[i] for i in order],
+        textures=[fur] * 6,
+        moving=way > 0,
+        round_shadow=True,
+        shadow=on_ground(0.35 * height, 0.9 * length, poses),
+    )
+
+
+assert all(max(furs) < len(FURS) for _, furs, *_ in ANIMALS.values())
