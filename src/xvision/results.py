@@ -11,7 +11,7 @@ from xvision.folder import Run, read_status
 def write_record(run: Run) -> None:
     """record.json: what this run achieved, with everything needed to repeat it; cost.json: its layers."""
     from xvision.analysis.cost import count
-    from xvision.report.record import Artefact, Complexity, Record, SplitData, StageTime, environment
+    from xvision.report.record import Artefact, Complexity, Record, SplitData, Stage, environment
 
     recipe, folder = run.recipe, run.folder
     cost = count(run.model, recipe.data.size)
@@ -27,7 +27,10 @@ def write_record(run: Run) -> None:
         expect=recipe.expect,
         seed=recipe.seed,
         started=stages["train"]["started"],
-        stages={name: StageTime(wall_s=s["wall_s"], cpu_s=s["cpu_s"]) for name, s in stages.items()},
+        stages={
+            name: Stage.model_validate({key: s[key] for key in Stage.model_fields})
+            for name, s in stages.items()
+        },
         data={
             name: SplitData(num_samples=len(split), sha256=run.digests[name])
             for name, split in run.dataset.splits.items()

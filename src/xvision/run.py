@@ -22,6 +22,7 @@ from xvision.console import Console
 from xvision.files import write_json
 from xvision.folder import Run, next_folder, open_folder, read_status
 from xvision.recipe import Recipe, digest
+from xvision.report.record import source_state
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ def _bring_up_to_date(run: Run, stage: Stage, before: str) -> str:
         return digest([inputs, done["outputs"]])
     run.console.print(f"{stage.name} …")
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    commit, dirty = source_state(Path(__file__).parent)
     wall, cpu = time.perf_counter(), sum(os.times()[:4])
     try:
         stage.execute(run)
@@ -181,6 +183,8 @@ def _bring_up_to_date(run: Run, stage: Stage, before: str) -> str:
         "inputs": inputs,
         "outputs": outputs,
         "started": started,
+        "commit": commit,
+        "dirty": dirty,
         "wall_s": round(time.perf_counter() - wall, 2),
         "cpu_s": round(sum(os.times()[:4]) - cpu, 2),
     }

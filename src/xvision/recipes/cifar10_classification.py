@@ -30,8 +30,8 @@ def cifar10_classification() -> Recipe:
         train=Train(
             epochs=20,
             batch_size=128,
-            optimizer=optimizer.sgd(lr=0.3, weight_decay=5e-4),
-            warmup_epochs=4,
+            optimizer=optimizer.sgd(lr=0.2, weight_decay=5e-4),
+            warmup_epochs=2,
             ema=0.998,
         ),
     )

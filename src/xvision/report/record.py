@@ -58,9 +58,12 @@ class Machine(_Frozen):
     gpu: str = ""
 
 
-class StageTime(_Frozen):
-    """Seconds that a stage took, on the clock and of all processors together."""
+class Stage(_Frozen):
+    """When and by which code a stage was executed, and the seconds it took: on the clock, and of all processors."""
 
+    started: str
+    commit: str
+    dirty: bool
     wall_s: float
     cpu_s: float
 
@@ -102,7 +105,7 @@ class Record(_File):
     expect: dict[str, float] = {}
     seed: Count
     started: str
-    stages: dict[str, StageTime]
+    stages: dict[str, Stage]
     data: dict[str, SplitData]
     classes: tuple[str, ...]
     cost: Complexity

@@ -1,0 +1,49 @@
+"""Post-training quantization: ranges from a few hundred training images, no labels, no gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from xvision.quant.capture import capture
+from xvision.quant.fake import QuantLayer
+from xvision.quant.fold import fold_batch_norms
+from xvision.quant.insert import insert_quantizers
+from xvision.quant.methods import method
+from xvision.quant.numbers import QuantScheme
+from xvision.quant.ranges import observe, set_weight_scale
+
+
+@method
+def ptq(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, ...]],
+    scheme: QuantScheme,
+    *,
+    num_images: int = 256,
+) -> nn.Module:
+    """Post-training quantization: ranges of least squared error, then bias correction."""
+    images = take(batches, num_images)
+    graph = capture(model, images[0])
+    fold_batch_norms(graph)
+    insert_quantizers(graph, scheme)
+    for quantizer, seen in observe(graph, images).items():
+        quantizer.set(*seen.best_scale(quantizer.numbers))
+    for layer in graph.modules():
+        if isinstance(layer, QuantLayer):
+            set_weight_scale(layer)
+    return graph
+
+
+def take(batches: Iterable[tuple[Tensor, ...]], num_images: int) -> list[tuple[Tensor, ...]]:
+    """The first batches, until `num_images` are together; the last is cut."""
+    taken: list[tuple[Tensor, ...]] = []
+    for planes in batches:
+        left = num_images - sum(len(t[0]) for t in taken)
+        if left <= 0:
+            break
+        taken.append(tuple(plane[:left] for plane in planes))
+    if not taken:
+        raise ValueError("calibration: expected at least one batch of images, came none; check the data")
+    return taken

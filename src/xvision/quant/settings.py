@@ -1,0 +1,22 @@
+"""The `quant` section of a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict
+
+from xvision.parts import Part, part_of
+from xvision.quant.methods import method
+from xvision.quant.schemes import scheme
+
+
+class Quant(BaseModel):
+    """How a trained network becomes integers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scheme: Annotated[Part, part_of(scheme)] = scheme.pow2()
+    """What numbers the device computes with."""
+    method: Annotated[Part, part_of(method)] = method.ptq()
+    """How their ranges are found."""
