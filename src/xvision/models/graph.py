@@ -58,7 +58,7 @@ def trace(module: nn.Module, *, forward: Callable[..., Any] | None = None) -> fx
     """The graph of a network as a module that computes the same, with the same parameters, named the same.
 
     The graph shares the modules of `module` and works in train and eval mode; modules it does not use are
-    left out, so every parameter gets a gradient. `forward(module, *inputs)` replaces the module's own forward,
+    left out, so every parameter gets a gradient. `forward(module, *inputs)` replaces the module's forward,
     for instance to return intermediate levels.
 
     Raises: ValueError if the network branches on its data.

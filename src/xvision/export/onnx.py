@@ -1,0 +1,225 @@
+"""ONNX: a network as one file, with integer weights and a Q/DQ pair for each tensor if it is quantized."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from onnxscript import opset21 as op
+from torch import Tensor, fx, nn
+
+from xvision.models.graph import input_names, trace
+from xvision.models.operators import clip_bounds
+from xvision.models.pixels import Pixels
+from xvision.quant.fake import Quantizer, QuantLayer
+from xvision.quant.ops import dequantize
+
+CODES = ".codes"  # ends the name of the integer tensor of each quantizer
+OPSET = 21  # the first with 16-bit QuantizeLinear
+
+
+def export(
+    model: nn.Module, path: str | Path, *, inputs: Sequence[Tensor], metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write a float or quantized network as an ONNX file, whole or not at all.
+
+    `inputs` are example planes that fix sizes and types; the batch size stays free. Inputs are called as the
+    planes of the pixel format, or as the arguments of the network's forward; outputs as the keys of what it
+    returns. A quantized network takes the uint8 planes as its first integer tensor and gives float scores.
+
+    Raises: ValueError if the network cannot be exported, OSError naming the file if it cannot be written.
+    """
+    path = Path(path)
+    network = copy.deepcopy(model).cpu().eval()
+    if isinstance(network, fx.GraphModule) and _is_quantized(network):
+        _to_integers(network)
+    elif input_names(network):
+        network = trace(network)  # its forward takes *planes, the exporter wants them named
+    program = _translate(network, tuple(inputs))
+    for key, value in (metadata or {}).items():
+        program.model.metadata_props[key] = value
+    return _write(program.model, path)
+
+
+def _is_quantized(model: nn.Module) -> bool:
+    return any(isinstance(m, Quantizer) for m in model.modules())
+
+
+class IntegerPixels(nn.Module):
+    """The pixel decoder of an integer network: its uint8 input is the first quantized tensor as it is."""
+
+    scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self, pixels: Pixels, quantizer: Quantizer) -> None:
+        super().__init__()
+        self.pixels = pixels
+        self.register_buffer("scale", quantizer.scale.clone())
+        self.register_buffer("zero_point", torch.tensor(quantizer.zero_point, dtype=torch.uint8))
+
+    def forward(self, *planes: Tensor) -> Tensor:
+        codes: Tensor = self.pixels.join(*planes)
+        values: Tensor = dequantize(codes, self.scale, self.zero_point)
+        return values
+
+
+def _code_type(quantizer: Quantizer) -> torch.dtype:
+    signed = {8: torch.int8, 16: torch.int16}
+    unsigned = {8: torch.uint8, 16: torch.uint16}
+    return (signed if quantizer.numbers.signed else unsigned)[quantizer.numbers.bits]
+
+
+def _to_integers(graph: fx.GraphModule) -> None:
+    """Let a network compute with stored integers and call the two operators that become Q and DQ, in place."""
+    for module in graph.modules():
+        if isinstance(module, QuantLayer) and not module.frozen:
+            module.freeze()
+    modules = dict(graph.named_modules(remove_duplicate=False))
+    for node in list(graph.graph.nodes):
+        quantizer = modules[node.target] if node.op == "call_module" else None
+        if not isinstance(quantizer, Quantizer):
+            continue
+        source = node.all_input_nodes[0]
+        pixels = modules.get(str(source.target))
+        if isinstance(pixels, Pixels):
+            graph.set_submodule(str(source.target), IntegerPixels(pixels, quantizer))
+            node.replace_all_uses_with(source)
+            graph.graph.erase_node(node)
+        else:
+            _requantize(graph, node, quantizer, modules)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+
+
+def _requantize(
+    graph: fx.GraphModule, node: fx.Node, quantizer: Quantizer, modules: dict[str, nn.Module]
+) -> None:
+    """Replace a quantizer's call by the operator, with the clip of the activation before it on the codes.
+
+    ReLU stays where the codes begin at zero: runtimes fuse it. Any other clip would block the fusion as a float
+    operator, and does not as an integer one.
+    """
+    low, high = quantizer.low, quantizer.high
+    source = node.all_input_nodes[0]
+    bounds = clip_bounds(source, modules)
+    from_lattice = bounds is not None and isinstance(
+        modules.get(str(source.all_input_nodes[0].target)), Quantizer
+    )
+    if bounds is not None and not from_lattice and quantizer.numbers.bits == 8:
+        scale = float(quantizer.scale)
+        floor, ceiling = (int(np.clip(np.round(b / scale), low, high)) for b in bounds)
+        if (floor, ceiling) != (low, high) or bounds[1] != math.inf:
+            low, high, source = floor, ceiling, source.all_input_nodes[0]
+    path = str(node.target)
+    if not hasattr(quantizer, "code_of_zero"):
+        quantizer.register_buffer(
+            "code_of_zero", torch.tensor(quantizer.zero_point, dtype=_code_type(quantizer))
+        )
+    with graph.graph.inserting_before(node):
+        scale_node, zero_node = (graph.graph.get_attr(f"{path}.{name}") for name in ("scale", "code_of_zero"))
+        zero = quantizer.zero_point
+        arguments = (source, scale_node, zero_node, low + zero, high + zero, node.name)
+        call = graph.graph.call_function(torch.ops.xvision.requantize.default, arguments)
+    node.replace_all_uses_with(call)
+    graph.graph.erase_node(node)
+
+
+def _to_qdq(x: Any, scale: Any, zero_point: Any, low: int, high: int, name: str) -> Any:
+    codes = op.QuantizeLinear(x, scale, zero_point)
+    kind = zero_point.dtype.numpy()
+    limits = np.iinfo(kind)
+    if (low, high) != (limits.min, limits.max):
+        bounds = [op.Constant(value=onnx.numpy_helper.from_array(np.array(v, kind))) for v in (low, high)]
+        codes = op.Clip(codes, *bounds)
+    codes.name = f"{name}{CODES}"
+    return op.DequantizeLinear(codes, scale, zero_point)
+
+
+def _to_dq(codes: Any, scale: Any, zero_point: Any = None) -> Any:
+    return op.DequantizeLinear(codes, scale, zero_point, axis=0)
+
+
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.xvision.requantize.default: _to_qdq,
+    torch.ops.xvision.dequantize.default: _to_dq,
+}
+
+
+def _translate(network: nn.Module, inputs: tuple[Tensor, ...]) -> torch.onnx.ONNXProgram:
+    # the exporter would take a batch of one for a constant
+    inputs = tuple(plane.cpu().repeat(2, *[1] * (plane.ndim - 1)) for plane in inputs)
+    with torch.no_grad():
+        outputs = network(*inputs)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                network,
+                inputs,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=input_names(network) or None,
+                output_names=_output_names(outputs),
+                dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs),
+                custom_translation_table=TRANSLATIONS,
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise ValueError(
+            f"{type(network).__name__}: expected a network that ONNX can express, the exporter refused it "
+            f"({reason}); replace the operator it names"
+        ) from error
+    assert program is not None
+    return program
+
+
+def _output_names(outputs: Any) -> list[str]:
+    if isinstance(outputs, dict):
+        return list(outputs)
+    return [f"out{i}" for i in range(1 if isinstance(outputs, Tensor) else len(outputs))]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's deprecation warnings and progress notes, which are about its own code, from the user."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _write(model: ir.Model, path: Path) -> Path:
+    """Write beside the file and move into place, so that nobody ever sees half of it."""
+    proto = ir.to_proto(model)
+    onnx.checker.check_model(proto, full_check=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(proto.SerializeToString())
+        os.replace(part, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(
+            f"{path}: cannot be written ({reason}); free some space or choose another folder"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path

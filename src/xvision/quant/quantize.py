@@ -1,0 +1,39 @@
+"""From a float network to one whose every number has an integer code."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+
+from torch import Tensor, fx, nn
+
+from xvision.parts import Part
+
+
+def quantize(
+    model: nn.Module, batches: Iterable[tuple[Tensor, ...] | Tensor], *, scheme: Part, method: Part
+) -> nn.Module:
+    """A copy of a network that simulates integer arithmetic to the last bit; takes what the network takes.
+
+    `batches` are training images, a tensor or a tuple of planes each, on the device of the model. Networks that
+    are not ours may take float tensors: their input gets a range of its own. The result returns a dict of named
+    outputs; those of a network that returns a tensor, tuple or list are called out0, out1, …
+
+    Warns about operators that no rule covers: they compute in float between two integer tensors.
+
+    Raises: ValueError if the network cannot be captured or there is no batch.
+    """
+    quantized: fx.GraphModule = method.build(model, _planes(batches), scheme.build())
+    unknown = quantized.meta["float_operators"]
+    if unknown:
+        warnings.warn(
+            f"{type(model).__name__}: {len(unknown)} operators without a rule compute in float between integers: "
+            f"{', '.join(unknown)}",
+            stacklevel=2,
+        )
+    return quantized.eval()
+
+
+def _planes(batches: Iterable[tuple[Tensor, ...] | Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    for batch in batches:
+        yield (batch,) if isinstance(batch, Tensor) else tuple(batch)
