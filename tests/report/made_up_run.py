@@ -45,9 +45,14 @@ def make_record(seed: int = 1, top1: float = 87.31, **changes: Any) -> Record:
         "seed": seed,
         "started": "2026-01-31T08:15:00+00:00",
         "stages": {
-            "train": {"wall_s": 1104.2, "cpu_s": 2190.0},
-            "quantize": {"wall_s": 14.2, "cpu_s": 20.0},
-            "verify": {"wall_s": 4.25, "cpu_s": 6.0},
+            name: {
+                "started": "2026-01-31T08:15:00+00:00",
+                "commit": "4f53b3d",
+                "dirty": False,
+                "wall_s": s,
+                "cpu_s": s,
+            }
+            for name, s in (("train", 1104.2), ("quantize", 14.2), ("export", 3.1), ("verify", 4.25))
         },
         "data": {
             "train": {"num_samples": 50000, "sha256": sha256("train")},
@@ -61,16 +66,7 @@ def make_record(seed: int = 1, top1: float = 87.31, **changes: Any) -> Record:
             "int8": {"top1": top1 - 0.1, "mean_class_accuracy": top1 - 0.1, "f1": top1 - 0.2, "top5": 99.40},
             "onnx": {"top1": top1 - 0.1, "mean_class_accuracy": top1 - 0.1, "f1": top1 - 0.2, "top5": 99.40},
         },
-        "parity": {
-            "ok": True,
-            "max_lsb": 0,
-            "agreement": 1.0,
-            "first_difference": None,
-            "levels": {
-                level: {"max_lsb": 0, "agreement": 1.0, "tensors": 57}
-                for level in ("disabled", "basic", "all")
-            },
-        },
+        "parity": make_parity(),
         "artefacts": {"export/model.onnx": {"sha256": sha256("onnx"), "bytes": 4}},
         "commit": "4f53b3d",
         "dirty": False,
@@ -78,6 +74,19 @@ def make_record(seed: int = 1, top1: float = 87.31, **changes: Any) -> Record:
         "machine": {"processor": "Some CPU @ 2.1 GHz", "cores": 2, "threads": 2},
     }
     return Record.model_validate(fields | changes)
+
+
+def make_parity(lsb: int = 0, first_difference: str | None = None) -> dict[str, Any]:
+    """What `verify` leaves in export/parity.json."""
+    level = {"max_lsb": lsb, "agreement": 1.0}
+    return {
+        "ok": lsb == 0,
+        "max_lsb": lsb,
+        "agreement": 1.0,
+        "levels": {name: level | {"tensors": 57 if name == "off" else 1} for name in ("off", "basic", "all")},
+        "first_difference": first_difference,
+        "images": 256,
+    }
 
 
 def make_run(folder: Path, *, until: str = "report", recipe: dict[str, Any] = RECIPE) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made_up_run import CLASSES, RECIPE, make_evaluation, make_record, make_run
+from tests.report.made_up_run import CLASSES, RECIPE, make_evaluation, make_parity, make_record, make_run
 from xvision.report.html import write_report
 
 
@@ -22,7 +22,7 @@ def section(page: str, name: str) -> str:
 def test_every_section_is_there(whole: Path) -> None:
     page = whole.read_text()
     assert "Verified: 0 LSB" in page
-    assert "at 3 optimisation levels" in page
+    assert "0 LSB on 256 images, at 3 optimisation levels of ONNX Runtime." in page
     summary = section(page, "summary")
     assert re.search(
         r"top-1 accuracy, %</td>.*>87\.31</td>.*>87\.21</td>.*>87\.21</td>.*>−0\.10</td>", summary
@@ -43,7 +43,7 @@ def test_every_section_is_there(whole: Path) -> None:
     assert "All 38 layers" in complexity
     quantization = section(page, "quantization")
     assert "pow2 bits=8" in quantization
-    assert all(level in quantization for level in ("disabled", "basic", "all"))
+    assert all(f"<td>{level}</td>" in quantization for level in ("off", "basic", "all"))
     provenance = section(page, "provenance")
     for text in ("xvision run recipe.yaml --out again", "4f53b3d", "torch 2.14.1", "50000 samples", "18 min 24 s",
                  "seed 1", "label_smoothing: 0.1", make_record().data["val"].sha256):  # fmt: skip
@@ -76,9 +76,9 @@ def test_what_users_write_is_escaped(tmp_path: Path) -> None:
     (folder / "samples/samples.json").write_text(
         json.dumps([{**rows[0], "label": evil, "float": evil, "int8": evil}])
     )
-    make_record(
-        source=evil, commit=evil, dirty=True, parity={"ok": False, "max_lsb": 3, "first_difference": evil}
-    ).write(folder / "record.json")
+    make_record(source=evil, commit=evil, dirty=True, parity=make_parity(3, evil)).write(
+        folder / "record.json"
+    )
     page = write_report(folder).read_text()
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 8
@@ -87,16 +87,11 @@ def test_what_users_write_is_escaped(tmp_path: Path) -> None:
 
 def test_a_difference_comes_first(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    found = {
-        "ok": False,
-        "max_lsb": 2,
-        "first_difference": "layer1.0.conv1",
-        "levels": {"all": {"max_lsb": 2}},
-    }
-    make_record(parity=found).write(folder / "record.json")
+    make_record(parity=make_parity(2, "layer1.0.conv1")).write(folder / "record.json")
     page = write_report(folder).read_text()
     assert "Not equal" in page
-    assert "differs from the simulation by up to 2 LSB, first at layer1.0.conv1." in page
+    assert "differs from the simulation by up to 2 LSB on 256 images" in page
+    assert "first at layer1.0.conv1." in page
     assert "Verified" not in page
 
 
@@ -130,7 +125,7 @@ def test_a_run_that_was_killed_in_training_shows_its_curves(tmp_path: Path) -> N
 def test_a_verified_run_without_record_shows_what_it_has(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     (folder / "record.json").unlink()
-    (folder / "export/parity.json").write_text(json.dumps(make_record().parity))
+    (folder / "export/parity.json").write_text(json.dumps(make_parity()))
     page = write_report(folder).read_text()
     assert "Verified: 0 LSB" in page
     assert "No record yet" in page
@@ -147,6 +142,12 @@ def test_files_that_changed_since_the_record_are_marked(tmp_path: Path) -> None:
     assert "changed since" in write_report(folder).read_text()
     (folder / "export/model.onnx").unlink()
     assert ">missing<" in write_report(folder).read_text()
+
+
+def test_a_stage_of_other_code_is_marked(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    make_record(commit="7777777").write(folder / "record.json")
+    assert 'train 18 min 24 s <span class="warn">by the code of 4f53b3d' in write_report(folder).read_text()
 
 
 def test_many_classes_show_the_worst(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_results_show_every_seed_and_link_their_record(root: Path) -> None:
 
 
 def test_results_of_a_run_that_stopped_early(root: Path) -> None:
-    record = make_record(metrics={"float": {"top1": 50.0}}, parity={})
+    record = make_record(metrics={"float": {"top1": 50.0}}, parity=None)
     aggregate([record]).write(root / "results/cifar.json")
     assert "| 50.00 | – | – | not verified | [cifar]" in tables.rewrite(root, root / "README.md")
 

@@ -83,16 +83,14 @@ class Page:
     @cached_property
     def verdict(self) -> Verdict:
         parity = self.run.parity
-        if not parity:
+        if parity is None:
             return Verdict("open", "Not verified yet", f"This run stopped {self._stopped}.")
-        levels = list(parity.get("levels", ()))
-        where = f"at {len(levels)} optimisation levels of ONNX Runtime" if levels else "in ONNX Runtime"
-        if parity.get("ok"):
+        where = f"on {parity.images} images, at {len(parity.levels)} optimisation levels of ONNX Runtime"
+        if parity.ok:
             text = f"The int8 file computes, to the last bit, what the trained simulation computes: 0 LSB {where}."
             return Verdict("good", "Verified: 0 LSB", text)
-        first = parity.get("first_difference") or "an unnamed tensor"
-        text = f"The int8 file differs from the simulation by up to {parity.get('max_lsb')} LSB, first at {first}."
-        return Verdict("bad", "Not equal", text)
+        text = f"The int8 file differs from the simulation by up to {parity.max_lsb} LSB {where}"
+        return Verdict("bad", "Not equal", f"{text}, first at {parity.first_difference}.")
 
     @cached_property
     def _stopped(self) -> str:
@@ -146,6 +144,10 @@ class Page:
     def measured(self) -> list[str]:
         """Which of float, int8 and onnx have metrics."""
         return [key for key in KINDS if key in self.run.metrics]
+
+    @cached_property
+    def compared(self) -> bool:
+        return {"float", "int8"} <= self.run.metrics.keys()
 
     @cached_property
     def summary(self) -> list[tuple[str, list[str], str, bool]]:
@@ -259,21 +261,6 @@ class Page:
         """The quantization settings of the recipe."""
         settings = self.run.recipe.get("quant") or {}
         return [(key, units.part_text(value)) for key, value in settings.items()]
-
-    @cached_property
-    def levels(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        """What verification measured at each optimisation level of ONNX Runtime."""
-        levels = self.run.parity.get("levels", {})
-        return [
-            (
-                level,
-                [
-                    (k, str(v))
-                    for k, v in (found.items() if isinstance(found, dict) else [("max_lsb", found)])
-                ],
-            )
-            for level, found in levels.items()
-        ]
 
     @cached_property
     def artefacts(self) -> list[tuple[str, str, str, str]]:

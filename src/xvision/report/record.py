@@ -83,6 +83,25 @@ class Complexity(_Frozen):
     size: Size
 
 
+class LevelParity(_Frozen):
+    """Simulation and runtime at one optimisation level of the runtime."""
+
+    max_lsb: Count
+    agreement: float
+    tensors: Count
+
+
+class Parity(_Frozen):
+    """What verification found: the largest difference of integer codes, and the smallest share of equal answers."""
+
+    ok: bool
+    max_lsb: Count
+    agreement: float
+    levels: dict[str, LevelParity]
+    first_difference: str | None = None
+    images: Count
+
+
 class Artefact(_Frozen):
     """A file that the run left."""
 
@@ -111,7 +130,7 @@ class Record(_File):
     cost: Complexity
     primary: str
     metrics: dict[str, dict[str, float]]
-    parity: dict[str, Any] = {}
+    parity: Parity | None = None
     artefacts: dict[str, Artefact]
     commit: str
     dirty: bool

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xvision.files import read_json
 from xvision.parts import explain
-from xvision.report.record import Record
+from xvision.report.record import Parity, Record
 
 T = TypeVar("T")
 
@@ -175,11 +175,9 @@ class RunFolder:
         return self._read("quant/report.json", QuantReport) or QuantReport()
 
     @cached_property
-    def parity(self) -> dict[str, Any]:
-        """What verification found; empty when it has not run."""
-        if self.record and self.record.parity:
-            return self.record.parity
-        return self._read("export/parity.json", dict[str, Any]) or {}
+    def parity(self) -> Parity | None:
+        """What verification found."""
+        return self.record.parity if self.record else self._read("export/parity.json", Parity)
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, float]]:

@@ -106,11 +106,9 @@ def _seeds(mean: float, values: Sequence[float]) -> str:
     return units.value(mean) + (f" ({', '.join(map(units.value, values))})" if len(values) > 1 else "")
 
 
-def _parity(records: Iterable[Record]) -> str:
-    found = [record.parity for record in records]
-    if not all(found):
-        return "not verified"
-    return f"{max(parity['max_lsb'] for parity in found)} LSB"
+def _parity(records: Sequence[Record]) -> str:
+    found = [record.parity.max_lsb for record in records if record.parity]
+    return f"{max(found)} LSB" if len(found) == len(records) else "not verified"
 
 
 def parity(root: Path, page: Path) -> str:

@@ -53,15 +53,6 @@ def part_settings(plain: Any) -> dict[str, Any]:
     return dict(settings) if isinstance(settings, dict) else {}
 
 
-def column_name(key: str) -> str:
-    """A key of a JSON file as the head of a column.
-
-    >>> column_name("max_lsb")
-    'max LSB'
-    """
-    return key.replace("_", " ").replace("lsb", "LSB")
-
-
 def value(number: float | None) -> str:
     """A metric: two decimals, more for small values.
 
