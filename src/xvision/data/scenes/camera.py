@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +21,7 @@ class Camera:
     pitch: float = 0.0  # down
     roll: float = 0.0
 
+    @cached_property
     def rotation(self) -> Array:
         """From world axes to the camera's (right, down, forward): 3, 3."""
         (sy, cy), (sp, cp), (sr, cr) = ((math.sin(a), math.cos(a)) for a in (self.yaw, self.pitch, self.roll))
@@ -35,20 +37,22 @@ class Camera:
             ]
         )
 
+    @cached_property
+    def _rows(self) -> list[list[float]]:
+        rows: list[list[float]] = self.rotation.tolist()
+        return rows
+
     def matrix(self, size: tuple[int, int]) -> Array:
         """From world directions to homogeneous pixels; the centre of the first pixel is (0, 0)."""
         height, width = size
         f = self.focal * max(size)
-        return np.array([(f, 0, (width - 1) / 2), (0, f, (height - 1) / 2), (0, 0, 1)]) @ self.rotation()
+        return np.array([(f, 0, (width - 1) / 2), (0, f, (height - 1) / 2), (0, 0, 1)]) @ self.rotation
 
     def project(self, x: float, y: float, z: float) -> tuple[float, float, float]:
         """Right, down (over the longer image side, from the centre) and depth (m) of a point."""
         dx, dy, dz = x - self.position[0], y - self.position[1], z - self.position[2]
-        (a, b, c) = self.rotation()
+        (a, b, c) = self._rows
         depth = c[0] * dx + c[1] * dy + c[2] * dz
         scale = self.focal / max(depth, 1e-3)
-        return (
-            float((a[0] * dx + a[1] * dy + a[2] * dz) * scale),
-            float((b[0] * dx + b[1] * dy + b[2] * dz) * scale),
-            float(depth),
-        )
+        right, down = (row[0] * dx + row[1] * dy + row[2] * dz for row in (a, b))
+        return right * scale, down * scale, depth

@@ -12,6 +12,7 @@ from xvision.data.scenes.levels import Dice, Level
 from xvision.data.scenes.surfaces import Array
 
 Colour = tuple[float, float, float]
+_SHINE = 0.75  # how much of a lamp or of the sky haze lets through
 _GRAIN = 512  # side of the picture from which noise is cut
 
 
@@ -39,7 +40,7 @@ LIGHTS = {
 def _grain() -> Array:
     """Noise of unit deviation: the sum of uniform numbers, the same on every machine."""
     rng = np.random.Generator(np.random.PCG64(7))
-    return np.asarray((rng.random((4, _GRAIN, _GRAIN, 3), np.float32).sum(0) - 2) * np.float32(3**0.5))
+    return np.asarray((rng.random((4, 3, _GRAIN, _GRAIN), np.float32).sum(0) - 2) * np.float32(3**0.5))
 
 
 class Photographer:
@@ -57,36 +58,37 @@ class Photographer:
         """uint8 RGB of colours and glow (H, W, 4), shading (H, W) and 1 / depth (1/m)."""
         light, dice = self.light, self.dice
         depth = 1 / np.maximum(inverse_depth, 1 / 400)
-        fall = shade.astype(np.float32) * np.float32(1 / 255)
-        image = colours[..., :3].astype(np.float32)
+        fall = shade.astype(np.float32)
+        fall *= np.float32(1 / 255)
+        image = np.empty((3, *shade.shape), np.float32)  # planes: numpy is slow along a last axis of 3
+        for k in range(3):
+            image[k] = colours[..., k]
         glow = colours[..., 3].astype(np.float32)
-        lit = fall[..., None] * self.gain
+        lit = fall * self.gain[:, None, None]
         if light.headlights:
-            lit += (light.headlights * fall * np.exp(-depth / 14))[..., None]
+            lit += light.headlights * fall * np.exp(depth * np.float32(-1 / 14))
         if light.glow:
-            np.maximum(lit, (glow * np.float32(light.glow / 255))[..., None], out=lit)
+            np.maximum(lit, glow * np.float32(light.glow / 255), out=lit)
         image *= lit
-        through = np.exp(depth * -self.thickness)
+        through = np.exp(depth * np.float32(-self.thickness))
         # what glows (lamps, the sky itself) shines through haze
-        through = np.maximum(through, glow * np.float32(0.5 / 255))[..., None]
-        haze = np.asarray(light.haze, np.float32)
+        through = np.maximum(through, glow * np.float32(_SHINE / 255))
+        haze = np.asarray(light.haze, np.float32)[:, None, None]
         image -= haze
         image *= through
         image += haze
         exposure = self.brightness * (1 + dice.uniform(-1, 1) * self.level.exposure) * self.contrast
         image *= np.float32(exposure)
         image += np.float32(110 * (1 - self.contrast))
-        if self.blurred:
-            image = np.asarray(cv2.blur(image, (3, 3)))
         self._add_noise(image)
-        return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        picture = cv2.merge([np.clip(np.rint(p), 0, 255).astype(np.uint8) for p in image])
+        return np.asarray(cv2.blur(picture, (3, 3)) if self.blurred else picture)
 
     def _add_noise(self, image: Array) -> None:
-        height, width = image.shape[:2]
+        height, width = image.shape[1:]
         grain, x, y = _grain(), self.dice.integer(_GRAIN), self.dice.integer(_GRAIN)
         if x + width > _GRAIN or y + height > _GRAIN:
-            grain = np.take(
-                np.take(grain, np.arange(y, y + height) % _GRAIN, 0), np.arange(x, x + width) % _GRAIN, 1
-            )
+            rows, columns = np.arange(y, y + height) % _GRAIN, np.arange(x, x + width) % _GRAIN
+            grain = grain.take(rows, 1).take(columns, 2)
             x = y = 0
-        image += grain[y : y + height, x : x + width] * np.float32(self.noise)
+        image += grain[:, y : y + height, x : x + width] * np.float32(self.noise)

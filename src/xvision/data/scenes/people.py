@@ -301,7 +301,7 @@ _FRAME = np.array(
      (0.82, 0.68), (0.77, 0.68), (0.7, 0.34), (0.51, 0.72), (0.46, 0.7), (0.64, 0.32), (0.42, 0.36), (0.52, 0.66),
      (0.48, 0.74)]
 )  # fmt: skip
-_BIKE = np.stack(
+_BIKE = np.array(
     [
         *[plane((0, 0, _BIKE_M[0]), (0, _BIKE_M[1], 0), (0, -_BIKE_M[1], -_BIKE_M[0] / 2))] * 3,
         plane((0.09, 0, 0), (0, 0.68, 0), (-0.045, -0.68, -0.52)),
@@ -388,7 +388,7 @@ def animal(
         chest = 0.3 * height
         local.append(plane((chest, 0, 0), (0, 0.45 * height, 0), (-chest / 2, -0.75 * height, 0.1 * length)))
         local.append(plane((0, 0, length), (0, height, 0), (0, -height, -length / 2)))
-        both.append(place(np.stack(local), ((x, z, heading),) * 2)[0])
+        both.append(place(np.array(local), ((x, z, heading),) * 2)[0])
     # the camera stands near x = 0: of a heading to the right (sin > 0) it sees the right flank
     near_right = math.sin(poses[1][2]) > 0
     order = [0, 1, 4, 5, 2, 3] if near_right else [2, 3, 4, 5, 0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from xvision.data.dataset import Sample
@@ -63,9 +64,9 @@ def objects(renderer: Renderer, ids: Array, owner: Array) -> tuple[Array, Array]
 
 
 def visible_box(mask: Array) -> tuple[float, float, float, float]:
-    """The edges (x0, y0, x1, y1) of a mask's pixels; a pixel reaches from x - 0.5 to x + 0.5, hence x1 - x0 is its width."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+    """The edges (x0, y0, x1, y1) around a mask's pixels: x1 - x0 is their number across."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return float(x), float(y), float(x + width), float(y + height)
 
 
 def _area(box: tuple[float, float, float, float]) -> float:

@@ -22,7 +22,7 @@ from xvision.data.scenes.paint import (
     NUM_WALLS,
     SIGNS,
 )
-from xvision.data.scenes.surfaces import CAPSULE, DISC, SQUARE, Array, Thing, box, plane, turn
+from xvision.data.scenes.surfaces import CAPSULE, DISC, SQUARE, Array, Plane, Thing, box, place, plane, still
 
 VIEW_END_M = 98.0
 _SKY_M = 1e4  # so far that the camera's way does not move it
@@ -40,12 +40,6 @@ class Street:
     built: tuple[float, float]  # chance of a house at each place
     tall: tuple[float, float]  # typical height of the houses
     crossing: tuple[float, float] | None  # z from, to of a street that crosses
-
-
-def still(planes: list[Array]) -> Array:
-    """Planes of something that does not move: 2, K, 3, 3."""
-    stacked = np.stack(planes)
-    return np.stack([stacked, stacked])
 
 
 def street_plan(dice: Dice) -> Street:
@@ -205,15 +199,13 @@ def houses(dice: Dice, atlas: Atlas, plan: Street) -> list[Thing]:
 
 
 def _hedge(dice: Dice, atlas: Atlas, x: float, z: float, length: float) -> Thing:
-    planes, facing = box(dice.uniform(0.6, 1.0), dice.uniform(0.8, 1.9), length)
-    planes = planes.copy()
-    planes[:, 0, 2] += x
-    planes[:, 2, 2] += z + length / 2
+    local, facing = box(dice.uniform(0.6, 1.0), dice.uniform(0.8, 1.9), length)
+    planes = place(local, ((x, z + length / 2, 0.0),) * 2)
     leaves = atlas[f"leaves_{dice.integer(NUM_LEAVES)}"]
     return Thing(
         VEGETATION,
         z + length,
-        still(list(planes)),
+        planes,
         [SQUARE] * 5,
         [leaves] * 5,
         [0.9, 1, 0.8, 0.8, 1.0],
@@ -236,11 +228,13 @@ _FIR = np.array(
 )  # fmt: skip
 
 
-def _upright(x: float, z: float, right: float, wide: float, top: float, high: float, angle: float) -> Array:
+def _upright(x: float, z: float, right: float, wide: float, top: float, high: float, angle: float) -> Plane:
     """A vertical plane at (x, z) that faces the camera; `right` shifts it along its own width."""
-    across = turn(angle)[:, 0]
-    corner = across * (right - wide / 2)
-    return plane((across[0] * wide, 0, across[2] * wide), (0, high, 0), (x + corner[0], -top, z + corner[2]))
+    across, ahead = math.cos(angle), -math.sin(angle)
+    shift = right - wide / 2
+    return plane(
+        (across * wide, 0, ahead * wide), (0, high, 0), (x + across * shift, -top, z + ahead * shift)
+    )
 
 
 def tree(dice: Dice, atlas: Atlas, x: float, z: float, angle: float, distance: float) -> Thing:

@@ -9,6 +9,7 @@ occlusion, so no label can disagree with another.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,16 +62,23 @@ def place(local: Array, poses: tuple[Pose, Pose]) -> Array:
     return placed
 
 
-def plane(
-    u: tuple[float, float, float], v: tuple[float, float, float], o: tuple[float, float, float]
-) -> Array:
-    """One plane as columns (U, V, O)."""
-    return np.array([u, v, o], float).T
+Vector = tuple[float, float, float]
+Plane = tuple[Vector, Vector, Vector]
+
+
+def plane(u: Vector, v: Vector, o: Vector) -> Plane:
+    """One plane: rows x, y, z and columns U, V, O. Tuples, because making many small arrays is slow."""
+    return tuple(zip(u, v, o, strict=True))  # type: ignore[return-value]
+
+
+def still(planes: Sequence[Plane]) -> Array:
+    """Planes of something that does not move: 2, K, 3, 3."""
+    return np.array((planes, planes))
 
 
 def on_ground(width: float, length: float, poses: tuple[Pose, Pose]) -> Array:
     """The plane of a shadow of that size under an object: 2, 1, 3, 3."""
-    return place(plane((width, 0, 0), (0, 0, -length), (-width / 2, 0, length / 2))[None], poses)
+    return place(np.array([plane((width, 0, 0), (0, 0, -length), (-width / 2, 0, length / 2))]), poses)
 
 
 def box(
@@ -86,4 +94,4 @@ def box(
         plane((0, 0, length), (0, height, 0), (x, top, z0)),
         plane((width, 0, 0), (0, 0, -length), (-x, top, z1)),
     ]
-    return np.stack(planes), [1, 1, -1, 1, 1]
+    return np.array(planes), [1, 1, -1, 1, 1]

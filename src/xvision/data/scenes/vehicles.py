@@ -72,7 +72,7 @@ def _cabin(b: CarBody) -> tuple[Array, list[Array]]:
     slanted = np.array([(margin, 0), (1 - margin, 0), (1, 1), (0, 1)])
     left, right = (r1 - r0) / (f0 - r0), (f1 - r0) / (f0 - r0)
     flank = np.array([(left, 0), (right, 0), (1, 1), (0, 1)])
-    return np.stack(planes), [slanted, slanted, flank, flank, SQUARE]
+    return np.array(planes), [slanted, slanted, flank, flank, SQUARE]
 
 
 _CAR_FLANK, _CAR_END = _wheeled(0.81, 0.19, 0.08, 0.74), _tyred(0.78, 0.16)
