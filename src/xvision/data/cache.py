@@ -21,9 +21,9 @@ import tempfile
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,6 +35,7 @@ from xvision.data.geometry import resize_map, warp_sample
 from xvision.data.sources import cache_folder
 from xvision.fields import FIELDS
 
+Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 _FORMAT = 1  # raised when the content of a cache changes its meaning
@@ -44,30 +45,73 @@ _STALE_SECONDS = 3600.0  # an unfinished cache nobody has written to for so long
 _MAX_LISTED = 10
 
 
+def prepared(split: Split, fields: tuple[str, ...], size: tuple[int, int]) -> Split:
+    """The split as it would come out of the cache: only `fields`, samples not larger than the network can use."""
+    return replace(split, load=_Prepared(split, fields, size).load)
+
+
 def cached(
     split: Split, fields: tuple[str, ...], size: tuple[int, int], progress: Progress | None = None
 ) -> Split:
-    """The split, decoded and kept on disk; the split itself where the cache cannot be written.
+    """The prepared split, kept on disk; without the disk, and a warning, where the cache cannot be written.
 
     Raises: ValueError that names every damaged sample.
     """
+    ready = prepared(split, fields, size)
     if not len(split):
-        return split
+        return ready
     key = {"format": _FORMAT, "digest": split.digest(), "fields": list(fields), "size": list(size)}
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     folder = cache_folder() / "samples" / name
     try:
         with _one_writer(folder):
             if not folder.exists():
-                _write(split, fields, size, folder, progress)
+                _write(ready, fields, folder, progress)
     except OSError as error:
         warnings.warn(
             f"the cache folder {cache_folder()} cannot be used ({error.strerror or error}): samples are decoded in "
             "every epoch, which is slower; free some space, or set XVISION_CACHE to another folder",
             stacklevel=2,
         )
-        return split
-    return Split(split.names, _Stored(folder, fields).load, split.digest, split.classes)
+        return ready
+    return replace(ready, load=_Stored(folder, fields).load)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    split: Split
+    fields: tuple[str, ...]
+    size: tuple[int, int]
+
+    def load(self, i: int) -> Sample:
+        """Sample i with its wanted fields, shrunk.
+
+        Raises: ValueError that names fields which are missing, or which differ in size.
+        """
+        sample, name = self.split.load(i), self.split.names[i]
+        missing = [field for field in self.fields if field not in sample]
+        if missing:
+            raise ValueError(
+                f"{name}: expected {', '.join(missing)} for this task, the data set gives {', '.join(sample)}; "
+                "choose another task or data set"
+            )
+        wanted = {field: sample[field] for field in self.fields}
+        shapes = {
+            field: value.shape[:2] for field, value in wanted.items() if FIELDS[field].dims.startswith("HW")
+        }
+        if len(set(shapes.values())) > 1:
+            sizes = ", ".join(f"{field} {shape[0]}x{shape[1]}" for field, shape in shapes.items())
+            raise ValueError(f"{name}: expected fields of one size, came {sizes}; mend the files")
+        return _shrink(wanted, next(iter(shapes.values())), self.size) if shapes else wanted
+
+
+def _shrink(sample: Sample, shape: tuple[int, ...], size: tuple[int, int]) -> Sample:
+    """A sample that is at most `_OVERSIZE` times larger than `size` where it is least so."""
+    scale = _OVERSIZE * max(size[0] / shape[0], size[1] / shape[1])
+    if scale >= 1:
+        return sample
+    smaller = max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+    return warp_sample(sample, resize_map((shape[0], shape[1]), smaller))
 
 
 @contextlib.contextmanager
@@ -80,45 +124,7 @@ def _one_writer(folder: Path) -> Iterator[None]:
         yield
 
 
-def shrink(sample: Sample, size: tuple[int, int]) -> Sample:
-    """A sample at most `_OVERSIZE` times larger than `size` along the axis where it is smallest against it."""
-    shape = next(
-        (value.shape[:2] for name, value in sample.items() if FIELDS[name].dims.startswith("HW")), None
-    )
-    if shape is None:
-        return sample
-    scale = _OVERSIZE * max(size[0] / shape[0], size[1] / shape[1])
-    if scale >= 1:
-        return sample
-    smaller = max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
-    return warp_sample(sample, resize_map((shape[0], shape[1]), smaller))
-
-
-def select(sample: Sample, fields: Sequence[str], name: str) -> Sample:
-    """The wanted fields of a sample.
-
-    Raises: ValueError that names a field the data set does not have.
-    """
-    missing = [field for field in fields if field not in sample]
-    if missing:
-        raise ValueError(
-            f"{name}: expected the fields {', '.join(missing)}, came {', '.join(sample)}; the data set "
-            "does not have the labels of this task"
-        )
-    return {field: sample[field] for field in fields}
-
-
-def _decoded(split: Split, fields: tuple[str, ...], size: tuple[int, int], i: int) -> Sample | str:
-    """Sample i ready to be stored, or what is wrong with it."""
-    try:
-        return shrink(select(split.load(i), fields, split.names[i]), size)
-    except ValueError as error:
-        return str(error)
-
-
-def _write(
-    split: Split, fields: tuple[str, ...], size: tuple[int, int], folder: Path, progress: Progress | None
-) -> None:
+def _write(split: Split, fields: tuple[str, ...], folder: Path, progress: Progress | None) -> None:
     """Decode everything into a temporary folder and rename it.
 
     Raises: OSError when it cannot be written; ValueError for damaged samples. Neither leaves anything behind.
@@ -131,7 +137,7 @@ def _write(
             writers = {
                 field: _Writer(field, stack.enter_context((temporary / field).open("wb"))) for field in fields
             }
-            for i, sample in enumerate(_decode_ahead(split, fields, size)):
+            for i, sample in enumerate(_decode_ahead(split)):
                 if isinstance(sample, str):
                     problems.append(sample)
                 elif not problems:
@@ -153,7 +159,15 @@ def _write(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _decode_ahead(split: Split, fields: tuple[str, ...], size: tuple[int, int]) -> Iterator[Sample | str]:
+def _decoded(split: Split, i: int) -> Sample | str:
+    """Sample i, or what is wrong with it."""
+    try:
+        return split.load(i)
+    except ValueError as error:
+        return str(error)
+
+
+def _decode_ahead(split: Split) -> Iterator[Sample | str]:
     """Samples in order, decoded by a few threads (OpenCV works outside the interpreter's lock)."""
     threads = min(
         8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -162,7 +176,7 @@ def _decode_ahead(split: Split, fields: tuple[str, ...], size: tuple[int, int]) 
     with ThreadPoolExecutor(max_workers=threads) as pool:
         try:
             for i in range(len(split)):
-                waiting.append(pool.submit(_decoded, split, fields, size, i))
+                waiting.append(pool.submit(_decoded, split, i))
                 if len(waiting) >= 8 * threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -203,7 +217,7 @@ class _Writer:
         self.starts: list[int] = []
         self.shapes: list[tuple[int, ...]] = []
 
-    def add(self, value: np.ndarray[Any, Any]) -> None:
+    def add(self, value: Array) -> None:
         dtype = np.dtype(FIELDS[self.field].dtype)
         assert value.dtype == dtype, f"{self.field}: {value.dtype}, FIELDS says {dtype}"
         self.starts.append(self.at)
@@ -214,6 +228,8 @@ class _Writer:
         self.at += value.nbytes + padding
 
     def finish(self, folder: Path, field: str) -> None:
+        self.file.write(b"\0")  # an empty file cannot be mapped
+        self.file.flush()
         np.save(folder / f"{field}.starts.npy", np.array(self.starts, np.int64))
         np.save(folder / f"{field}.shapes.npy", np.array(self.shapes, np.int32).reshape(len(self.shapes), -1))
 
@@ -229,18 +245,18 @@ class _Stored:
         return {"folder": self.folder, "fields": self.fields}
 
     @cached_property
-    def maps(self) -> dict[str, tuple[np.ndarray[Any, Any], list[int], list[tuple[int, ...]], np.dtype[Any]]]:
+    def maps(self) -> dict[str, tuple[Array, Array, Array, np.dtype[Any]]]:
         opened = {}
         for field in self.fields:
-            file = self.folder / field
-            values = np.memmap(file, np.uint8, "r") if file.stat().st_size else np.zeros(0, np.uint8)
-            starts = np.load(self.folder / f"{field}.starts.npy").tolist()
-            shapes = [tuple(shape) for shape in np.load(self.folder / f"{field}.shapes.npy").tolist()]
-            opened[field] = (np.asarray(values), starts, shapes, np.dtype(FIELDS[field].dtype))
+            values = np.asarray(np.memmap(self.folder / field, np.uint8, "r"))
+            starts = np.load(self.folder / f"{field}.starts.npy")
+            shapes = np.load(self.folder / f"{field}.shapes.npy")
+            opened[field] = (values, starts, shapes, np.dtype(FIELDS[field].dtype))
         return opened
 
     def load(self, i: int) -> Sample:
-        sample: Sample = {}
-        for field, (values, starts, shapes, dtype) in self.maps.items():
-            sample[field] = np.ndarray(shapes[i], dtype, values, starts[i])
-        return sample
+        """Sample i as views into the maps."""
+        return {
+            field: np.ndarray(shapes[i].tolist(), dtype, values, int(starts[i]))
+            for field, (values, starts, shapes, dtype) in self.maps.items()
+        }

@@ -7,6 +7,7 @@ batches without decoding them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from xvision.data.cache import Progress, cached, select
+from xvision.data.cache import Progress, cached, prepared
 from xvision.data.dataset import Sample, Split
 from xvision.data.draws import Purpose, permutation
 from xvision.data.geometry import centre_map, place_samples, warp
@@ -62,7 +63,7 @@ class Loader:
                 f"data: expected at least one training sample for each of {world} processes, "
                 f"came {len(split)}; use fewer processes or more samples"
             )
-        self.split = cached(split, fields, data.size, progress) if data.cache else split
+        self.split = _opened(split, fields, data, progress)
         self.batch_size = batch_size
         self.train = train
         self._seed, self._rank, self._world, self._workers = seed, rank, world, workers
@@ -90,7 +91,9 @@ class Loader:
         if not self._workers:
             yield from map(self._batches.__getitem__, self._plan.jobs)
             return
-        for batch in self._parallel():
+        with _no_threads_to_fork():
+            answers = iter(self._parallel())
+        for batch in answers:
             if isinstance(batch, ValueError):
                 raise batch
             yield batch
@@ -127,12 +130,14 @@ def calibration_batches(
     split: Split, fields: tuple[str, ...], data: Data, *, num_samples: int, batch_size: int, seed: int
 ) -> Iterator[Batch]:
     """Batches of samples drawn from all over a split, not augmented: what quantization ranges are measured on."""
-    opened = cached(split, fields, data.size) if data.cache else split
+    opened = _opened(split, fields, data, None)
     some = opened.take(permutation(seed, 0, Purpose.ORDER, count=len(opened))[:num_samples].tolist())
-    loader = Loader(
-        some, fields, data.model_copy(update={"cache": False}), batch_size=batch_size, train=False, seed=seed
-    )
-    return loader.epoch(0)
+    uncached = data.model_copy(update={"cache": False})  # `opened` is already
+    return Loader(some, fields, uncached, batch_size=batch_size, train=False, seed=seed).epoch(0)
+
+
+def _opened(split: Split, fields: tuple[str, ...], data: Data, progress: Progress | None) -> Split:
+    return cached(split, fields, data.size, progress) if data.cache else prepared(split, fields, data.size)
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,7 @@ class _Batches:
 
     def __getitem__(self, job: _Job) -> Batch:
         names = [self.split.names[i] for i in job.indices]
-        samples = [
-            select(self.split.load(int(i)), self.fields, n) for i, n in zip(job.indices, names, strict=True)
-        ]
+        samples = [self.split.load(int(i)) for i in job.indices]
         batch: Batch = self._warped(samples, job)
         if self.photometry is not None:
             self.photometry.change(batch, self.seed, job.epoch, job.indices)
@@ -240,8 +243,21 @@ class _Answers(TorchDataset[Any]):
             return error
 
 
+@contextlib.contextmanager
+def _no_threads_to_fork() -> Iterator[None]:
+    """OpenCV's pool of threads ends before a fork: a child would inherit the pool without its threads and wait for
+    them for ever, in its first large operation or already when it is told to use fewer."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
 def _start_worker(number: int) -> None:
     """One thread, and a process group of its own: Ctrl-C and `timeout` signal the group, and training, which wants
     to finish its batch and save, decides when its workers end."""
-    cv2.setNumThreads(1)
+    if cv2.getNumThreads() != 1:  # started afresh, not forked
+        cv2.setNumThreads(1)
     os.setpgrp()

@@ -41,8 +41,18 @@ def cache_folder() -> Path:
 def file_hashes(root: Path, files: Sequence[str]) -> list[str]:
     """The sha256 of each file, remembered in the cache folder by path, size and time of change.
 
-    Cost: the first call reads every file, later ones only ask for size and time.
+    Cost: the first call reads every file, later ones only ask for size and time. Raises: ValueError for a file that
+    cannot be read.
     """
+    try:
+        return _file_hashes(root, files)
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename}: expected a readable file of the data set, came '{error.strerror}'; mend or remove it"
+        ) from error
+
+
+def _file_hashes(root: Path, files: Sequence[str]) -> list[str]:
     place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
     memo_file = cache_folder() / "hashes" / f"{place}.json"
     memo = _read_memo(memo_file)
