@@ -268,6 +268,8 @@ class part_of:
     """Annotation of a section's field that holds a part of one registry: ``Annotated[Part, part_of(dataset)]``."""
 
     def __init__(self, registry: Registry) -> None:
+        # a field called like its registry hides it: write part_of(schemes.scheme), not part_of(scheme)
+        assert isinstance(registry, Registry), registry
         self.registry = registry
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:

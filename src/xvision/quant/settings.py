@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict
 
 from xvision.parts import Part, part_of
-from xvision.quant.methods import method
-from xvision.quant.schemes import scheme
+from xvision.quant import methods, schemes
 
 
 class Quant(BaseModel):
@@ -16,7 +15,7 @@ class Quant(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scheme: Annotated[Part, part_of(scheme)] = scheme.pow2()
+    scheme: Annotated[Part, part_of(schemes.scheme)] = schemes.scheme.pow2()
     """What numbers the device computes with."""
-    method: Annotated[Part, part_of(method)] = method.ptq()
+    method: Annotated[Part, part_of(methods.method)] = methods.method.ptq()
     """How their ranges are found."""
