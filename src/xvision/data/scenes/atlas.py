@@ -58,6 +58,8 @@ def atlas() -> Atlas:
         left, row = left + width, max(row, height)
     packed = np.zeros((top + row, _WIDTH_PX, 4), np.uint8)
     for (_, _, image), (left, top) in zip(pieces, spots, strict=True):
-        padded = cv2.copyMakeBorder(image, *([_BORDER_PX] * 4), cv2.BORDER_REPLICATE)
+        padded = cv2.copyMakeBorder(
+            image, _BORDER_PX, _BORDER_PX, _BORDER_PX, _BORDER_PX, cv2.BORDER_REPLICATE
+        )
         packed[top : top + padded.shape[0], left : left + padded.shape[1]] = padded
     return Atlas(packed, places, index)

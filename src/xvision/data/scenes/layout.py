@@ -6,16 +6,25 @@ import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from xvision.data.scenes import people, street, vehicles
-from xvision.data.scenes.atlas import Atlas, atlas
+from xvision.data.scenes import animals, people, street, vehicles
+from xvision.data.scenes.atlas import atlas
 from xvision.data.scenes.camera import Camera
-from xvision.data.scenes.levels import LEVELS, SCENE_CLASSES, Dice, Level
+from xvision.data.scenes.dice import Dice
+from xvision.data.scenes.levels import LEVELS, SCENE_CLASSES, Level
 from xvision.data.scenes.surfaces import Pose, Thing
 
 LEAST_MOTION_RATIO = 0.006
-"""What moves is seen to move: somewhere by this fraction of the longer image side (0.8 px of 128) against the ground."""
+"""What moves is seen to move against the ground: by this fraction of the longer image side (0.8 px of 128)."""
 _HEIGHTS = {"person": 1.7, "cyclist": 1.75, "car": 1.5, "truck": 3.3, "bus": 3.1, "animal": 1.4}
-_SPEEDS = {"person": (0.14, 0.3), "cyclist": (0.4, 0.9), "car": (0.6, 1.8), "truck": (0.5, 1.4), "bus": (0.5, 1.4), "animal": (0.15, 0.5)}  # fmt: skip
+_SPEEDS = {  # m between the frames
+    "person": (0.14, 0.3),
+    "cyclist": (0.4, 0.9),
+    "car": (0.6, 1.8),
+    "truck": (0.5, 1.4),
+    "bus": (0.5, 1.4),
+    "animal": (0.15, 0.5),
+}
+_LENGTHS = {"bus": vehicles.BUS_SIZE[2], "truck": vehicles.TRUCK_SIZE[2], "car": 4.5}
 _FOLLOWING = ("car", "truck", "bus")  # drive along the street more often than across
 
 
@@ -130,10 +139,10 @@ class _Builder:
             poses = self._poses(x, z, heading, kind, *vehicles.TRUCK_SIZE[:2])
             thing = vehicles.truck(dice, self.atlas, poses, distance, self.eye, moving=poses[0] != poses[1])
         elif kind == "animal":
-            species = dice.pick(tuple(people.ANIMALS))
-            height = dice.within(people.ANIMALS[species][3])
+            species = dice.pick(tuple(animals.ANIMALS))
+            height = dice.within(animals.ANIMALS[species][3])
             poses = self._poses(x, z, heading, kind, height, height)
-            thing = people.animal(dice, self.atlas, poses, distance, species, height)
+            thing = animals.animal(dice, self.atlas, poses, distance, species, height)
         else:
             look = people.looks(dice, self.atlas)
             poses = self._poses(x, z, heading, kind, 0.5, look.height)
@@ -149,6 +158,13 @@ class _Builder:
             return dice.angle(-6, 6) + (0.0 if x > 0 else math.pi)
         return dice.sign() * math.pi / 2 + dice.angle(-25, 25)
 
+    def _below_view(self, distance: float, height: float) -> bool:
+        """Whether something that far ahead is so low in the image that a part of it would be cut off."""
+        camera = self.world.cameras[1]
+        ahead = (self.eye[0] + distance * math.sin(camera.yaw), distance * math.cos(camera.yaw))
+        feet, middle = (camera.project(ahead[0], y, ahead[1])[1] for y in (0.0, -height / 2))
+        return distance < 40 and (feet > 0.5 or middle > 0.25)
+
     def main(self) -> None:
         """The object that gives the scene its class: on the carriageway, in view, with nothing in front of it."""
         kind, dice = SCENE_CLASSES[self.world.label], self.dice
@@ -156,13 +172,14 @@ class _Builder:
         if kind == "empty":
             self.clear = 34.0
             return
-        high = _HEIGHTS[kind]
+        high, long = _HEIGHTS[kind], _LENGTHS.get(kind, 0.0)
         distance = max(high * camera.focal / dice.within(self.level.main_ratio), 3.2)
+        while self._below_view(distance, high):
+            distance *= 1.2
         lane = plan.half_width - plan.parking - 0.9
         bearing = camera.yaw + dice.uniform(-0.28, 0.28) / camera.focal
         x = min(max(self.eye[0] + distance * math.tan(bearing), -lane), lane)
         heading = self._heading(kind, x)
-        long = {"bus": vehicles.BUS_SIZE[2], "truck": vehicles.TRUCK_SIZE[2], "car": 4.5}.get(kind, 0.0)
         z = distance + long / 2 * abs(math.cos(heading)) + (1.0 if long else 0.0)
         self.taken.append((x, z, long / 2 + 0.8))
         self.add(kind, x, z, heading)
@@ -267,7 +284,3 @@ def build(seed: int, level: str) -> World:
     builder.furniture()
     world.things.sort(key=lambda thing: -thing.distance)
     return world
-
-
-def textures() -> Atlas:
-    return atlas()

@@ -6,11 +6,7 @@ quote scores on it.
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 OBJECTS = ("person", "cyclist", "car", "truck", "bus", "animal")
 SEGMENTATION_CLASSES = ("road", "sidewalk", "building", "vegetation", "pole", "sky", *OBJECTS)
@@ -24,7 +20,6 @@ FIRST_OBJECT = 6
 PERSON, CYCLIST, CAR, TRUCK, BUS, ANIMAL = range(6, 12)
 
 Range = tuple[float, float]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,8 +82,8 @@ LEVELS = {
         moving=0.7,
         speed_m=(0.25, 0.9),
         still=0.1,
-        height_m=(1.4, 2.0),
-        focal=(0.85, 1.0),
+        height_m=(1.45, 1.75),
+        focal=(0.9, 1.0),
         yaw_deg=(-8, 8),
         pitch_deg=(-5, 10),
         roll_deg=1.0,
@@ -121,55 +116,3 @@ LEVELS = {
         contrast=(0.55, 1.2),
     ),
 }
-
-
-class Dice:
-    """Random choices that are the same on every machine and in every version of Python and numpy.
-
-    Only `random.Random.random` is promised to repeat its sequence, so everything is made of it.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._next = random.Random(seed).random
-
-    def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * self._next()
-
-    def within(self, bounds: Range) -> float:
-        return bounds[0] + (bounds[1] - bounds[0]) * self._next()
-
-    def angle(self, low_deg: float, high_deg: float) -> float:
-        """Radians from a range in degrees."""
-        return math.radians(self.uniform(low_deg, high_deg))
-
-    def integer(self, n: int) -> int:
-        return int(self._next() * n)
-
-    def between(self, bounds: tuple[int, int]) -> int:
-        """An integer of a range that includes both ends."""
-        return bounds[0] + int(self._next() * (bounds[1] - bounds[0] + 1))
-
-    def chance(self, p: float) -> bool:
-        return self._next() < p
-
-    def sign(self) -> int:
-        return 1 if self._next() < 0.5 else -1
-
-    def pick(self, items: Sequence[T]) -> T:
-        return items[int(self._next() * len(items))]
-
-    def weighted(self, items: Sequence[tuple[T, float]]) -> T:
-        left = self._next() * sum(weight for _, weight in items)
-        for item, weight in items:
-            left -= weight
-            if left < 0:
-                return item
-        return items[-1][0]
-
-    def shuffled(self, n: int) -> list[int]:
-        """A permutation of range(n) (Fisher and Yates)."""
-        order = list(range(n))
-        for i in range(n - 1, 0, -1):
-            j = int(self._next() * (i + 1))
-            order[i], order[j] = order[j], order[i]
-        return order

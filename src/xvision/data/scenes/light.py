@@ -8,7 +8,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from xvision.data.scenes.levels import Dice, Level
+from xvision.data.scenes.dice import Dice
+from xvision.data.scenes.levels import Level
 from xvision.data.scenes.surfaces import Array
 
 Colour = tuple[float, float, float]
@@ -30,8 +31,8 @@ class Light:
 LIGHTS = {
     "clear": Light((1.06, 1.03, 0.97), (196, 210, 226), (0.0005, 0.004)),
     "cloudy": Light((0.86, 0.88, 0.9), (190, 194, 200), (0.002, 0.008)),
-    "dusk": Light((0.74, 0.58, 0.56), (196, 148, 120), (0.002, 0.008), glow=0.75),
-    "night": Light((0.26, 0.28, 0.38), (26, 28, 44), (0.002, 0.008), headlights=0.65, glow=1.0),
+    "dusk": Light((0.82, 0.66, 0.64), (214, 168, 142), (0.001, 0.005), glow=0.95),
+    "night": Light((0.3, 0.32, 0.42), (30, 32, 48), (0.001, 0.006), headlights=0.6, glow=1.0),
     "fog": Light((0.82, 0.84, 0.86), (192, 196, 200), (0.02, 0.06), glow=0.3),
 }
 
@@ -51,7 +52,7 @@ class Photographer:
         self.thickness = dice.within(self.light.thickness)
         self.contrast, self.noise = dice.within(level.contrast), dice.within(level.noise)
         self.blurred = dice.chance(level.blur)
-        self.gain = np.array([f * dice.uniform(0.93, 1.07) for f in self.light.fall], np.float32)
+        self.gain = np.array([f * dice.uniform(0.95, 1.05) for f in self.light.fall], np.float32)
         self.brightness = dice.uniform(0.88, 1.12)
 
     def picture(self, colours: Array, shade: Array, inverse_depth: Array) -> Array:
@@ -71,8 +72,8 @@ class Photographer:
             np.maximum(lit, glow * np.float32(light.glow / 255), out=lit)
         image *= lit
         through = np.exp(depth * np.float32(-self.thickness))
-        # what glows (lamps, the sky itself) shines through haze
-        through = np.maximum(through, glow * np.float32(_SHINE / 255))
+        # what glows most (lamps, the sky itself) shines through haze
+        np.maximum(through, glow * np.float32(4 * _SHINE / 255) - np.float32(3 * _SHINE), out=through)
         haze = np.asarray(light.haze, np.float32)[:, None, None]
         image -= haze
         image *= through

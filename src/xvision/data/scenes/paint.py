@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -57,6 +58,12 @@ def finish(colours: Array, glow: Array | float = 0.0) -> Array:
     return image
 
 
+def toned(colour: Colour, factor: float, plus: float = 0.0) -> Colour:
+    """A lighter or darker colour."""
+    red, green, blue = (min(c * factor + plus, 250.0) for c in colour)
+    return red, green, blue
+
+
 def halved(image: Array, times: int = 1) -> Array:
     factor = 2**times
     size = (max(image.shape[1] // factor, 1), max(image.shape[0] // factor, 1))
@@ -66,7 +73,7 @@ def halved(image: Array, times: int = 1) -> Array:
 def _banded(name: str, ground: Array) -> Iterator[Texture]:
     """Cut a strip of ground (rows from far to near, `TEXELS_PER_M`) into its bands."""
     end = BANDS_M[-1]
-    for band, (near, far) in enumerate(zip(BANDS_M[:-1], BANDS_M[1:], strict=True)):
+    for band, (near, far) in enumerate(pairwise(BANDS_M)):
         rows = slice((end - far) * TEXELS_PER_M, (end - near) * TEXELS_PER_M)
         yield Texture(f"{name}_{band}", finish(halved(ground[rows], band)), mips=False)
 
@@ -82,12 +89,12 @@ def _roads(rng: np.random.Generator) -> Iterator[Texture]:
             patch = ground[y : far[1], x : far[0]]
             patch += 24 * (rng.random() - 0.6)
         for _ in range(25):
-            x, y = rng.random() * width, rng.random() * length
-            steps = np.cumsum((rng.random((9, 2)) - 0.5) * 26, axis=0) + (x, y)
+            start = (rng.random() * width, rng.random() * length)
+            steps = np.cumsum((rng.random((9, 2)) - 0.5) * 26, axis=0) + np.array(start)
             cv2.polylines(ground, [steps.astype(np.int32)], False, (grey - 28.0,) * 3, 1)
         for y in range(0, length, 7 * TEXELS_PER_M):  # manholes
-            if rng.random() < 0.3:
-                cv2.circle(ground, (int(width * (0.2 + 0.6 * rng.random())), y), 7, (grey - 25.0,) * 3, -1)
+            if rng.random() < 0.15:
+                cv2.circle(ground, (int(width * (0.2 + 0.6 * rng.random())), y), 5, (grey - 18.0,) * 3, -1)
         paint = (225.0, 222.0, 212.0) if i % 3 else (222.0, 190.0, 80.0)
         for y in range(0, length, 6 * TEXELS_PER_M):
             if i != 4:
@@ -115,7 +122,7 @@ def _pavements(rng: np.random.Generator) -> Iterator[Texture]:
     for i in range(NUM_PAVEMENTS):
         ground = material(rng, length, width, colours[i], {2: 9, 5: 6, 60: 8})
         tile = (12, 18, 24, 9, 36, 24)[i]
-        joint = tuple(c * 0.72 for c in colours[i])
+        joint = toned(colours[i], 0.72)
         for y in range(0, length, tile):
             ground[y : y + tile] += 10 * (rng.random() - 0.5)
             cv2.line(ground, (0, y), (width, y), joint, 1)
@@ -138,9 +145,9 @@ def _wall(rng: np.random.Generator, height: int, width: int, colour: Colour, bri
     wall = material(rng, height, width, colour, {2: 6, 8: 5, 60: 9})
     if bricks:
         for row, y in enumerate(range(0, height, 7)):
-            cv2.line(wall, (0, y), (width, y), tuple(c * 0.8 for c in colour), 1)
+            cv2.line(wall, (0, y), (width, y), toned(colour, 0.8), 1)
             for x in range(7 * (row % 2), width, 14):
-                cv2.line(wall, (x, y), (x, y + 7), tuple(c * 0.82 for c in colour), 1)
+                cv2.line(wall, (x, y), (x, y + 7), toned(colour, 0.82), 1)
     return wall
 
 
@@ -155,7 +162,7 @@ def _facades(rng: np.random.Generator) -> Iterator[Texture]:
         wide, tall = pitch * (0.5 + 0.22 * rng.random()), floor * (0.5 + 0.12 * rng.random())
         for storey, bottom in enumerate(range(height, floor, -floor)):
             if storey and i % 4 == 2:
-                cv2.rectangle(wall, (0, bottom - 4), (width, bottom + 2), tuple(c * 0.82 for c in colour), -1)
+                cv2.rectangle(wall, (0, bottom - 4), (width, bottom + 2), toned(colour, 0.82), -1)
             for x in range(pitch // 3, width - int(wide) + 1, pitch):
                 lit, high = rng.random() < 0.35, tall * (1.18 if storey == 0 else 1.0)
                 x0, x1, y1 = x, int(x + wide), int(bottom - floor * 0.22)
@@ -168,7 +175,7 @@ def _facades(rng: np.random.Generator) -> Iterator[Texture]:
                 glass: Colour = (60, 42, 34) if door else (sky * 0.8, sky * 0.95, sky * 1.1)
                 cv2.rectangle(wall, (x0, y0), (x1, y1), glass, -1)
                 if not door:
-                    cv2.line(wall, (x0, y1), (x1, y0), tuple(c + 30 for c in glass), 2)
+                    cv2.line(wall, (x0, y1), (x1, y0), toned(glass, 1, 30), 2)
                     cv2.line(wall, ((x0 + x1) // 2, y0), ((x0 + x1) // 2, y1), frame, 2)
                     if lit:
                         cv2.rectangle(glow, (x0, y0), (x1, y1), 0.9, -1)
@@ -189,7 +196,7 @@ def _facades(rng: np.random.Generator) -> Iterator[Texture]:
         red: Colour = ((134, 70, 54), (86, 84, 88), (110, 86, 70), (150, 92, 66))[i]
         roof = material(rng, 80, 160, red, {2: 8, 20: 8})
         for y in range(0, 80, 8):
-            cv2.line(roof, (0, y), (160, y), tuple(c * 0.75 for c in red), 2)
+            cv2.line(roof, (0, y), (160, y), toned(red, 0.75), 2)
         yield Texture(f"roof_{i}", halved(finish(roof)))
 
 
@@ -246,7 +253,7 @@ def _skies(rng: np.random.Generator) -> Iterator[Texture]:
     ends: dict[str, tuple[Colour, Colour]] = {
         "clear": ((78, 128, 196), (190, 212, 232)),
         "cloudy": ((132, 142, 156), (200, 204, 206)),
-        "dusk": ((88, 92, 140), (250, 176, 110)),
+        "dusk": ((96, 106, 160), (255, 186, 124)),
         "night": ((14, 18, 36), (46, 48, 66)),
         "fog": ((186, 190, 194), (200, 202, 204)),
     }
@@ -270,7 +277,7 @@ def _skylines(rng: np.random.Generator) -> Iterator[Texture]:
         far, glow = material(rng, 32, 256, colour, {4: 5, 16: 14}), np.zeros((32, 256), np.float32)
         windows = rng.random((16, 128)) < 0.3
         mask = np.kron(windows, np.ones((2, 2), bool))
-        far[mask] *= 0.72
+        far[mask] *= 0.84
         glow[mask & (rng.random((32, 256)) < 0.3)] = 0.7
         yield Texture(f"skyline_{i}", finish(far, glow))
 

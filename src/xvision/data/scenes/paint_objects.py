@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from xvision.data.scenes.paint import Array, Colour, Texture, finish, halved, material
+from xvision.data.scenes.paint import Array, Colour, Texture, finish, halved, material, toned
 
 CAR_COLOURS: tuple[Colour, ...] = (
     (178, 30, 34), (30, 62, 136), (214, 214, 212), (34, 36, 40), (122, 126, 130), (92, 24, 34), (34, 84, 62),
@@ -62,7 +62,7 @@ def _wheel(image: Array, x: float, y: float, radius: float) -> None:
 
 def _cars(rng: np.random.Generator) -> Iterator[Texture]:
     for i, colour in enumerate(CAR_COLOURS):
-        dark = tuple(c * 0.55 for c in colour)
+        dark = toned(colour, 0.55)
         side, glow = _body(rng, 44, 216, colour)
         cv2.line(side, (0, 10), (216, 10), dark, 1)
         for x in (78, 120, 156):
@@ -90,9 +90,7 @@ def _cars(rng: np.random.Generator) -> Iterator[Texture]:
             _box(front, x0, 0.14, x1, 0.4, (246, 242, 222))
             _box(glow, x0, 0.14, x1, 0.4, 1.0)
         yield Texture(f"car_{i}_front", halved(finish(front, glow)))
-        yield Texture(
-            f"car_{i}_top", finish(material(rng, 24, 24, tuple(min(c + 26, 250) for c in colour), {8: 4}))
-        )  # type: ignore[arg-type]
+        yield Texture(f"car_{i}_top", finish(material(rng, 24, 24, toned(colour, 1, 26), {8: 4})))
     for name, panes in (("front", 1), ("side", 2)):
         glass = material(rng, 32, 64, GLASS, {10: 8})
         glass += np.linspace(34, -14, 32, dtype=np.float32)[:, None, None]
@@ -102,8 +100,7 @@ def _cars(rng: np.random.Generator) -> Iterator[Texture]:
         yield Texture(f"glass_{name}", halved(finish(glass)))
 
 
-def _large(rng: np.random.Generator) -> Iterator[Texture]:
-    """Buses and trucks."""
+def _buses(rng: np.random.Generator) -> Iterator[Texture]:
     for i, colour in enumerate(LARGE_COLOURS):
         side, glow = _body(rng, 120, 360, colour)
         _box(side, 0.02, 0.16, 0.98, 0.52, (44, 54, 64))
@@ -136,15 +133,19 @@ def _large(rng: np.random.Generator) -> Iterator[Texture]:
             _box(face, 0, 0.88, 1, 1, (36, 36, 38))
             _box(face, 0.4, 0.78, 0.6, 0.84, (224, 220, 190))
             yield Texture(f"bus_{i}_{end}", halved(finish(face, glow)))
-        cargo, glow = _body(rng, 120, 240, tuple(0.5 * c + 100 for c in colour))  # type: ignore[arg-type]
+
+
+def _trucks(rng: np.random.Generator) -> Iterator[Texture]:
+    for i, colour in enumerate(LARGE_COLOURS):
+        cargo, glow = _body(rng, 120, 240, toned(colour, 0.5, 100))
         for x in np.arange(0.08, 1, 0.08):
-            cv2.line(cargo, (int(x * 240), 0), (int(x * 240), 96), tuple(0.4 * c + 70 for c in colour), 1)
+            cv2.line(cargo, (int(x * 240), 0), (int(x * 240), 96), toned(colour, 0.4, 70), 1)
         _box(cargo, 0.25, 0.25, 0.75, 0.5, colour)
         _box(cargo, 0, 0.8, 1, 1, (44, 44, 46))
         _wheel(cargo, 0.18, 0.86, 17)
         _wheel(cargo, 0.36, 0.86, 17)
         yield Texture(f"truck_{i}_side", halved(finish(cargo, glow)))
-        doors, glow = _body(rng, 120, 100, tuple(0.5 * c + 92 for c in colour))  # type: ignore[arg-type]
+        doors, glow = _body(rng, 120, 100, toned(colour, 0.5, 92))
         cv2.line(doors, (50, 0), (50, 96), (60.0, 60, 60), 2)
         for x in (0.3, 0.42, 0.58, 0.7):
             _box(doors, x, 0.04, x + 0.015, 0.78, (90, 90, 92))
@@ -163,13 +164,11 @@ def _large(rng: np.random.Generator) -> Iterator[Texture]:
         yield Texture(f"cab_{i}_front", halved(finish(cab, glow)))
         flank, glow = _body(rng, 104, 84, colour)
         _box(flank, 0.3, 0.1, 0.95, 0.46, (50, 60, 70))
-        _box(flank, 0.24, 0.1, 0.27, 0.8, tuple(c * 0.6 for c in colour))  # type: ignore[arg-type]
+        _box(flank, 0.24, 0.1, 0.27, 0.8, toned(colour, 0.6))
         _box(flank, 0, 0.84, 1, 1, (40, 40, 42))
         _wheel(flank, 0.5, 0.84, 17)
         yield Texture(f"cab_{i}_side", halved(finish(flank, glow)))
-        yield Texture(
-            f"large_{i}_top", finish(material(rng, 24, 24, tuple(0.6 * c + 60 for c in colour), {8: 5}))
-        )  # type: ignore[arg-type]
+        yield Texture(f"large_{i}_top", finish(material(rng, 24, 24, toned(colour, 0.6, 60), {8: 5})))
 
 
 def _clothes(rng: np.random.Generator) -> Iterator[Texture]:
@@ -179,9 +178,9 @@ def _clothes(rng: np.random.Generator) -> Iterator[Texture]:
         shirt = material(rng, 48, 32, colour, {2: 6, 8: 6})
         if i % 3 == 1:  # stripes
             for y in range(4, 48, 9):
-                cv2.rectangle(shirt, (0, y), (32, y + 3), tuple(0.4 * c + 130 for c in colour), -1)
+                cv2.rectangle(shirt, (0, y), (32, y + 3), toned(colour, 0.4, 130), -1)
         elif i % 3 == 2:  # an open jacket
-            cv2.rectangle(shirt, (13, 0), (18, 48), tuple(0.3 * c + 150 for c in colour), -1)
+            cv2.rectangle(shirt, (13, 0), (18, 48), toned(colour, 0.3, 150), -1)
         shirt += np.linspace(10, -18, 48, dtype=np.float32)[:, None, None]
         yield Texture(f"shirt_{i}", finish(shirt))
     for i, colour in enumerate(SKINS):
@@ -199,12 +198,12 @@ def _heads(rng: np.random.Generator) -> Iterator[Texture]:
                 for x in (22, 42):
                     cv2.circle(head, (x, 34), 4, (26.0, 22, 22), -1)
                 cv2.line(head, (24, 52), (40, 52), (150.0, 60, 56), 3)
-                cv2.line(head, (32, 36), (32, 44), tuple(c * 0.78 for c in skin), 3)
+                cv2.line(head, (32, 36), (32, 44), toned(skin, 0.78), 3)
             elif view != "back":
                 x, way = (14, -1) if view == "left" else (50, 1)
                 cv2.ellipse(head, (x - 2 * way, 40), (20, 28), 0, 0, 360, skin, -1)
                 cv2.circle(head, (x, 34), 4, (26.0, 22, 22), -1)
-                cv2.ellipse(head, (32 - 4 * way, 38), (4, 7), 0, 0, 360, tuple(c * 0.82 for c in skin), -1)
+                cv2.ellipse(head, (32 - 4 * way, 38), (4, 7), 0, 0, 360, toned(skin, 0.82), -1)
             yield Texture(f"head_{i}_{view}", halved(finish(head)))
 
 
@@ -221,5 +220,5 @@ def _animals(rng: np.random.Generator) -> Iterator[Texture]:
 
 
 def paint_objects(rng: np.random.Generator) -> Iterator[Texture]:
-    for painter in (_cars, _large, _clothes, _heads, _animals):
+    for painter in (_cars, _buses, _trucks, _clothes, _heads, _animals):
         yield from painter(rng)

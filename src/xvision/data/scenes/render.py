@@ -28,7 +28,7 @@ SUPERSAMPLE = 3
 NEAR_M = 0.3
 MAX_DEPTH_M = 120.0
 _MOST_SURFACES = 256
-_STRIP = 1 << 15  # samples worked on at once: they stay in the cache
+_STRIP = 1 << 18  # samples worked on at once: they stay in the cache
 _BITS = 4  # of the fraction of a polygon's corner
 
 
@@ -40,9 +40,32 @@ def _grid(size: tuple[int, int], factor: int) -> tuple[Array, Array]:
     return x[None, :].astype(np.float32), y[:, None].astype(np.float32)
 
 
+def _table(values: Array) -> Array:
+    """Values of all surfaces in their last axis -> tables for `cv2.LUT`."""
+    table = np.zeros((*values.shape[:-1], _MOST_SURFACES), values.dtype)
+    table[..., : values.shape[-1]] = values
+    return table
+
+
 def _rows(matrices: Array) -> Array:
-    """Matrices K, 3, 3 -> rows, columns, K float32: a table for each of the nine numbers."""
-    return np.ascontiguousarray(matrices.transpose(1, 2, 0), np.float32)
+    """Matrices K, 3, 3 -> rows, columns, 256 float32: a table for each of the nine numbers."""
+    return _table(matrices.transpose(1, 2, 0).astype(np.float32))
+
+
+def _spread(table: Array, ids: Array) -> Array:
+    """A number for each surface -> an image of them."""
+    image: Array = cv2.LUT(ids, table)
+    return image
+
+
+def _linear(row: Array, ids: Array, grid: tuple[Array, Array]) -> Array:
+    """a x + b y + c at each sample; the row of tables holds (a, b, c) of each surface."""
+    total, second = _spread(row[0], ids), _spread(row[1], ids)
+    total *= grid[0]
+    second *= grid[1]
+    total += second
+    total += _spread(row[2], ids)
+    return total
 
 
 def _inverses(m: Array) -> tuple[Array, Array]:
@@ -164,22 +187,6 @@ class Renderer:
                 cv2.fillPoly(ids, [corners], i, cv2.LINE_8, _BITS)
         return Frame(ids, shadow)
 
-    def spread(self, values: Array, ids: Array) -> Array:
-        """A number for each surface -> an image of them."""
-        table = np.zeros(256, values.dtype)
-        table[: len(values)] = values
-        return np.asarray(cv2.LUT(ids, table))
-
-    def _linear(self, row: Array, ids: Array, grid: tuple[Array, Array]) -> Array:
-        """a x + b y + c at each sample; row 3, K float32 holds (a, b, c) of each surface."""
-        total = self.spread(row[0], ids)
-        total *= grid[0]
-        second = self.spread(row[1], ids)
-        second *= grid[1]
-        total += second
-        total += self.spread(row[2], ids)
-        return total
-
     def _texture_matrices(self, frame: int) -> Array:
         """From pixels to texels times 1 / depth, of the size of each texture that fits its size in the image."""
         places = atlas().places[self.texture]
@@ -191,7 +198,7 @@ class Renderer:
         mip = np.clip(np.floor(np.log2(np.maximum(texels, 1e-6))), 0, MIPS - 1).astype(np.intp)
         place = places[np.arange(len(mip)), mip]
         inverse = self.inverses[frame]
-        to_texels = inverse.copy()
+        to_texels: Array = inverse.copy()
         for k in (0, 1):
             to_texels[:, k] = inverse[:, k] * place[:, k, None] + inverse[:, 2] * (
                 place[:, 2 + k, None] - 0.5
@@ -207,13 +214,13 @@ class Renderer:
         for top in range(0, len(ids), step):
             strip = slice(top, top + step)
             part, grid = ids[strip], (column, row[strip])
-            depth = np.reciprocal(np.maximum(self._linear(rows[2], part, grid), 1e-9))
-            x, y = (self._linear(rows[k], part, grid) for k in (0, 1))
+            depth = np.reciprocal(np.maximum(_linear(rows[2], part, grid), 1e-9))
+            x, y = (_linear(rows[k], part, grid) for k in (0, 1))
             x *= depth
             y *= depth
             cv2.remap(atlas().image, x, y, cv2.INTER_LINEAR, dst=fine[strip])
-        shade = self.spread(np.rint(self.shade * 255).astype(np.uint8), ids)
-        dark = np.zeros(256, np.uint8)
+        shade = _spread(_table(np.rint(self.shade * 255).astype(np.uint8)), ids)
+        dark = np.zeros(_MOST_SURFACES, np.uint8)
         dark[: self.start[len(self.world.ground)]] = 96  # shadows fall on the ground only
         cv2.subtract(shade, cv2.bitwise_and(cv2.LUT(ids, dark), self.frames[frame].shadow), dst=shade)
         return _reduced(fine), _reduced(shade)
@@ -225,33 +232,42 @@ class Renderer:
 
     def inverse_depth(self, frame: int, ids: Array) -> Array:
         """1 / m at the centre of each pixel; about 0 in the sky."""
-        return self._linear(_rows(self.inverses[frame])[2], ids, _grid(self.size, 1))
+        return _linear(_rows(self.inverses[frame])[2], ids, _grid(self.size, 1))
 
-    def depth(self, frame: int, ids: Array, labels: Array) -> Array:
-        """Metres along the camera's axis, 0 in the sky and beyond `MAX_DEPTH_M`."""
-        depth = 1 / np.maximum(self.inverse_depth(frame, ids), 1e-6)
+    def spots(self, ids: Array) -> tuple[Array, Array]:
+        """(u, v) of what each pixel of t sees on its surface.
+
+        Kept within the outline's square: a filled polygon takes in samples up to half a sample outside, where a
+        surface seen at a grazing angle would already be kilometres away.
+        """
+        rows, grid = _rows(self.inverses[1]), _grid(self.size, 1)
+        z = np.reciprocal(np.maximum(_linear(rows[2], ids, grid), 1e-9))
+        u, v = (_linear(rows[k], ids, grid) for k in (0, 1))
+        u *= z
+        v *= z
+        return np.clip(u, 0, 1, out=u), np.clip(v, 0, 1, out=v)
+
+    def depth(self, ids: Array, labels: Array, spots: tuple[Array, Array]) -> Array:
+        """Metres along the camera's axis at t, 0 in the sky and beyond `MAX_DEPTH_M`."""
+        depth = _linear(_rows(self.matrices[1])[2], ids, spots)
         depth[(depth > MAX_DEPTH_M) | (labels == SKY)] = 0
         return depth
 
-    def flow(self, ids: Array) -> Array:
+    def flow(self, ids: Array, spots: tuple[Array, Array]) -> Array:
         """Pixels from t-1 to t of what is seen at each pixel of t: it was at (x, y) - flow."""
-        back = _rows(self.matrices[0] @ self.inverses[1])
-        x, y = _grid(self.size, 1)
-        z = np.maximum(self._linear(back[2], ids, (x, y)), 1e-6)
         flow = np.empty((*self.size, 2), np.float32)
-        flow[..., 0] = x - self._linear(back[0], ids, (x, y)) / z
-        flow[..., 1] = y - self._linear(back[1], ids, (x, y)) / z
+        before, now = _rows(self.matrices[0]), _rows(self.matrices[1])
+        far_before, far = (np.maximum(_linear(rows[2], ids, spots), NEAR_M) for rows in (before, now))
+        for k in (0, 1):
+            flow[..., k] = _linear(now[k], ids, spots) / far - _linear(before[k], ids, spots) / far_before
         return flow
 
     def labels(self, ids: Array) -> tuple[Array, Array, Array]:
         """Semantic class, motion and number of the thing at each pixel, uint8."""
         label = np.array([max(t.label, 0) for t in self.things], np.uint8)[self.owner]
         moving = np.array([t.moving for t in self.things], np.uint8)[self.owner]
-        return (
-            self.spread(label, ids),
-            self.spread(moving, ids),
-            self.spread(self.owner.astype(np.uint8), ids),
-        )
+        tables = _table(np.stack([label, moving, self.owner.astype(np.uint8)]))
+        return _spread(tables[0], ids), _spread(tables[1], ids), _spread(tables[2], ids)
 
     def projected(self, thing: int, frame: int = 1) -> Array:
         """Corners (x, y) in px of all surfaces of a thing that are in front of the camera."""

@@ -19,8 +19,21 @@ LEAST_VISIBLE = 0.2
 """... and the box of what is seen covers at least this fraction of its whole box inside the image."""
 
 
-def draw(seed: int, size: tuple[int, int], level: str) -> Sample:
-    """See `xvision.data.scenes.scene`."""
+def scene(seed: int, size: tuple[int, int], level: str) -> Sample:
+    """One street scene: two frames and the labels of the second.
+
+    Shapes: size is (H, W). image, previous H W 3 uint8; segmentation, motion H W uint8; depth H W float32, m along the
+    camera's axis, 0 in the sky and beyond 120 m; flow H W 2 float32; boxes N 5 float32; keypoints N 17 3 float32;
+    class an int64 scalar.
+
+    flow is the way from t-1 to t of what is seen *at t*, stored on the pixels of t: image at p shows what previous
+    shows at p - flow(p), unless it was hidden or outside then. motion is 1 where an object moves in the world, not
+    where only the camera does. Row i of keypoints belongs to row i of boxes, from near to far: people and cyclists
+    have joints (2 seen, 1 hidden, 0 outside the image), rows of other classes are 0. Boxes surround what is visible.
+    Boxes and joints count from the corner of the first pixel, whose centre is (0.5, 0.5).
+
+    Raises: ValueError if the level is unknown.
+    """
     if level not in LEVELS:
         raise ValueError(f"scenes: no level is called '{level}'; {nearest(level, LEVELS)}")
     world = build(seed, level)
@@ -32,14 +45,15 @@ def draw(seed: int, size: tuple[int, int], level: str) -> Sample:
         for frame in (0, 1)
     )
     segmentation, motion, owner = renderer.labels(ids[1])
+    spots = renderer.spots(ids[1])
     boxes, keypoints = objects(renderer, ids[1], owner)
     return {
         "image": image,
         "previous": previous,
-        "flow": renderer.flow(ids[1]),
+        "flow": renderer.flow(ids[1], spots),
         "class": np.array(world.label, np.int64),
         "segmentation": segmentation,
-        "depth": renderer.depth(1, ids[1], segmentation),
+        "depth": renderer.depth(ids[1], segmentation, spots),
         "motion": motion,
         "boxes": boxes,
         "keypoints": keypoints,
@@ -64,7 +78,7 @@ def objects(renderer: Renderer, ids: Array, owner: Array) -> tuple[Array, Array]
 
 
 def visible_box(mask: Array) -> tuple[float, float, float, float]:
-    """The edges (x0, y0, x1, y1) around a mask's pixels: x1 - x0 is their number across."""
+    """The edges (x0, y0, x1, y1) around a mask's pixels; the first pixel reaches from 0 to 1."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return float(x), float(y), float(x + width), float(y + height)
 
@@ -75,7 +89,7 @@ def _area(box: tuple[float, float, float, float]) -> float:
 
 def _whole_box(renderer: Renderer, thing: int) -> tuple[float, float, float, float]:
     corners, (height, width) = renderer.projected(thing), renderer.size
-    (x0, y0), (x1, y1) = corners.min(0), corners.max(0)
+    (x0, y0), (x1, y1) = corners.min(0) + 0.5, corners.max(0) + 0.5
     return max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)
 
 
@@ -90,5 +104,5 @@ def _joints(renderer: Renderer, index: int, ids: Array) -> Array:
     for joint in np.flatnonzero(inside):
         top = int(ids[int(y[joint]), int(x[joint])]) - int(renderer.start[index])
         hidden = thing.joint_hidden[joint] or top > thing.joint_surfaces[joint]
-        found[joint] = (*seen[joint, :2], 1 if hidden else 2)
+        found[joint] = (*(seen[joint, :2] + 0.5), 1 if hidden else 2)
     return found

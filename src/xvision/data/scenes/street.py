@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from xvision.data.scenes.atlas import Atlas
-from xvision.data.scenes.levels import BUILDING, POLE, ROAD, SIDEWALK, SKY, VEGETATION, Dice
+from xvision.data.scenes.dice import Dice
+from xvision.data.scenes.levels import BUILDING, POLE, ROAD, SIDEWALK, SKY, VEGETATION
 from xvision.data.scenes.paint import (
     BANDS_M,
     FACADE_M,
@@ -64,7 +66,7 @@ def street_plan(dice: Dice) -> Street:
 def _strip(atlas: Atlas, name: str, label: int, x0: float, x1: float) -> Thing:
     """A strip of ground along the whole street."""
     planes, textures = [], []
-    for band, (near, far) in enumerate(zip(BANDS_M[:-1], BANDS_M[1:], strict=True)):
+    for band, (near, far) in enumerate(pairwise(BANDS_M)):
         planes.append(plane((x1 - x0, 0, 0), (0, 0, near - far), (x0, 0, far)))
         textures.append(atlas[f"{name}_{band}"])
     return Thing(label, 0.0, still(planes), [SQUARE] * len(planes), textures)
@@ -97,8 +99,8 @@ def ground(dice: Dice, atlas: Atlas, plan: Street) -> list[Thing]:
         ):
             things.append(_strip(atlas, name, label, *sorted((side * near, side * far))))
     if plan.crossing is not None:
-        for x in ((-_SIDE_M, -half), (half, _SIDE_M)):
-            things.append(_patch(atlas, f"road_{road}_2", ROAD, x, plan.crossing, across=True))
+        arms = ((-_SIDE_M, -half), (half, _SIDE_M))
+        things += [_patch(atlas, f"road_{road}_2", ROAD, x, plan.crossing, across=True) for x in arms]
         things.append(
             _patch(
                 atlas, f"road_{4 if road % 2 == 0 else 5}_2", ROAD, (-half, half), plan.crossing, across=False
@@ -283,20 +285,23 @@ def post(dice: Dice, atlas: Atlas, x: float, z: float, angle: float, distance: f
     if kind == "lamp":
         high, way = dice.uniform(4.5, 6.5), -math.copysign(1, x)
         planes = [
-            _upright(x, z, 0, 0.2, high, high, angle),
+            _upright(x, z, 0, 0.24, high, high, angle),
             _upright(x, z, way * 0.7, 1.5, high, 0.14, angle),
             _upright(x, z, way * 1.4, 0.7, high - 0.08, 0.16, angle),
         ]
         outlines, textures = [SQUARE, SQUARE, CAPSULE], [pole, pole, atlas["lamp"]]
     elif kind == "sign":
         high, name = dice.uniform(2.2, 2.9), dice.pick(SIGNS)
-        planes = [_upright(x, z, 0, 0.14, high, high, angle), _upright(x, z, 0, 0.8, high + 0.15, 0.8, angle)]
+        planes = [
+            _upright(x, z, 0, 0.17, high, high, angle),
+            _upright(x, z, 0, 0.85, high + 0.15, 0.85, angle),
+        ]
         outlines, textures = [SQUARE, _PLATES[name]], [pole, atlas[f"sign_{name}"]]
     else:
         high = dice.uniform(2.6, 3.4)
         planes = [
-            _upright(x, z, 0, 0.18, high, high, angle),
-            _upright(x, z, 0, 0.42, high + 0.1, 1.05, angle),
+            _upright(x, z, 0, 0.2, high, high, angle),
+            _upright(x, z, 0, 0.45, high + 0.1, 1.05, angle),
         ]
         outlines, textures = [SQUARE, SQUARE], [pole, atlas[f"light_{dice.pick(('red', 'green'))}"]]
     return Thing(POLE, distance, still(planes), outlines, textures)

@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 
 from xvision.data.scenes.atlas import Atlas
-from xvision.data.scenes.levels import BUS, CAR, TRUCK, Dice
+from xvision.data.scenes.dice import Dice
+from xvision.data.scenes.levels import BUS, CAR, TRUCK
 from xvision.data.scenes.paint_objects import CAR_COLOURS, LARGE_COLOURS
 from xvision.data.scenes.surfaces import SQUARE, Array, Pose, Thing, box, on_ground, place, plane
 
@@ -184,7 +185,7 @@ def truck(
     textures = [atlas[f"truck_{i}_rear"], atlas[f"truck_{i}_rear"], flank, flank, top]
     textures += [atlas[f"cab_{i}_front"], atlas[f"cab_{i}_front"], cab, cab, top]
     ends = [_LARGE_END, _LARGE_END, _CARGO_FLANK, _CARGO_FLANK, SQUARE]
-    outlines = ends + [_LARGE_END, _LARGE_END, _CAB_FLANK, _CAB_FLANK, SQUARE]
+    outlines = [*ends, _LARGE_END, _LARGE_END, _CAB_FLANK, _CAB_FLANK, SQUARE]
     # the half that is farther from the camera is drawn first; a plane between the halves decides
     x, z, heading = poses[1]
     ahead = (camera[0] - x) * math.sin(heading) + (camera[1] - z) * math.cos(heading)
