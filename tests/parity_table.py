@@ -1,0 +1,79 @@
+"""The features of the original EdgeAI-XVision, and where xvision stands; `docs/parity.md` is made from this table.
+
+A row "works" with a command that a user runs, a test that holds it and, where a number is claimed, a record. Everything
+else is "not yet" or "left out because …". What a row that works does not reach stands in its feature text, after "but".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One feature of the original."""
+
+    number: int
+    feature: str
+    state: str = "not yet"
+    command: str = ""
+    test: str = ""
+    record: str = ""
+
+
+WORKS = "works"
+CIFAR = "results/cifar10_classification.json"
+RUN = "xvision run classification"
+PRESETS = "tests/models/test_presets.py"
+
+ROWS = (
+    Row(1, "Classification training on image folders, CIFAR and ImageNet (as a folder)", WORKS, f"{RUN} data=image_folder data.root=DIR", "tests/test_run.py::test_one_recipe_goes_from_images_to_a_verified_file", CIFAR),
+    Row(2, "MobileNetV1, V2 (x1, x2_t2, 1.4), V3, V3-Lite, ResNet, RegNetX, VGG", WORKS, f"{RUN} net=mobilenetv2_tv_x1", PRESETS),
+    Row(3, "ShuffleNetV2", WORKS, f"{RUN} net=shufflenetv2_x1p0", PRESETS),
+    Row(4, "Width multiplier, strides, expansion, but not linear depthwise layers and free kernel sizes", WORKS, f"{RUN} net.backbone=timm:resnet18 net.backbone.width=0.5 net.backbone.strides=1,2,2,2,2", "tests/models/test_backbones.py"),
+    Row(5, "Pretrained weights from URL, file or package, renamed keys, a report of partial loads", WORKS, f"{RUN} net.weights=FILE", "tests/models/test_weights.py"),
+    Row(6, "BGR input, mean and scale of other trainings (folded into the first layer)", WORKS, f"{RUN} net.pixels=bgr", "tests/models/test_pixels.py"),
+    Row(7, "RandomErasing, RandAugment (in the place of AutoAugment)", WORKS, f"{RUN} data.augment.randaugment=2 data.augment.erasing=0.25", "tests/data/test_photometry.py"),
+    Row(8, "Multi-colour input (gray, YUV 4:4:4), but no tiled input", WORKS, f"{RUN} net.pixels=yuv444", "tests/models/test_pixels.py"),
+    Row(9, "DeepLabV3+Lite, FPN-Lite, UNet-Lite, BiFPN-Lite decoders"),
+    Row(10, "ASPP-Lite (6,12,18) and (2,4,6), depthwise or group-width matching"),
+    Row(11, "Fast-down variants, variants without ASPP, with 128 channels, 1.4x"),
+    Row(12, "Multi-input fusion at stride 4"),
+    Row(13, "Several decoders, a joint decoder, split outputs"),
+    Row(14, "Alternative upsampling (deconvolution, convolution, depthwise, sub-pixel)"),
+    Row(15, "NV12 input", WORKS, f"{RUN} net.pixels=nv12", "tests/models/test_pixels.py"),
+    Row(16, "Cityscapes, 19 classes"),
+    Row(17, "Cityscapes five classes, motion, depth, multi-task loaders"),
+    Row(18, "VOC, COCO-80, COCOSeg21"),
+    Row(19, "ADE20K-151, ADE20K32 with frequency weights"),
+    Row(20, "Own COCO-style segmentation files with a split made for you"),
+    Row(21, "A2D2, 38 classes"),
+    Row(22, "KITTI depth, KITTI flow and scene flow, Sintel, FlyingChairs"),
+    Row(23, "Pixel losses"),
+    Row(24, "Segmentation metrics, the ARD family, EPE, outliers"),
+    Row(25, "Depth loss triple 0.125 / 0.125 / 4.0"),
+    Row(26, "SGD, Nesterov, Adam, RMSprop; step, poly, cosine, exponential; warm-up; accumulation", WORKS, f"{RUN} train.optimizer=rmsprop train.schedule=poly train.warmup_epochs=1 train.accumulate=2", "tests/train/test_schedules.py"),
+    Row(27, "Weight decay on all parameters", WORKS, f"{RUN} train.decay=all", "tests/train/test_optimizers.py"),
+    Row(28, "Mixed precision where the hardware has it", WORKS, f"{RUN} train.precision=bf16", "tests/train/test_loop.py"),
+    Row(29, "Several processes (DistributedDataParallel)", WORKS, "torchrun --nproc-per-node 2 -m xvision.cli run classification --out DIR", "tests/train/test_distributed.py"),
+    Row(30, "Resume, best model, log, TensorBoard scalars, but no TensorBoard images (the report has them)", WORKS, "xvision train --resume RUN", "tests/train/test_resume.py"),
+    Row(31, "ONNX export with shapes, but once and not every epoch, and no TorchScript", WORKS, "xvision export RUN", "tests/export/test_onnx.py"),
+    Row(32, "Phases in one go: training, int8, validation of int8; QAT as a phase is not there yet", WORKS, RUN, "tests/test_run.py::test_one_recipe_goes_from_images_to_a_verified_file", CIFAR),
+    Row(33, "Joint augmentation: rotation, zoom-crop, flip, flow-aware, but no crop and mask rectangles yet", WORKS, f"{RUN} data.augment.rotate_deg=10 data.augment.zoom=0.8,1.5", "tests/data/test_geometry.py"),
+    Row(34, "Graph analysis, batch norm merge, bias on the accumulator's grid, per-channel weights", WORKS, "xvision quantize RUN", "tests/quant/test_quantize.py", CIFAR),
+    Row(35, "QAT with range learning and freezing"),
+    Row(36, "Calibration with bias correction", WORKS, "xvision quantize RUN quant.num_images=512", "tests/quant/test_ptq.py", CIFAR),
+    Row(37, "Bit widths 8 and 16"),
+    Row(38, "Power-of-two ONNX with clips, but no TIDL options page yet", WORKS, "xvision export RUN", "tests/export/test_onnx.py", CIFAR),
+    Row(39, "Multi-task: vanilla, pseudo grad-norm"),
+    Row(40, "Multi-task: uncertainty, GradNorm, DWA variants"),
+    Row(41, "Complexity: MACs, parameters", WORKS, "xvision report RUN", "tests/analysis/test_cost.py", CIFAR),
+    Row(42, "Surgery to lite models"),
+    Row(43, "Inference on images with pictures, but no video and no per-frame scores yet", WORKS, "xvision predict RUN photo.jpg --out DIR", "tests/test_cli.py::test_predict_gives_the_same_for_the_run_and_its_file"),
+    Row(44, "Offline evaluation of PNG dumps"),
+    Row(45, "ONNX Runtime inference and validation, for classification", WORKS, "xvision val RUN/export/model.onnx data.root=DIR", "tests/test_cli.py::test_val_gives_the_same_metric_for_the_run_and_its_file"),
+    Row(46, "Layer-level integer dumps"),
+    Row(47, "Object detection"),
+    Row(48, "Keypoints, human pose"),
+    Row(49, "ONNX model import for PTQ"),
+    Row(50, "Tests, CI, toy data, typed settings, listing of models", WORKS, "xvision list", "tests/test_cli.py::test_list_and_show"),
+)  # fmt: skip
