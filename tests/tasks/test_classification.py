@@ -82,7 +82,7 @@ def test_what_people_read_and_see() -> None:
     (found,) = make().describe({"class": torch.tensor([[0.0, 3.0, 0.0]])})
     assert found["class"] == "dog"
     assert found["score"] == pytest.approx(math.exp(3) / (math.exp(3) + 2))
-    assert [row["class"] for row in found["top5"]][0] == "dog"
+    assert found["top5"][0]["class"] == "dog"
     picture = make().draw(np.zeros((32, 40, 3), np.uint8), found, "cat")
     assert picture.dtype == np.uint8
     assert picture.shape == (128 + 26, 160, 3)
