@@ -21,9 +21,8 @@ def main() -> None:
             subprocess.run([sys.executable, "-m", "xvision.cli", *arguments], capture_output=True)
             times.append(time.perf_counter() - started)
         median = statistics.median(times)
-        print(
-            f"xvision {' '.join(arguments):24} {median:.2f} s (limit {limit_s} s){'' if median < limit_s else '  TOO SLOW'}"
-        )
+        verdict = "ok" if median < limit_s else "TOO SLOW"
+        print(f"xvision {' '.join(arguments):24} {median:.2f} s, limit {limit_s} s: {verdict}")
 
 
 if __name__ == "__main__":
