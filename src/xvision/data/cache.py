@@ -60,7 +60,7 @@ def cached(
     ready = prepared(split, fields, size)
     if not len(split):
         return ready
-    key = {"format": _FORMAT, "digest": split.digest(), "fields": list(fields), "size": list(size)}
+    key = [_FORMAT, split.digest(), len(split), fields, size]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     folder = cache_folder() / "samples" / name
     try:

@@ -30,7 +30,7 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[int, int]
 
 _AREA_FROM = 2  # shrinking by this factor or more starts with an area average
-_MIN_BOX_PX = 1.0  # a box with less than this left inside the target is gone
+_MIN_BOX_PX = 1.0  # a box of which clipping leaves less is gone
 
 
 @dataclass(frozen=True)
@@ -239,16 +239,10 @@ def _warp_boxes(value: Array, moved: Map) -> Array:
     corners = np.stack([[x0, y0], [x1, y0], [x0, y1], [x1, y1]])  # 4, 2, N
     x, y = np.einsum("ij,cjn->icn", moved.matrix[:2, :2], corners) + moved.matrix[:2, 2, None, None]
     height, width = moved.size
-    warped = value.copy()
-    warped[:, :4] = np.stack(
-        [
-            x.min(0).clip(0, width),
-            y.min(0).clip(0, height),
-            x.max(0).clip(0, width),
-            y.max(0).clip(0, height),
-        ],
-        axis=1,
-    )
-    sides = warped[:, 2:4] - warped[:, :2]
-    warped[(sides < _MIN_BOX_PX).any(1) | (value[:, 4] < 0)] = -1
+    whole = np.stack([x.min(0), y.min(0), x.max(0), y.max(0)], axis=1)
+    clipped = whole.clip(0, [width, height, width, height])
+    before, after = (box[:, 2:] - box[:, :2] for box in (whole, clipped))
+    gone = (after < np.minimum(before, _MIN_BOX_PX)).any(1)
+    warped = np.concatenate([clipped, value[:, 4:]], axis=1).astype(value.dtype)
+    warped[gone | (value[:, 4] < 0)] = -1
     return warped

@@ -85,18 +85,25 @@ class Loader:
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from `start_batch` on; earlier ones are not decoded."""
-        self._plan.jobs = [_Job(epoch, n, indices) for n, indices in enumerate(self._indices(epoch))][
-            start_batch:
-        ]
+        self._plan.jobs = self._jobs(epoch)[start_batch:]
         if not self._workers:
             yield from map(self._batches.__getitem__, self._plan.jobs)
             return
+        problem: ValueError | None = None
         with _no_threads_to_fork():
             answers = iter(self._parallel())
         for batch in answers:
             if isinstance(batch, ValueError):
-                raise batch
+                problem = batch
+                break
             yield batch
+        if problem is not None:
+            del answers  # with the last reference the workers end; the traceback would keep them alive
+            self._processes = None
+            raise problem
+
+    def _jobs(self, epoch: int) -> list[_Job]:
+        return [_Job(epoch, n, indices) for n, indices in enumerate(self._indices(epoch))]
 
     def _indices(self, epoch: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
         if not self.train:
