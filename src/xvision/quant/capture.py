@@ -82,7 +82,9 @@ def _rewrite(graph: fx.GraphModule, node: fx.Node, batch: int) -> None:
     name = operator(node, modules)
     if isinstance(module, BatchNormAct2d):
         _split_norm_act(graph, node, module)
-    elif isinstance(module, Conv2dSame):
+    elif isinstance(module, Conv2dSame) or (
+        isinstance(module, nn.Conv2d) and isinstance(module.padding, str)
+    ):
         graph.set_submodule(
             str(node.target), _constant_padding(module, node.all_input_nodes[0].meta["shape"])
         )
@@ -109,10 +111,12 @@ def _split_norm_act(graph: fx.GraphModule, node: fx.Node, module: Any) -> None:
 def _constant_padding(conv: nn.Conv2d, shape: tuple[int, ...]) -> nn.Conv2d:
     """The zero padding that gives ceil(size / stride) outputs, the odd pixel on the right and bottom (TensorFlow)."""
     sides = []
+    valid = conv.padding == "valid"
     for size, kernel, stride, dilation in zip(
         shape[2:], conv.kernel_size, conv.stride, conv.dilation, strict=True
     ):
-        total = max((math.ceil(size / stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+        needed = (math.ceil(size / stride) - 1) * stride + (kernel - 1) * dilation + 1
+        total = 0 if valid else max(needed - size, 0)
         sides.append((total // 2, total - total // 2))
     (top, bottom), (left, right) = sides
     even = top == bottom and left == right

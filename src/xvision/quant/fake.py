@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xvision.models.operators import Layer, PaddedConv2d
+from xvision.models.operators import MODULES, Layer, PaddedConv2d
 from xvision.quant.numbers import QuantScheme, TensorQuant
 from xvision.quant.ops import dequantize, steps
 
@@ -104,7 +102,13 @@ class QuantLayer(nn.Module):
     def __init__(self, layer: Layer, scheme: QuantScheme, source: Quantizer) -> None:
         super().__init__()
         outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-        self.kind, self._compute = _arithmetic(layer)
+        self.kind = MODULES[type(layer)]
+        self.pad = layer.pad if isinstance(layer, PaddedConv2d) else (0, 0, 0, 0)
+        self.options: dict[str, Any] = {
+            key: getattr(layer, key)
+            for key in ("stride", "padding", "dilation", "groups", "output_padding")
+            if hasattr(layer, key) and (key != "output_padding" or self.kind == "conv_transpose")
+        }
         self.numbers, self.bias_numbers = scheme.weights, scheme.bias
         self._source = (source,)  # in a tuple: it is a module of the graph already
         bias = layer.weight.new_zeros(outputs) if layer.bias is None else layer.bias
@@ -147,7 +151,14 @@ class QuantLayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._compute(x, *self.parameters_on_lattice())
+        weight, bias = self.parameters_on_lattice()
+        if self.kind == "linear":
+            return F.linear(x, weight, bias)
+        if self.kind == "conv_transpose":
+            return F.conv_transpose2d(x, weight, bias, **self.options)
+        if any(self.pad):
+            x = F.pad(x, self.pad)
+        return F.conv2d(x, weight, bias, **self.options)
 
     def codes(self) -> tuple[Tensor, Tensor]:
         """Weights as int8 and bias as int32."""
@@ -181,21 +192,3 @@ class QuantLayer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.kind}, weight={tuple(self.weight.shape)}, {'integers' if self.frozen else 'float'}"
-
-
-def _padded_conv2d(x: Tensor, w: Tensor, b: Tensor, *, pad: tuple[int, ...], **options: Any) -> Tensor:
-    return F.conv2d(F.pad(x, pad), w, b, **options)
-
-
-def _arithmetic(layer: Layer) -> tuple[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
-    """What a layer computes from input, weight and bias."""
-    if isinstance(layer, nn.Linear):
-        return "linear", F.linear
-    options: dict[str, Any] = {
-        key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")
-    }
-    if isinstance(layer, nn.ConvTranspose2d):
-        return "conv_transpose", partial(F.conv_transpose2d, output_padding=layer.output_padding, **options)
-    if isinstance(layer, PaddedConv2d):
-        return "conv", partial(_padded_conv2d, pad=layer.pad, **options)
-    return "conv", partial(F.conv2d, **options)

@@ -8,26 +8,36 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, fx
 
-from xvision.quant.fake import Quantizer, QuantLayer
+from xvision.quant.fake import EXACT, Quantizer, QuantLayer
 from xvision.quant.numbers import TensorQuant
 from xvision.quant.ops import steps
 
 HALVINGS = 4  # powers of two tried below the largest value
-GRID = 100  # free scales tried
+GRID = 32  # free scales tried, down to half
 BINS = 4096
 
 
-def candidates(largest: float, step_count: int, power_of_two: bool) -> list[float]:
-    """Scales to try for a tensor whose largest magnitude is `largest` and that has `step_count` steps up to it.
+def power_of_two_above(x: Tensor) -> Tensor:
+    """The smallest power of two that is not below `x`, exactly.
 
-    >>> candidates(0.9, 128, True)
-    [0.0078125, 0.00390625, 0.001953125, 0.0009765625]
+    >>> power_of_two_above(torch.tensor([0.9, 1.0, 1.1])).tolist()
+    [1.0, 1.0, 2.0]
     """
-    largest = largest or 1.0  # a tensor of zeros
+    mantissa, exponent = torch.frexp(x)  # x = mantissa * 2^exponent, mantissa in [0.5, 1)
+    return torch.ldexp(torch.ones_like(x), exponent - (mantissa == 0.5).to(exponent.dtype))
+
+
+def candidates(largest: Tensor, step_count: int, power_of_two: bool) -> list[Tensor]:
+    """Scales to try, in double, for tensors whose largest magnitude takes `step_count` steps; widest first.
+
+    >>> candidates(torch.tensor(0.9), 128, True)[:2]
+    [tensor(0.0078, dtype=torch.float64), tensor(0.0039, dtype=torch.float64)]
+    """
+    largest = largest.double()
+    largest = torch.where(largest > 0, largest, 1.0)  # a tensor of zeros
     if power_of_two:
-        top = 2.0 ** math.ceil(math.log2(largest))
-        return [top * 2.0**-k / step_count for k in range(HALVINGS)]
-    return [largest * (1 - k / GRID) / (step_count - 1) for k in range(GRID * 3 // 4)]
+        return [power_of_two_above(largest) * 2.0**-k / step_count for k in range(HALVINGS)]
+    return [largest * (1 - k / (2 * GRID)) / (step_count - 1) for k in range(GRID)]
 
 
 class Range:
@@ -60,12 +70,12 @@ class Range:
         centers = self.low + width * (torch.arange(BINS, dtype=torch.float64) + 0.5)
         low, high = numbers.low - zero_point, numbers.high - zero_point
 
-        def error(scale: float) -> float:
-            s = torch.tensor(scale, dtype=torch.float64)
-            return float((counts * (steps(centers, s, low, high) * s - centers) ** 2).sum())
+        def error(scale: Tensor) -> float:
+            return float((counts * (steps(centers, scale, low, high) * scale - centers) ** 2).sum())
 
         # on a tie the wider range wins: it saturates later
-        return min(candidates(largest, high + 1, numbers.power_of_two), key=error), zero_point
+        best = min(candidates(torch.tensor(largest), high + 1, numbers.power_of_two), key=error)
+        return float(best), zero_point
 
 
 def observe(graph: fx.GraphModule, batches: Iterable[tuple[Tensor, ...]]) -> dict[Quantizer, Range]:
@@ -85,16 +95,24 @@ def observe(graph: fx.GraphModule, batches: Iterable[tuple[Tensor, ...]]) -> dic
     return ranges
 
 
+def weight_candidates(layer: QuantLayer, largest: Tensor) -> list[Tensor]:
+    """Scales to try for a layer's weights, wide enough for the bias to fit on the accumulator's grid.
+
+    `largest` is the largest weight, of shape () or one for each output channel; so are the scales.
+    """
+    bias = layer.bias.detach().abs()
+    bias = bias if largest.ndim else bias.amax()
+    # a bias of a quarter of the exact range leaves the rest for the products
+    floor = power_of_two_above(bias.double() / (EXACT / 4) / layer.source.scale)
+    tried = candidates(largest, layer.numbers.high + 1, layer.numbers.power_of_two)
+    return [torch.where(bias > 0, torch.maximum(scale, floor), scale) for scale in tried]
+
+
 def set_weight_scale(layer: QuantLayer) -> None:
     """Choose the scale of a layer's weights by least squared error, for the tensor or for each channel."""
-    numbers, weight = layer.numbers, layer.weight.detach()
-    rows = weight.reshape(layer.weight_scale.numel(), -1).double()
-    best = []
-    for row in rows:
-        tried = candidates(float(row.abs().max()), numbers.high + 1, numbers.power_of_two)
-        errors = [
-            float(((steps(row, torch.tensor(s), numbers.low, numbers.high) * s - row) ** 2).sum())
-            for s in tried
-        ]
-        best.append(tried[errors.index(min(errors))])
-    layer.set_weight_scale(torch.tensor(best).reshape(layer.weight_scale.shape))
+    weight = layer.weight.detach().double().reshape(layer.weight_scale.numel(), -1)
+    largest = weight.abs().amax(1).reshape(layer.weight_scale.shape)
+    tried = torch.stack(weight_candidates(layer, largest)).reshape(-1, len(weight), 1)
+    errors = (steps(weight, tried, layer.numbers.low, layer.numbers.high) * tried - weight).square().sum(2)
+    best = tried.squeeze(2).gather(0, errors.argmin(0, keepdim=True))
+    layer.set_weight_scale(best.reshape(layer.weight_scale.shape).float())

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
+from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from xvision.quant.capture import capture
 from xvision.quant.fake import QuantLayer
 from xvision.quant.fold import fold_batch_norms
 from xvision.quant.insert import insert_quantizers
+from xvision.quant.lockstep import fitting, in_lockstep
 from xvision.quant.methods import method
 from xvision.quant.numbers import QuantScheme
 from xvision.quant.ranges import observe, set_weight_scale
+from xvision.quant.reconstruct import correct_bias, reconstruct
 
 
 @method
@@ -22,17 +26,26 @@ def ptq(
     scheme: QuantScheme,
     *,
     num_images: int = 256,
-) -> nn.Module:
-    """Post-training quantization: ranges of least squared error, then bias correction."""
+    correct: Literal["nothing", "bias", "weights"] = "weights",
+) -> fx.GraphModule:
+    """Post-training quantization: ranges of least squared error, then layers fitted to their float outputs.
+
+    `correct` says what is fitted, layer by layer: nothing, the biases, or weights and biases.
+    """
     images = take(batches, num_images)
     graph = capture(model, images[0])
     fold_batch_norms(graph)
     insert_quantizers(graph, scheme)
+    graph.to(images[0][0].device)
+    reference = copy.deepcopy(graph)  # computes in float: its ranges stay open
     for quantizer, seen in observe(graph, images).items():
         quantizer.set(*seen.best_scale(quantizer.numbers))
     for layer in graph.modules():
         if isinstance(layer, QuantLayer):
             set_weight_scale(layer)
+    if correct != "nothing":
+        fit = reconstruct if correct == "weights" else correct_bias
+        in_lockstep(graph, reference, fitting(graph, images), fit)
     return graph
 
 

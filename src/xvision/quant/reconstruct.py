@@ -1,0 +1,156 @@
+"""Integer weights that reproduce a layer's float output on the inputs the integer network really gives it.
+
+Rounding each weight to the nearest code ignores that the inputs of a layer are correlated and, in an integer
+network, already wrong. Both are in closed form, layer by layer, from a few hundred images and without labels:
+
+1. target: the weights W that minimise |W x_q - W_0 x|^2 + lambda |W - W_0|^2, a ridge regression from the quantized
+   inputs x_q to the float outputs; means are taken out first, so that the bias restores the mean of each channel
+   (the empirical bias correction of Nagel et al., "Data-Free Quantization", ICCV 2019, section 4.2);
+2. rounding: one column after the other, each column's rounding error passed on to the columns still open, as the
+   inputs' second moments H = x_q x_q^T say: Frantar et al., "GPTQ" (ICLR 2023), section 3, here batched over groups,
+   for convolutions, and with the scale chosen by the error that remains.
+
+Measured with tf_efficientnet_lite0, power-of-two scales per tensor: 3 dB SQNR of the logits by rounding to nearest,
+9 dB with bias correction, 19 dB with this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xvision.quant.fake import QuantLayer
+from xvision.quant.ops import steps
+from xvision.quant.ranges import weight_candidates
+
+RIDGE = 4.0
+"""Lambda of the target, times the mean second moment of an input: high, because 100 images overfit easily."""
+DAMPING = 0.02
+"""The same added to H for rounding, which needs its inverse."""
+MAX_INPUTS = 1536
+"""Wider layers are left: H grows with the square, and over so many products rounding errors average out."""
+POSITIONS = 8192
+"""Output positions that the moments are taken from, spread over all images."""
+BLOCK = 128
+
+
+@dataclass
+class Moments:
+    """Means and centered second moments of a layer's inputs x and wanted outputs y, for each of G groups."""
+
+    x: Tensor  # (G, K)
+    y: Tensor  # (G, O)
+    xx: Tensor  # (G, K, K)
+    yx: Tensor  # (G, O, K)
+
+
+def reconstruct(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) -> None:
+    """Choose scale, integer weights and bias of a layer, given its quantized inputs and its float outputs.
+
+    Transposed and very wide layers keep their weights, only the bias is corrected.
+    """
+    if layer.kind == "conv_transpose" or layer.weight[0].numel() > MAX_INPUTS:
+        correct_bias(layer, inputs, wanted)
+        return
+    moments = _moments(layer, inputs, wanted)
+    shape = (moments.x.shape[0], -1, moments.x.shape[1])
+    target = _target(layer.weight.double().reshape(shape), moments)
+    scale, codes = _best_codes(layer, target, moments)
+    weight = codes * scale
+    layer.weight.copy_(weight.reshape(layer.weight.shape))
+    layer.bias.copy_((moments.y - (weight @ moments.x.unsqueeze(2)).squeeze(2)).flatten())
+    layer.set_weight_scale(scale.reshape(layer.weight_scale.shape).float())
+
+
+def correct_bias(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) -> None:
+    """Give each output channel the mean that it has in float."""
+    outputs = [layer(x) for x in inputs]
+    channel = outputs[0].ndim - 1 if layer.kind == "linear" else 1
+    others = [d for d in range(outputs[0].ndim) if d != channel]
+    count = sum(y.numel() // y.shape[channel] for y in outputs)
+    excess = torch.stack([(y - w).double().sum(others) for y, w in zip(outputs, wanted, strict=True)]).sum(0)
+    layer.bias -= (excess / count).to(layer.bias.dtype)
+
+
+def _moments(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) -> Moments:
+    total = sum(y.numel() // layer.bias.numel() for y in wanted)
+    stride = max(1, total // POSITIONS)
+    columns = [_columns(layer, x)[..., ::stride].double() for x in inputs]
+    rows = [_rows(layer, y)[..., ::stride].double() for y in wanted]
+    count = sum(c.shape[2] for c in columns)
+    x = torch.stack([c.sum(2) for c in columns]).sum(0) / count
+    y = torch.stack([r.sum(2) for r in rows]).sum(0) / count
+    xx = torch.stack([c @ c.mT for c in columns]).sum(0) / count - x.unsqueeze(2) * x.unsqueeze(1)
+    yx = torch.stack([r @ c.mT for r, c in zip(rows, columns, strict=True)]).sum(0) / count
+    return Moments(x, y, xx, yx - y.unsqueeze(2) * x.unsqueeze(1))
+
+
+def _columns(layer: QuantLayer, x: Tensor) -> Tensor:
+    """What each output position sees, (G, K, positions)."""
+    if layer.kind == "linear":
+        return x.reshape(1, -1, x.shape[-1]).mT
+    options = {key: layer.options[key] for key in ("stride", "padding", "dilation")}
+    columns = F.unfold(F.pad(x, layer.pad), layer.weight.shape[2:], **options)
+    groups = columns.reshape(len(x), layer.options["groups"], layer.weight[0].numel(), -1)
+    return groups.permute(1, 2, 0, 3).flatten(2)
+
+
+def _rows(layer: QuantLayer, y: Tensor) -> Tensor:
+    """Each output position, (G, O, positions)."""
+    if layer.kind == "linear":
+        return y.reshape(1, -1, y.shape[-1]).mT
+    groups = layer.options["groups"]
+    return y.reshape(len(y), groups, y.shape[1] // groups, -1).permute(1, 2, 0, 3).flatten(2)
+
+
+def _ridge(moments: Moments, strength: float) -> Tensor:
+    """A multiple of the identity for each group, relative to the mean second moment of its inputs."""
+    size = moments.xx.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12) * strength
+    return torch.diag_embed(size.unsqueeze(1).expand_as(moments.x))
+
+
+def _target(weight: Tensor, moments: Moments) -> Tensor:
+    ridge = _ridge(moments, RIDGE)
+    solved: Tensor = torch.linalg.solve(moments.xx + ridge, (moments.yx + weight @ ridge).mT)
+    return solved.mT
+
+
+def _best_codes(layer: QuantLayer, target: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
+    """The scale of least error on the outputs, for the tensor or for each channel, and the codes with it."""
+    numbers, per_channel = layer.numbers, layer.weight_scale.ndim == 1
+    largest = target.abs().amax(2).flatten() if per_channel else target.abs().amax()
+    shape = (*target.shape[:2], 1) if per_channel else (1, 1, 1)
+    order = torch.linalg.cholesky(torch.linalg.inv(moments.xx + _ridge(moments, DAMPING)), upper=True)
+    scales = torch.stack([scale.reshape(shape) for scale in weight_candidates(layer, largest)])
+    tried = torch.stack([_round_in_order(target, s, order, numbers.low, numbers.high) for s in scales])
+    miss = tried * scales - target
+    errors = ((miss @ moments.xx) * miss).sum(3, keepdim=True)
+    if not per_channel:
+        errors = errors.sum((1, 2), keepdim=True)
+    best = errors.argmin(0, keepdim=True)
+    codes = tried.gather(0, best.expand(1, *target.shape)).squeeze(0)
+    return scales.gather(0, best).squeeze(0), codes
+
+
+def _round_in_order(target: Tensor, scale: Tensor, order: Tensor, low: int, high: int) -> Tensor:
+    """Codes of the columns of `target` (G, O, K), rounding errors passed on along `order` (G, K, K).
+
+    In blocks, so that most of the passing on is one matrix product.
+    """
+    open_weights = target.clone()
+    codes = torch.empty_like(target)
+    width = target.shape[2]
+    for begin in range(0, width, BLOCK):
+        end = min(begin + BLOCK, width)
+        errors = torch.empty_like(target[:, :, begin:end])
+        for k in range(begin, end):
+            column = open_weights[:, :, k : k + 1]
+            codes[:, :, k : k + 1] = steps(column, scale, low, high)
+            error = (column - codes[:, :, k : k + 1] * scale) / order[:, k : k + 1, k : k + 1]
+            open_weights[:, :, k + 1 : end] -= error * order[:, k : k + 1, k + 1 : end]
+            errors[:, :, k - begin : k - begin + 1] = error
+        open_weights[:, :, end:] -= errors @ order[:, begin:end, end:]
+    return codes
