@@ -60,6 +60,8 @@ class _Builder:
         self.plan = street.street_plan(dice)
         self.world = World(scene_class(seed, name), dice.weighted(level.lights), self._cameras())
         self.lens = self.world.lens = Dice(seed * 3 + 2_000_003)
+        # half of what the longer side shows, and a margin for roll and the other frame
+        self.half_view = math.atan(0.5 / self.world.cameras[1].focal) + math.radians(3)
         self.taken: list[tuple[float, float, float]] = []  # x, z, radius: no two things in one place
         now, before = self.world.cameras[1].position, self.world.cameras[0].position
         self.eye, self.eyes = (now[0], now[2]), (before, now)
@@ -95,6 +97,11 @@ class _Builder:
     def _angle(self, x: float, z: float) -> float:
         return math.atan2(x - self.eye[0], z - self.eye[1])
 
+    def in_view(self, x: float, z: float, radius: float) -> bool:
+        """Whether something may be seen at t-1 or t, whatever the shape of the image."""
+        aside = abs(self._angle(x, z) - self.world.cameras[1].yaw)
+        return aside < self.half_view + radius / max(self._distance(x, z), radius, 0.1)
+
     def _seen_to_move(self, now: Pose, before: Pose, width: float, height: float) -> bool:
         """Whether some edge of it is elsewhere at t-1 than it would be, had it stood still."""
         camera, most = self.world.cameras[0], 0.0
@@ -124,32 +131,36 @@ class _Builder:
 
     # things ---------------------------------------------------------------------------------------------------
 
-    def add(self, kind: str, x: float, z: float, heading: float) -> Thing:
-        """One object at t; whether and how far it moved since t-1 is drawn here."""
-        dice, distance = self.dice, self._distance(x, z)
+    def _vehicle(self, kind: str, poses: tuple[Pose, Pose], body: int | None = None) -> Thing:
+        """A car (of the given body or any), truck or bus."""
+        dice, distance, moving = self.dice, self._distance(*poses[1][:2]), poses[0] != poses[1]
         if kind == "car":
+            if body is None:
+                body = dice.integer(len(vehicles.CAR_BODIES))
+            return vehicles.car(dice, self.atlas, poses, body, distance, moving=moving)
+        if kind == "bus":
+            return vehicles.bus(dice, self.atlas, poses, distance, moving=moving)
+        return vehicles.truck(dice, self.atlas, poses, distance, self.eye, moving=moving)
+
+    def add(self, kind: str, x: float, z: float, heading: float) -> None:
+        """One object at t; whether and how far it moved since t-1 is drawn here."""
+        dice, things, distance = self.dice, self.world.things, self._distance(x, z)
+        if kind in _LENGTHS:
             body = dice.integer(len(vehicles.CAR_BODIES))
-            width, height, _ = vehicles.car_size(body)
-            poses = self._poses(x, z, heading, kind, width, height)
-            thing = vehicles.car(dice, self.atlas, poses, body, distance, moving=poses[0] != poses[1])
-        elif kind == "bus":
-            poses = self._poses(x, z, heading, kind, *vehicles.BUS_SIZE[:2])
-            thing = vehicles.bus(dice, self.atlas, poses, distance, moving=poses[0] != poses[1])
-        elif kind == "truck":
-            poses = self._poses(x, z, heading, kind, *vehicles.TRUCK_SIZE[:2])
-            thing = vehicles.truck(dice, self.atlas, poses, distance, self.eye, moving=poses[0] != poses[1])
+            size = {"car": vehicles.car_size(body), "truck": vehicles.TRUCK_SIZE, "bus": vehicles.BUS_SIZE}[
+                kind
+            ]
+            things.append(self._vehicle(kind, self._poses(x, z, heading, kind, *size[:2]), body))
         elif kind == "animal":
             species = dice.pick(tuple(animals.ANIMALS))
             height = dice.within(animals.ANIMALS[species][3])
             poses = self._poses(x, z, heading, kind, height, height)
-            thing = animals.animal(dice, self.atlas, poses, distance, species, height)
+            things.append(animals.animal(dice, self.atlas, poses, distance, species, height))
         else:
             look = people.looks(dice, self.atlas)
             poses = self._poses(x, z, heading, kind, 0.5, look.height)
             make = people.person if kind == "person" else people.cyclist
-            thing = make(dice, self.atlas, poses, self.eyes, distance, look)
-        self.world.things.append(thing)
-        return thing
+            things.append(make(dice, self.atlas, poses, self.eyes, distance, look))
 
     def _heading(self, kind: str, x: float) -> float:
         """Vehicles keep to their lane, oncoming on the left; people and animals cross."""
@@ -192,7 +203,9 @@ class _Builder:
             kind = dice.pick(("car", "car", "car", "truck", "bus", "cyclist", "person", "animal"))
             lane = plan.half_width - plan.parking
             x, z = dice.sign() * lane * dice.uniform(0.35, 0.6), dice.uniform(self.clear, self.clear + 35)
-            if self._free(x, z, 5.5 if kind in ("truck", "bus") else 3.0 if kind == "car" else 1.0):
+            if self.in_view(x, z, 4.0) and self._free(
+                x, z, 5.5 if kind in ("truck", "bus") else 3.0 if kind == "car" else 1.0
+            ):
                 self.add(kind, x, z, self._heading(kind, x))
 
     def parked(self) -> None:
@@ -200,30 +213,15 @@ class _Builder:
         if plan.parking == 0:
             return
         for side in (-1, 1):
-            z = dice.uniform(4, 9)
+            x, z = side * (plan.half_width - plan.parking / 2), dice.uniform(4, 9)
             while z < 60:
-                x, free = side * (plan.half_width - plan.parking / 2), not self._crosses(z, 3.5)
-                if dice.chance(self.level.parked) and free and self._free(x, z, 2.0):
-                    poses = ((x, z, dice.angle(-2, 2) + (0 if side > 0 else math.pi)),) * 2
-                    if dice.chance(0.1) and z > 12 and self._free(x, z + 3.5, 1.0):
-                        pose = (x, z + 2, poses[0][2])
-                        self.world.things.append(
-                            vehicles.truck(
-                                dice,
-                                self.atlas,
-                                (pose, pose),
-                                self._distance(x, z + 2),
-                                self.eye,
-                                moving=False,
-                            )
-                        )
-                        z += 4
-                    else:
-                        body = dice.integer(len(vehicles.CAR_BODIES))
-                        self.world.things.append(
-                            vehicles.car(dice, self.atlas, poses, body, self._distance(x, z), moving=False)
-                        )
-                z += dice.uniform(5.4, 6.5)
+                long = dice.chance(0.1) and z > 12  # a truck takes two places
+                middle, radius = (z + 2, 4.0) if long else (z, 2.0)
+                taken = dice.chance(self.level.parked) and not self._crosses(middle, radius + 1.5)
+                if taken and self.in_view(x, middle, radius + 1) and self._free(x, middle, radius):
+                    pose = (x, middle, dice.angle(-2, 2) + (0 if side > 0 else math.pi))
+                    self.world.things.append(self._vehicle("truck" if long else "car", (pose, pose)))
+                z += dice.uniform(5.4, 6.5) + (4 if long else 0)
 
     def _crosses(self, z: float, margin: float) -> bool:
         crossing = self.plan.crossing
@@ -237,12 +235,11 @@ class _Builder:
             side = (-1, 1)[i]
             x = side * (plan.half_width + plan.pavement[i] * dice.uniform(0.3, 0.8))
             z = math.exp(dice.uniform(math.log(6), math.log(32)))
-            heading = dice.angle(-20, 20) + math.pi * dice.integer(2)
-            if self._free(x, z, 0.45):
-                kind = "animal" if dice.chance(0.12) else "person"
-                self.add(
-                    kind, x, z, heading if kind == "person" else side * math.pi / 2 + dice.angle(-40, 40)
-                )
+            if self.in_view(x, z, 1.0) and self._free(x, z, 0.45):
+                if dice.chance(0.12):
+                    self.add("animal", x, z, side * math.pi / 2 + dice.angle(-40, 40))
+                else:
+                    self.add("person", x, z, dice.angle(-20, 20) + math.pi * dice.integer(2))
 
     def furniture(self) -> None:
         """Trees, lamps and signs near the kerb."""
@@ -252,22 +249,26 @@ class _Builder:
             z = dice.uniform(5, 12)
             while z < 70:
                 x = side * (plan.half_width + dice.uniform(0.3, 0.6))
-                if dice.chance(self.level.furniture) and not self._crosses(z, 0.5) and self._free(x, z, 0.35):
-                    angle, distance = self._angle(x, z), self._distance(x, z)
-                    if trees and dice.chance(0.7):
-                        self.world.things.append(street.tree(dice, self.atlas, x, z, angle, distance))
-                    else:
-                        kind = dice.pick(("lamp", "sign", "light"))
-                        self.world.things.append(street.post(dice, self.atlas, x, z, angle, distance, kind))
+                if dice.chance(self.level.furniture) and not self._crosses(z, 0.5):
+                    self._at_kerb(
+                        "tree" if trees and dice.chance(0.7) else dice.pick(("lamp", "sign", "light")), x, z
+                    )
                 z += dice.uniform(5, 12)
             if plan.built[i] < 0.8:  # a park or gardens
                 for _ in range(dice.integer(7)):
-                    x = side * (plan.front[i] + dice.uniform(0.5, 9))
-                    z = dice.uniform(10, 70)
+                    x, z = side * (plan.front[i] + dice.uniform(0.5, 9)), dice.uniform(10, 70)
                     if not self._crosses(z, 2.0):
-                        self.world.things.append(
-                            street.tree(dice, self.atlas, x, z, self._angle(x, z), self._distance(x, z))
-                        )
+                        self._at_kerb("tree", x, z)
+
+    def _at_kerb(self, kind: str, x: float, z: float) -> None:
+        """A tree, lamp, sign or traffic light, if the place is free and in view."""
+        if not self.in_view(x, z, 2.5 if kind in ("tree", "lamp") else 0.5) or not self._free(x, z, 0.35):
+            return
+        where = (x, z, self._angle(x, z), self._distance(x, z))
+        if kind == "tree":
+            self.world.things.append(street.tree(self.dice, self.atlas, *where))
+        else:
+            self.world.things.append(street.post(self.dice, self.atlas, *where, kind))
 
 
 def build(seed: int, level: str) -> World:
@@ -276,7 +277,7 @@ def build(seed: int, level: str) -> World:
     world, dice = builder.world, builder.dice
     world.ground = [street.sky(dice, builder.atlas, world.light)]
     world.ground += street.view_end(dice, builder.atlas) + street.ground(dice, builder.atlas, builder.plan)
-    world.things += street.houses(dice, builder.atlas, builder.plan)
+    world.things += street.houses(dice, builder.atlas, builder.plan, builder.in_view)
     builder.main()
     builder.traffic()
     builder.parked()

@@ -261,8 +261,8 @@ def _skies(rng: np.random.Generator) -> Iterator[Texture]:
     for name in SKIES:
         top, horizon = (np.asarray(c, np.float32) for c in ends[name])
         for i in range(NUM_SKIES):
-            tint = (rng.random(3) - 0.5) * 24
-            sky = horizon + (top - horizon) * height_up**0.7 + tint.astype(np.float32)
+            tint = (rng.random(3) - 0.5) * 14
+            sky = horizon + (top - horizon) * height_up**0.45 + tint.astype(np.float32)
             clouds = sum(noise(rng, height, width, cell) * cell / 30 for cell in (6, 14, 30, 60))
             cover = np.clip(clouds * 0.8 + {"cloudy": 0.5, "clear": 0.05 * i}.get(name, 0.0), 0, 1)[..., None]
             white = np.asarray((60, 60, 76) if name == "night" else (236, 234, 232), np.float32)

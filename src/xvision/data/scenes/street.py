@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -180,7 +181,9 @@ def _house(dice: Dice, atlas: Atlas, side: int, x: float, z: float, length: floa
     )
 
 
-def houses(dice: Dice, atlas: Atlas, plan: Street) -> list[Thing]:
+def houses(
+    dice: Dice, atlas: Atlas, plan: Street, in_view: Callable[[float, float, float], bool]
+) -> list[Thing]:
     """Rows of houses at both sides; between them hedges, or nothing where a street crosses."""
     things = []
     for i, side in enumerate((-1, 1)):
@@ -191,7 +194,11 @@ def houses(dice: Dice, atlas: Atlas, plan: Street) -> list[Thing]:
                 z = plan.crossing[1] + 1.5
                 continue
             x = side * (plan.front[i] + (dice.uniform(0, 1.5) if dice.chance(0.3) else 0.0))
-            if dice.chance(plan.built[i]):
+            if not in_view(
+                x, z + length, 0.0
+            ):  # nor is what is nearer: the far end is the last to leave the view
+                pass
+            elif dice.chance(plan.built[i]):
                 height = max(4.0, plan.tall[i] * dice.uniform(0.65, 1.35))
                 things.append(_house(dice, atlas, side, x, z, length, height))
             elif dice.chance(0.5):
