@@ -134,6 +134,7 @@ def _scan(root: Path, ignore: Sequence[str]) -> dict[str, list[_Image]]:
     """The images of every split; everything that is wrong with the folders in one ValueError."""
     found: dict[str, list[_Image]] = {}
     problems: list[str] = []
+    odd: list[Path] = []
     for split, folder in _split_folders(root):
         if split in found:
             problems.append(f"{folder}: a second folder for '{split}'; keep one of them")
@@ -148,13 +149,13 @@ def _scan(root: Path, ignore: Sequence[str]) -> dict[str, list[_Image]]:
             images += [
                 _Image(f.relative_to(root).as_posix(), class_folder.name) for f in files if _is_image(f)
             ]
-            problems += [
-                f"{file}: not an image ({', '.join(SUFFIXES)}); remove it, or leave it out by data.ignore={file.name}"
-                for file in files
-                if not _is_image(file)
-            ]
+            odd += [file for file in files if not _is_image(file)]
             if not files:
                 problems.append(f"{class_folder}: a class folder without images; fill it or remove it")
+    problems += [
+        f"{file}: not an image ({', '.join(SUFFIXES)}); remove it, or set data.ignore={_pattern(file)}"
+        for file in odd
+    ]
     empty = [split for split, images in found.items() if not images]
     if empty and not problems:
         place = root if len(empty) == len(found) else root / empty[0]
@@ -164,6 +165,10 @@ def _scan(root: Path, ignore: Sequence[str]) -> dict[str, list[_Image]]:
     if problems:
         raise ValueError(_summary(root, problems))
     return found
+
+
+def _pattern(file: Path) -> str:
+    return f"*{file.suffix}" if file.suffix else file.name
 
 
 def _summary(root: Path, problems: list[str]) -> str:

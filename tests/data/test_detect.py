@@ -1,0 +1,57 @@
+"""data=auto: the set in a folder is recognised by its files."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from xvision.data.datasets import dataset
+from xvision.data.detect import detect
+
+
+def paint(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(folder / name), np.zeros((4, 4, 3), np.uint8))
+
+
+def test_images_in_class_folders_are_recognised(tmp_path):
+    paint(tmp_path, "cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png")
+    part = detect(str(tmp_path))
+    assert (part.name, part.settings["root"]) == ("image_folder", str(tmp_path))
+    made = dataset.auto(root=str(tmp_path)).build()
+    assert (made.name, made.classes["class"]) == ("image_folder", ("cat", "dog"))
+
+
+def test_an_archive_is_recognised_before_it_is_whole(tmp_path):
+    (tmp_path / "cifar-100-python.tar.gz").touch()
+    assert detect(str(tmp_path)).name == "cifar100"
+
+
+def test_two_answers_are_both_named(tmp_path):
+    paint(tmp_path, "cat/0.png")
+    (tmp_path / "cifar-10-python.tar.gz").touch()
+    with pytest.raises(
+        ValueError, match=r"it could be cifar10 or image_folder; say which: data=cifar10 data.root=/.*$"
+    ):
+        detect(str(tmp_path))
+
+
+def test_no_answer_names_who_was_asked(tmp_path):
+    with pytest.raises(
+        ValueError,
+        match=r"no data set was recognised in it \(asked: .*cifar10, cifar100, image_folder.*\); say which",
+    ):
+        detect(str(tmp_path))
+
+
+def test_a_root_is_needed_and_must_exist(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"^data.root: expected the folder of a data set; set data.root=DIR$"
+    ):
+        dataset.auto().build()
+    with pytest.raises(
+        ValueError, match=rf"^data.root: expected a data set; looked for {tmp_path}/no, nothing is there. S"
+    ):
+        detect(str(tmp_path / "no"))
