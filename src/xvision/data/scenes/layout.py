@@ -59,7 +59,7 @@ class _Builder:
         self.level, self.atlas = level, atlas()
         self.plan = street.street_plan(dice)
         self.world = World(scene_class(seed, name), dice.weighted(level.lights), self._cameras())
-        self.lens = self.world.lens = Dice(seed * 3 + 2_000_003)
+        self.world.lens = Dice(seed * 3 + 2_000_003)
         # half of what the longer side shows, and a margin for roll and the other frame
         self.half_view = math.atan(0.5 / self.world.cameras[1].focal) + math.radians(3)
         self.taken: list[tuple[float, float, float]] = []  # x, z, radius: no two things in one place
