@@ -61,7 +61,7 @@ def test_nothing_speaks_of_the_place_it_was_built_in() -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    place = re.compile(r"/(work|root|home|tmp)/|\.library")
+    place = re.compile(r"/(work|root|home|tmp)/|/\.library")
     wrong = []
     for name in tracked:
         file = ROOT / name
