@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xvision.data.dataset import Sample, Split
+from xvision.data.datasets import dataset
+from xvision.data.loader import Loader
+from xvision.data.settings import Data
 from xvision.models.pixels import Pixels
 from xvision.tasks.classification import Classification
 from xvision.tasks.task import Task
@@ -16,9 +18,9 @@ from xvision.tasks.task import Task
 class TinyNet(nn.Module):
     """Two convolutions with dropout, so that random numbers matter too."""
 
-    def __init__(self, *, norm: bool = True, dropout: float = 0.1, seed: int = 0) -> None:
+    def __init__(self, *, norm: bool = True, dropout: float = 0.1) -> None:
         super().__init__()
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(0)
         self.pixels = Pixels("rgb")
         self.conv1 = nn.Conv2d(3, 8, 3, stride=2, padding=1)
         self.norm = nn.BatchNorm2d(8) if norm else nn.Identity()
@@ -32,37 +34,34 @@ class TinyNet(nn.Module):
         return {"class": self.head(x)}
 
 
-class TinyLoader:
-    """The loader's interface over random images whose mean colour tells their class."""
+def _load(i: int) -> Sample:
+    """8x8 noise in which the colour that is a little stronger tells the class."""
+    image = np.random.default_rng(i).integers(0, 160, (8, 8, 3), dtype=np.uint8)
+    image[..., i % 3] += 40
+    return {"image": image, "class": np.asarray(i % 3)}
 
-    def __init__(
-        self, num_samples: int = 40, batch_size: int = 8, *, train: bool = True, seed: int = 0, rank: int = 0,
-        world: int = 1,
-    ) -> None:  # fmt: skip
-        generator = torch.Generator().manual_seed(7)
-        self.labels = torch.arange(num_samples) % 3
-        self.images = torch.randint(0, 160, (num_samples, 3, 8, 8), generator=generator, dtype=torch.uint8)
-        self.images[torch.arange(num_samples), self.labels] += 40
-        self.num_samples, self.batch_size, self.train, self.seed = num_samples, batch_size, train, seed
-        self.rank, self.world = rank, world
 
-    def _batches(self, epoch: int) -> list[Tensor]:
-        if not self.train:
-            return list(torch.arange(self.num_samples)[self.rank :: self.world].split(self.batch_size))
-        order = torch.randperm(
-            self.num_samples, generator=torch.Generator().manual_seed(1000 * self.seed + epoch)
-        )
-        size = self.batch_size * self.world
-        whole = [b for b in order.split(size) if len(b) == size]
-        return [b[self.rank * self.batch_size :][: self.batch_size] for b in whole]
-
-    def __len__(self) -> int:
-        return len(self._batches(0))
-
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[dict[str, Any]]:
-        for index in self._batches(epoch)[start_batch:]:
-            names = [f"image_{i}.png" for i in index.tolist()]
-            yield {"image": self.images[index], "class": self.labels[index], "index": index, "name": names}
+def tiny_loader(
+    num_samples: int = 40,
+    batch_size: int = 8,
+    *,
+    train: bool = True,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Loader:
+    data = Data(dataset=dataset.cifar10(), size=(8, 8), cache=False)
+    return Loader(
+        Split(tuple(f"image_{i}.png" for i in range(num_samples)), _load, str),
+        ("image", "class"),
+        data,
+        batch_size=batch_size,
+        train=train,
+        seed=0,
+        workers=workers,
+        rank=rank,
+        world=world,
+    )
 
 
 def tiny_task() -> Task:

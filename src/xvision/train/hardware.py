@@ -26,8 +26,8 @@ def num_cores() -> int:
 
 
 def num_threads(setting: int) -> int:
-    """Compute threads: the setting, or with 0 every core."""
-    return setting or num_cores()
+    """Compute threads: the setting, or with 0 what OMP_NUM_THREADS says, or every core."""
+    return setting or int(os.environ.get("OMP_NUM_THREADS", "0")) or num_cores()
 
 
 def num_workers(setting: int) -> int:

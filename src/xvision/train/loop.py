@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from xvision.console import Console
-from xvision.train.checkpoint import load_weights
 from xvision.train.evaluation import Evaluation, evaluate
 from xvision.train.settings import Train
 from xvision.train.signals import Signals
@@ -59,6 +58,4 @@ def train(
                 t.between_steps(signals, bar)
             t.validate(signals, bar)
             t.save()
-    t.accelerator.wait_for_everyone()
-    load_weights(model, t.checkpoints.best)
-    return t.result()
+    return t.finish()

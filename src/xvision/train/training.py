@@ -17,19 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from xvision.console import Console, Progress
-from xvision.train.checkpoint import Checkpoints, Manifest, fill, pack_optimizer, unpack_optimizer
+from xvision.train.checkpoint import (
+    Checkpoints,
+    Manifest,
+    fill,
+    load_weights,
+    pack_optimizer,
+    unpack_optimizer,
+)
 from xvision.train.ema import Ema
 from xvision.train.errors import Interrupted, NonFiniteLossError
 from xvision.train.evaluation import evaluate
 from xvision.train.forward import Batch, explaining_memory, forward, to_device
-from xvision.train.hardware import mixed_precision, num_threads
+from xvision.train.hardware import num_threads
 from xvision.train.log import Log
 from xvision.train.losses import Losses
+from xvision.train.processes import join
 from xvision.train.schedules import factor
 from xvision.train.settings import Train
 from xvision.train.signals import Signals
@@ -79,7 +85,7 @@ class Training:
     ) -> None:
         self.task, self.settings, self.seed = task, settings, seed
         self.train_loader, self.val_loader = train_loader, val_loader
-        self.accelerator = _accelerator(settings.precision)
+        self.accelerator = join(settings.precision)
         self.device = self.accelerator.device
         self.console = console if self.accelerator.is_main_process else Console(quiet=True)
         if self.device.type == "cpu":
@@ -312,7 +318,12 @@ class Training:
             manifest = {"step": self.step, "metrics": self.state.best, "ema": self.settings.ema}
             self.checkpoints.save_best(manifest, model.state_dict())
 
-    def result(self) -> Trained:
+    def finish(self) -> Trained:
+        """Put the best weights into the model and take mixed precision off it."""
+        self.accelerator.wait_for_everyone()
+        self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False, keep_torch_compile=False)
+        vars(self.model).pop("forward", None)  # accelerate puts the class's method there
+        load_weights(self.model, self.checkpoints.best)
         state = self.state
         return Trained(
             best=state.best,
@@ -339,12 +350,6 @@ class Training:
             f"{signal.Signals(signum).name} after step {self.step} of {self.total_steps}; the state is saved in "
             f"{self.checkpoints.last}, and the same command goes on from there",
         )
-
-
-def _accelerator(precision: str) -> Accelerator:
-    # accelerate keeps one precision per process; a second training in it may want another
-    AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=mixed_precision(precision, PartialState().device))
 
 
 def _groups(model: nn.Module, decay: str) -> list[dict[str, Any]]:

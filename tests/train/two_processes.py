@@ -1,0 +1,55 @@
+"""Run by torchrun: trains with this process's share of the data, and says what it wrote and counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tiny import TinyNet, tiny_loader, tiny_task
+
+from xvision.console import Console
+from xvision.train.loop import evaluate, train
+from xvision.train.processes import leave
+from xvision.train.settings import Train
+
+SETTINGS = Train(epochs=4, batch_size=4, optimizer="sgd:0.05", threads=1, log_every=1)
+
+
+def main(folder: Path) -> None:
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    written: list[str] = []
+
+    def watch(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open" and str(folder) in str(args[0]) and any(c in str(args[1]) for c in "wax+"):
+            written.append(str(args[0]))
+
+    sys.addaudithook(watch)
+    trained = train(
+        TinyNet(norm=False, dropout=0),
+        tiny_task(),
+        tiny_loader(batch_size=4, rank=rank, world=world),
+        tiny_loader(13, train=False, rank=rank, world=world),
+        SETTINGS,
+        folder,
+        seed=0,
+        console=Console(),
+    )
+    model = TinyNet()
+    result = evaluate(model, tiny_task(), tiny_loader(13, train=False, rank=rank, world=world))
+    leave()
+    alone = evaluate(model, tiny_task(), tiny_loader(13, train=False))
+    said = {
+        "counted_alone": sum(map(sum, alone.tables["confusion"])) if "RANK" not in os.environ else -1,
+        "written": len(written),
+        "best": trained.best,
+        "counted": sum(map(sum, result.tables["confusion"])),
+        "metrics": result.metrics,
+    }
+    Path(f"{folder}.rank{rank}.json").write_text(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
