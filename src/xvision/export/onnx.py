@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from onnxscript import opset21 as op
 from torch import Tensor, fx, nn
 
@@ -47,6 +48,8 @@ def export(
     elif input_names(network):
         network = trace(network)  # its forward takes *planes, the exporter wants them named
     program = _translate(network, tuple(inputs))
+    ClearMetadataAndDocStringPass()(program.model)  # it names source files of the exporting machine
+    _name_scales(program.model.graph)
     for key, value in (metadata or {}).items():
         program.model.metadata_props[key] = value
     return _write(program.model, path)
@@ -112,6 +115,7 @@ def _requantize(
     """
     low, high = quantizer.low, quantizer.high
     source = node.all_input_nodes[0]
+    name = source.name
     bounds = clip_bounds(source, modules)
     from_lattice = bounds is not None and isinstance(
         modules.get(str(source.all_input_nodes[0].target)), Quantizer
@@ -129,7 +133,7 @@ def _requantize(
     with graph.graph.inserting_before(node):
         scale_node, zero_node = (graph.graph.get_attr(f"{path}.{name}") for name in ("scale", "code_of_zero"))
         zero = quantizer.zero_point
-        arguments = (source, scale_node, zero_node, low + zero, high + zero, node.name)
+        arguments = (source, scale_node, zero_node, low + zero, high + zero, name)
         call = graph.graph.call_function(torch.ops.xvision.requantize.default, arguments)
     node.replace_all_uses_with(call)
     graph.graph.erase_node(node)
@@ -170,7 +174,7 @@ def _translate(network: nn.Module, inputs: tuple[Tensor, ...]) -> torch.onnx.ONN
                 opset_version=OPSET,
                 input_names=input_names(network) or None,
                 output_names=_output_names(outputs),
-                dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs),
+                dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in inputs),
                 custom_translation_table=TRANSLATIONS,
                 verbose=False,
             )
@@ -204,6 +208,27 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _name_scales(graph: ir.Graph) -> None:
+    """Give each tensor its own scale and zero point, called after it: the exporter merges those of equal value."""
+    for node in graph:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        codes = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
+        assert codes is not None
+        clips = [use.node for use in codes.uses() if use.node.op_type == "Clip"]
+        name = str((clips[0].outputs[0] if clips else codes).name).removesuffix(CODES)
+        for i, part in enumerate(node.inputs[1:], start=1):
+            own = f"{name}.{('', 'scale', 'zero_point')[i]}"
+            if own not in graph.initializers:
+                assert part is not None
+                assert part.const_value is not None
+                tensor = ir.tensor(part.const_value.numpy(), name=own)
+                graph.register_initializer(ir.val(own, const_value=tensor))
+            node.replace_input_with(i, graph.initializers[own])
+    for name in [n for n, value in graph.initializers.items() if not value.uses()]:
+        del graph.initializers[name]
 
 
 def _write(model: ir.Model, path: Path) -> Path:

@@ -111,7 +111,7 @@ class _Simulation(fx.Interpreter):
         result = super().run_node(n)
         module = self.submodules.get(n.target) if n.op == "call_module" else None
         if isinstance(module, Quantizer):
-            self.codes[n.name] = module.codes(result)
+            self.codes[n.all_input_nodes[0].name] = module.codes(result)
         return result
 
 
@@ -148,7 +148,8 @@ def _compare_heads(
     for name, quantizer in simulation.heads.items():
         if name not in outputs:
             raise ValueError(f"no output '{name}'")
-        difference = quantizer.codes(simulation.outputs[name]).cpu() - quantizer.codes(outputs[name])
+        simulated = simulation.outputs[name]
+        difference = quantizer.codes(simulated) - quantizer.codes(outputs[name].to(simulated.device))
         _note(parity, level, name, int(difference.abs().max()))
     parity.levels[level].tensors = num_insides if level == OFF else len(simulation.heads)
 

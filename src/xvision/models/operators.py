@@ -52,6 +52,8 @@ MODULES: dict[type[nn.Module], str] = {
     nn.AdaptiveAvgPool2d: "adaptive_avg_pool",
     nn.Flatten: "flatten",
     nn.Upsample: "resize",
+    nn.UpsamplingNearest2d: "resize",
+    nn.UpsamplingBilinear2d: "resize",
     nn.ZeroPad2d: "pad",
     nn.ConstantPad2d: "pad",
     nn.PixelShuffle: "pixel_shuffle",
@@ -79,12 +81,10 @@ FUNCTIONS: dict[Callable[..., Any], str] = {
     F.softplus: "softplus",
     F.mish: "mish",
     python.add: "add",
-    python.iadd: "add",
     torch.add: "add",
     python.sub: "sub",
     torch.sub: "sub",
     python.mul: "mul",
-    python.imul: "mul",
     torch.mul: "mul",
     python.truediv: "div",
     python.getitem: "slice",
@@ -114,15 +114,12 @@ FUNCTIONS: dict[Callable[..., Any], str] = {
 
 METHODS: dict[str, str] = {
     "relu": "relu",
-    "relu_": "relu",
     "clamp": "clamp",
     "sigmoid": "sigmoid",
     "tanh": "tanh",
     "add": "add",
-    "add_": "add",
     "sub": "sub",
     "mul": "mul",
-    "mul_": "mul",
     "div": "div",
     "mean": "mean",
     "flatten": "flatten",
@@ -141,16 +138,31 @@ METHODS: dict[str, str] = {
 }
 
 
+OUT_OF_PLACE: dict[Callable[..., Any], Callable[..., Any]] = {
+    python.iadd: python.add,
+    python.isub: python.sub,
+    python.imul: python.mul,
+    torch.relu_: torch.relu,
+    F.hardtanh_: F.hardtanh,
+    F.leaky_relu_: F.leaky_relu,
+    F.elu_: F.elu,
+}
+"""What computes the same and leaves its input alone."""
+
+
 def operator(node: fx.Node, modules: Mapping[str, nn.Module]) -> str:
     """The operator that a node of a graph computes; the name of the class or function for unknown ones."""
     if node.op == "call_module":
         module = modules[str(node.target)]
-        return MODULES.get(type(module), type(module).__name__)
+        name = MODULES.get(type(module), type(module).__name__)
+        padding = getattr(module, "padding_mode", "zeros")
+        return name if padding == "zeros" else f"{name} with {padding} padding"
     if node.op == "call_function":
         assert callable(node.target)
-        return FUNCTIONS.get(node.target, getattr(node.target, "__name__", str(node.target)))
+        function = OUT_OF_PLACE.get(node.target, node.target)
+        return FUNCTIONS.get(function, getattr(function, "__name__", str(function)))
     if node.op == "call_method":
-        return METHODS.get(str(node.target), str(node.target))
+        return METHODS.get(str(node.target).removesuffix("_"), str(node.target))
     return node.op
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from timm.layers import BatchNormAct2d, Conv2dSame
+from timm.models.vgg import ConvMlp
 from torch import Tensor, fx, nn
 
 from xvision.models.graph import trace
-from xvision.models.operators import PaddedConv2d, operator
+from xvision.models.operators import OUT_OF_PLACE, PaddedConv2d, operator
 
 
 def capture(module: nn.Module, example: Sequence[Tensor]) -> fx.GraphModule:
@@ -77,6 +78,7 @@ def bypass(node: fx.Node) -> None:
 
 
 def _rewrite(graph: fx.GraphModule, node: fx.Node, batch: int) -> None:
+    _leave_input_alone(node)
     modules = dict(graph.named_modules(remove_duplicate=False))
     module = modules.get(str(node.target)) if node.op == "call_module" else None
     name = operator(node, modules)
@@ -88,6 +90,8 @@ def _rewrite(graph: fx.GraphModule, node: fx.Node, batch: int) -> None:
         graph.set_submodule(
             str(node.target), _constant_padding(module, node.all_input_nodes[0].meta["shape"])
         )
+    elif isinstance(module, ConvMlp):
+        _open_conv_mlp(graph, node, module)
     elif name in ("identity", "dropout"):
         bypass(node)
     elif name == "adaptive_avg_pool":
@@ -99,6 +103,17 @@ def _rewrite(graph: fx.GraphModule, node: fx.Node, batch: int) -> None:
         module.inplace = False
 
 
+def _leave_input_alone(node: fx.Node) -> None:
+    """Quantizers stand between operators, so one that changed its input would change another tensor."""
+    if node.op == "call_function":
+        assert callable(node.target)
+        node.target = OUT_OF_PLACE.get(node.target, node.target)
+    elif node.op == "call_method" and str(node.target).endswith("_"):
+        node.target = str(node.target).removesuffix("_")
+    if node.kwargs.get("inplace"):
+        node.kwargs = {key: value for key, value in node.kwargs.items() if key != "inplace"}
+
+
 def _split_norm_act(graph: fx.GraphModule, node: fx.Node, module: Any) -> None:
     norm = nn.BatchNorm2d(module.num_features, module.eps, module.momentum)
     norm.load_state_dict(module.state_dict())
@@ -106,6 +121,20 @@ def _split_norm_act(graph: fx.GraphModule, node: fx.Node, module: Any) -> None:
     if not isinstance(module.act, nn.Identity):
         module.act.inplace = False
         insert_module(graph, node, f"{node.target}_act", module.act)
+
+
+def _open_conv_mlp(graph: fx.GraphModule, node: fx.Node, module: ConvMlp) -> None:
+    """VGG's hidden layers, as convolutions over maps that are enlarged first if they are too small."""
+    x = node.all_input_nodes[0]
+    size = tuple(max(side, module.input_kernel_size) for side in x.meta["shape"][2:])
+    with graph.graph.inserting_before(node):
+        if size != x.meta["shape"][2:]:
+            x = graph.graph.call_function(torch.nn.functional.adaptive_avg_pool2d, (x, size))
+        for child in ("fc1", "act1", "fc2", "act2"):
+            x = graph.graph.call_module(f"{node.target}.{child}", (x,))
+    x.meta["shape"] = node.meta["shape"]
+    node.replace_all_uses_with(x)
+    graph.graph.erase_node(node)
 
 
 def _constant_padding(conv: nn.Conv2d, shape: tuple[int, ...]) -> nn.Conv2d:

@@ -34,7 +34,8 @@ MAX_INPUTS = 1536
 """Wider layers are left: H grows with the square, and over so many products rounding errors average out."""
 POSITIONS = 8192
 """Output positions that the moments are taken from, spread over all images."""
-BLOCK = 128
+BLOCK = 128  # columns
+IMAGES = 4
 
 
 @dataclass
@@ -78,14 +79,19 @@ def correct_bias(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) 
 def _moments(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) -> Moments:
     total = sum(y.numel() // layer.bias.numel() for y in wanted)
     stride = max(1, total // POSITIONS)
-    columns = [_columns(layer, x)[..., ::stride].double() for x in inputs]
-    rows = [_rows(layer, y)[..., ::stride].double() for y in wanted]
+    # a few images at a time: unfolded, a feature map is as many times larger as the kernel has taps
+    columns = [_columns(layer, x)[..., ::stride].double() for x in _parts(inputs)]
+    rows = [_rows(layer, y)[..., ::stride].double() for y in _parts(wanted)]
     count = sum(c.shape[2] for c in columns)
     x = torch.stack([c.sum(2) for c in columns]).sum(0) / count
     y = torch.stack([r.sum(2) for r in rows]).sum(0) / count
     xx = torch.stack([c @ c.mT for c in columns]).sum(0) / count - x.unsqueeze(2) * x.unsqueeze(1)
     yx = torch.stack([r @ c.mT for r, c in zip(rows, columns, strict=True)]).sum(0) / count
     return Moments(x, y, xx, yx - y.unsqueeze(2) * x.unsqueeze(1))
+
+
+def _parts(batches: list[Tensor]) -> list[Tensor]:
+    return [part for batch in batches for part in torch.split(batch, IMAGES)]
 
 
 def _columns(layer: QuantLayer, x: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ RULES: dict[str, Rule] = {
     "mul": "own",
     "mean": "own",
     "avg_pool": "own",
+    "adaptive_avg_pool": "own",
     # table: a function of one value, 256 entries on a device; its input is on a lattice too
     "sigmoid": "table",
     "hardsigmoid": "table",
