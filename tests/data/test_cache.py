@@ -65,15 +65,33 @@ def test_every_sample_is_decoded_once(make_split, own_cache):
     assert sorted(decoded) == [0, 1, 2, 3, 4]
 
 
-def test_content_size_and_fields_have_their_own_cache(make_split, own_cache):
-    cached(make_split(3), ("image",), (20, 24))
-    assert len(folders(own_cache)) == 1
-    cached(make_split(3), ("image",), (20, 24))
-    assert len(folders(own_cache)) == 1
+def test_content_and_size_have_their_own_cache(make_split, own_cache):
+    for count in (1, 1):
+        cached(make_split(3), ("image",), (20, 24))
+        assert len(folders(own_cache)) == count
     cached(make_split(3, seed=1), ("image",), (20, 24))
+    cached(make_split(4), ("image",), (20, 24))
     cached(make_split(3), ("image",), (20, 25))
-    cached(make_split(3), ("image", "class"), (20, 24))
     assert len(folders(own_cache)) == 4
+
+
+def test_fields_are_added_and_shared(make_split, own_cache):
+    split, decoded = make_split(5), []
+
+    def load(i: int):
+        decoded.append(i)
+        return split.load(i)
+
+    counted = replace(split, load=load)
+    cached(counted, ("image", "class"), (20, 24))
+    cached(counted, ("image",), (20, 24))
+    assert len(decoded) == 5
+    both = cached(counted, ("image", "depth"), (20, 24))
+    assert len(decoded) == 10
+    for i in range(5):
+        np.testing.assert_array_equal(both.load(i)["depth"], split.load(i)["depth"])
+        np.testing.assert_array_equal(both.load(i)["image"], split.load(i)["image"])
+    assert len(folders(own_cache)) == 1
 
 
 def test_samples_are_kept_at_most_twice_as_large_as_needed(make_split, own_cache):

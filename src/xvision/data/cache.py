@@ -1,12 +1,12 @@
 """Every sample is decoded once, into memory-mapped files that all processes share.
 
-A cache holds one split for one network size. Per field there is one file of raw values, with the place and shape of
-every sample beside it; a sample is read as a view into the map, without a copy. Samples are kept at most twice as
-large as the network needs (images averaged over areas, labels nearest), which is enough for a zoom of 2 and keeps
+A cache holds one split for one network size. Per field there is a folder with one file of raw values, and the place and
+shape of every sample beside it; a sample is read as a view into the map, without a copy. Samples are kept at most twice
+as large as the network needs (images averaged over areas, labels nearest), which is enough for a zoom of 2 and keeps
 photographs small.
 
-The folder is named by what determines its content, so a cache is never invalid, only unused; it appears by a rename
-when it is complete. Delete $XVISION_CACHE (default ~/.cache/xvision) whenever the space is needed.
+Folders are named by what determines their content, so a cache is never invalid, only unused; a field appears by a
+rename when it is complete. Delete $XVISION_CACHE (default ~/.cache/xvision) whenever the space is needed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from xvision.data.dataset import Sample, Split
+from xvision.data.dataset import DataError, Sample, Split
 from xvision.data.geometry import resize_map, warp_sample
 from xvision.data.sources import cache_folder
 from xvision.fields import FIELDS
@@ -55,18 +55,19 @@ def cached(
 ) -> Split:
     """The prepared split, kept on disk; without the disk, and a warning, where the cache cannot be written.
 
-    Raises: ValueError that names every damaged sample.
+    Raises: DataError that names every damaged sample.
     """
     ready = prepared(split, fields, size)
     if not len(split):
         return ready
-    key = [_FORMAT, split.digest(), len(split), fields, size]
+    key = [_FORMAT, split.digest(), len(split), size]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     folder = cache_folder() / "samples" / name
     try:
         with _one_writer(folder):
-            if not folder.exists():
-                _write(ready, fields, folder, progress)
+            missing = [field for field in fields if not (folder / field).exists()]
+            if missing:
+                _write(ready, missing, folder, progress)
     except OSError as error:
         warnings.warn(
             f"the cache folder {cache_folder()} cannot be used ({error.strerror or error}): samples are decoded in "
@@ -86,12 +87,16 @@ class _Prepared:
     def load(self, i: int) -> Sample:
         """Sample i with its wanted fields, shrunk.
 
-        Raises: ValueError that names fields which are missing, or which differ in size.
+        Raises: DataError that names the damaged file, or fields which are missing or differ in size.
         """
-        sample, name = self.split.load(i), self.split.names[i]
+        name = self.split.names[i]
+        try:
+            sample = self.split.load(i)
+        except ValueError as error:  # of a dataset file that knows only ValueError
+            raise DataError(str(error)) from error
         missing = [field for field in self.fields if field not in sample]
         if missing:
-            raise ValueError(
+            raise DataError(
                 f"{name}: expected {', '.join(missing)} for this task, the data set gives {', '.join(sample)}; "
                 "choose another task or data set"
             )
@@ -101,7 +106,7 @@ class _Prepared:
         }
         if len(set(shapes.values())) > 1:
             sizes = ", ".join(f"{field} {shape[0]}x{shape[1]}" for field, shape in shapes.items())
-            raise ValueError(f"{name}: expected fields of one size, came {sizes}; mend the files")
+            raise DataError(f"{name}: expected fields of one size, came {sizes}; mend the files")
         return _shrink(wanted, next(iter(shapes.values())), self.size) if shapes else wanted
 
 
@@ -124,37 +129,35 @@ def _one_writer(folder: Path) -> Iterator[None]:
         yield
 
 
-def _write(split: Split, fields: tuple[str, ...], folder: Path, progress: Progress | None) -> None:
-    """Decode everything into a temporary folder and rename it.
+def _write(split: Split, fields: list[str], folder: Path, progress: Progress | None) -> None:
+    """Decode everything into a temporary folder and rename its parts.
 
-    Raises: OSError when it cannot be written; ValueError for damaged samples. Neither leaves anything behind.
+    Raises: OSError when it cannot be written; DataError for damaged samples. Neither leaves anything behind.
     """
     _remove_stale(folder.parent)
     temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         problems: list[str] = []
         with contextlib.ExitStack() as stack:
-            writers = {
-                field: _Writer(field, stack.enter_context((temporary / field).open("wb"))) for field in fields
-            }
+            writers = [_Writer(field, temporary / field, stack) for field in fields]
             for i, sample in enumerate(_decode_ahead(split)):
                 if isinstance(sample, str):
                     problems.append(sample)
                 elif not problems:
-                    for field, writer in writers.items():
-                        writer.add(sample[field])
+                    for writer in writers:
+                        writer.add(sample[writer.field])
                 if i == min(63, len(split) - 1):
-                    _check_space(
-                        temporary, sum(writer.at for writer in writers.values()) / (i + 1) * len(split)
-                    )
+                    _check_space(temporary, sum(writer.at for writer in writers) / (i + 1) * len(split))
                 if progress is not None:
                     progress(i + 1, len(split))
             if problems:
-                raise ValueError(_all_problems(problems, len(split)))
-            for field, writer in writers.items():
-                writer.finish(temporary, field)
-        with contextlib.suppress(FileExistsError):
-            os.rename(temporary, folder)
+                raise DataError(_all_problems(problems, len(split)))
+            for writer in writers:
+                writer.finish()
+        folder.mkdir(exist_ok=True)
+        for field in fields:
+            if not (folder / field).exists():  # where there are no locks another process may have been faster
+                os.rename(temporary / field, folder / field)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -163,7 +166,7 @@ def _decoded(split: Split, i: int) -> Sample | str:
     """Sample i, or what is wrong with it."""
     try:
         return split.load(i)
-    except ValueError as error:
+    except DataError as error:
         return str(error)
 
 
@@ -202,36 +205,39 @@ def _check_space(folder: Path, expected_bytes: float) -> None:
 def _remove_stale(folder: Path) -> None:
     for left in folder.glob("*.tmp"):
         with contextlib.suppress(OSError):
-            newest = max(f.stat().st_mtime for f in [left, *left.iterdir()])
+            newest = max(f.stat().st_mtime for f in [left, *left.rglob("*")])
             if time.time() - newest > _STALE_SECONDS:
                 shutil.rmtree(left)
 
 
-@dataclass
 class _Writer:
-    field: str
-    file: BinaryIO
-    at: int = 0
+    """One field of all samples, on its way to the disk."""
 
-    def __post_init__(self) -> None:
-        self.starts: list[int] = []
-        self.shapes: list[tuple[int, ...]] = []
+    def __init__(self, field: str, folder: Path, stack: contextlib.ExitStack) -> None:
+        folder.mkdir()
+        self.field, self._folder = field, folder
+        self._values = stack.enter_context((folder / "values").open("wb"))
+        self._starts: list[int] = []
+        self._shapes: list[tuple[int, ...]] = []
+        self.at = 0
 
     def add(self, value: Array) -> None:
         dtype = np.dtype(FIELDS[self.field].dtype)
         assert value.dtype == dtype, f"{self.field}: {value.dtype}, FIELDS says {dtype}"
-        self.starts.append(self.at)
-        self.shapes.append(value.shape)
-        padding = -value.nbytes % _ALIGN_BYTES if value.ndim else 0
-        self.file.write(np.ascontiguousarray(value).data if value.ndim else value.tobytes())
-        self.file.write(bytes(padding))
-        self.at += value.nbytes + padding
+        self._starts.append(self.at)
+        self._shapes.append(value.shape)
+        content = value.tobytes() if value.ndim == 0 else np.ascontiguousarray(value).data
+        padding = bytes(-value.nbytes % _ALIGN_BYTES)
+        self._values.write(content)
+        self._values.write(padding)
+        self.at += value.nbytes + len(padding)
 
-    def finish(self, folder: Path, field: str) -> None:
-        self.file.write(b"\0")  # an empty file cannot be mapped
-        self.file.flush()
-        np.save(folder / f"{field}.starts.npy", np.array(self.starts, np.int64))
-        np.save(folder / f"{field}.shapes.npy", np.array(self.shapes, np.int32).reshape(len(self.shapes), -1))
+    def finish(self) -> None:
+        self._values.write(b"\0")  # an empty file cannot be mapped
+        self._values.flush()
+        os.fsync(self._values.fileno())
+        np.save(self._folder / "starts.npy", np.array(self._starts, np.int64))
+        np.save(self._folder / "shapes.npy", np.array(self._shapes, np.int32).reshape(len(self._shapes), -1))
 
 
 @dataclass
@@ -248,9 +254,9 @@ class _Stored:
     def maps(self) -> dict[str, tuple[Array, Array, Array, np.dtype[Any]]]:
         opened = {}
         for field in self.fields:
-            values = np.asarray(np.memmap(self.folder / field, np.uint8, "r"))
-            starts = np.load(self.folder / f"{field}.starts.npy")
-            shapes = np.load(self.folder / f"{field}.shapes.npy")
+            values = np.asarray(np.memmap(self.folder / field / "values", np.uint8, "r"))
+            starts = np.load(self.folder / field / "starts.npy")
+            shapes = np.load(self.folder / field / "shapes.npy")
             opened[field] = (values, starts, shapes, np.dtype(FIELDS[field].dtype))
         return opened
 

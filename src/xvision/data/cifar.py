@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from xvision.data.dataset import Dataset, Sample, Split
+from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.images import decode_image
 from xvision.data.sources import digest, file_hashes, find_root
 
@@ -47,7 +47,7 @@ class Archive:
 def open_cifar(archive: Archive, root: str) -> Dataset:
     """The data set at `root`, in whichever form it lies there; its test part is our "val".
 
-    Raises: ValueError when nothing of that kind is at `root`, or when a file is damaged.
+    Raises: DataError when nothing of that kind is at `root`, or when a file is damaged.
     """
     setting = "data.root"
     holds = f"a folder with {archive.folder}/, {archive.tar} or train.npz and val.npz"
@@ -55,7 +55,7 @@ def open_cifar(archive: Archive, root: str) -> Dataset:
     place = find_root(root, setting=setting, holds=holds, get=get)
     form = find_form(archive, place)
     if form is None:
-        raise ValueError(f"{setting}: expected {holds}; {place.absolute()} holds none of them. {get}")
+        raise DataError(f"{setting}: expected {holds}; {place.absolute()} holds none of them. {get}")
     if form.suffix == ".npz":
         parts: dict[str, _Packed | _Batches] = {
             p: _Packed(form.with_name(f"{p}.npz")) for p in ("train", "val")
@@ -103,7 +103,7 @@ class _Packed:
             with np.load(self.file, allow_pickle=False) as npz:
                 return {key: npz[key] for key in ("jpeg", "offsets", "labels", "names")}
         except Exception as error:  # zip, npy and key errors of a damaged file
-            raise ValueError(
+            raise DataError(
                 f"{self.file}: expected the arrays jpeg, offsets, labels and names, came '{error}'; get the file again"
             ) from error
 
@@ -135,7 +135,7 @@ def _packed_classes(parts: list[_Packed]) -> tuple[str, ...]:
         for name, label in zip(part.names, part.arrays["labels"].tolist(), strict=True):
             class_name = name.partition("/")[0]
             if found.setdefault(label, class_name) != class_name:
-                raise ValueError(
+                raise DataError(
                     f"{part.file}: label {label} is called both '{found[label]}' and '{class_name}'"
                 )
     return tuple(found[label] for label in sorted(found))
@@ -217,8 +217,8 @@ def read_members(archive: Archive, form: Path, files: tuple[str, ...]) -> list[d
     return [_unpickle(contents[name], form, name) for name in files]
 
 
-def _damaged(form: Path, file: str, story: str) -> ValueError:
-    return ValueError(f"{form}: {file}: expected {story}; get the archive again")
+def _damaged(form: Path, file: str, story: str) -> DataError:
+    return DataError(f"{form}: {file}: expected {story}; get the archive again")
 
 
 def _dtype(spec: str, align: object, copy: object) -> np.dtype[Any]:

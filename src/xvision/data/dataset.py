@@ -12,11 +12,17 @@ import numpy as np
 Sample = dict[str, np.ndarray[Any, Any]]
 
 
+class DataError(ValueError):
+    """Something is wrong with the data, not with the settings; `exit_code` is what the command returns."""
+
+    exit_code = 3
+
+
 @dataclass(frozen=True)
 class Split:
     """One part of a data set, decoded one sample at a time.
 
-    `load(i)` gives the raw sample i (fields of `xvision.fields.FIELDS`, own size each) and raises ValueError naming
+    `load(i)` gives the raw sample i (fields of `xvision.fields.FIELDS`, own size each) and raises `DataError` naming
     the file if it is damaged. `digest()` is the sha256 of the ordered list of names and contents. Both are called in
     worker processes too, so they must be picklable: methods or module functions, no lambdas.
     """

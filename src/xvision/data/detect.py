@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+from xvision.data.dataset import DataError
 from xvision.data.datasets import dataset
 from xvision.data.sources import find_root
 from xvision.parts import Part
@@ -14,7 +15,7 @@ def detect(root: str) -> Part:
 
     A dataset file tells by a function ``detect(root: Path) -> str | None`` that gives the name of its builder.
 
-    Raises: ValueError when none or several recognise the folder.
+    Raises: DataError when none recognises the folder, ValueError when several do.
     """
     if not root:
         raise ValueError("data.root: expected the folder of a data set; set data.root=DIR")
@@ -29,7 +30,7 @@ def detect(root: str) -> Part:
             f"{place.absolute()}: it could be {' or '.join(answers)}; say which: data={answers[0]} data.root={root}"
         )
     known = ", ".join(sorted(module.__name__.rpartition(".")[2] for module in asked))
-    raise ValueError(
+    raise DataError(
         f"{place.absolute()}: no data set was recognised in it (asked: {known}); say which it is, data=NAME "
         f"data.root={root}; for photographs, sort them into one folder per class"
     )

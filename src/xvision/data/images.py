@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from xvision.data.dataset import DataError
 from xvision.fields import FIELDS
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -23,7 +24,7 @@ def read_image(file: Path, name: str) -> Pixels:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise ValueError(f"{name}: expected a readable image, came '{error.strerror}' for {file}") from error
+        raise DataError(f"{name}: expected a readable image, came '{error.strerror}' for {file}") from error
     return decode_image(data, name)
 
 
@@ -33,13 +34,13 @@ def decode_image(data: bytes, name: str) -> Pixels:
     Transparent pixels are blended over the fill of geometry (128, the zero of the network's input), because the
     colour stored under them is arbitrary.
 
-    Shapes: (H, W, 3) uint8. Raises: ValueError for what is empty, truncated or not an image.
+    Shapes: (H, W, 3) uint8. Raises: DataError for what is empty, truncated or not an image.
     """
     if not data:
-        raise ValueError(f"{name}: expected an image, came an empty file; {_REPLACE}")
+        raise DataError(f"{name}: expected an image, came an empty file; {_REPLACE}")
     # Some OpenCV versions fill the missing part of a truncated JPEG with gray and report success.
     if data.startswith(b"\xff\xd8") and not _jpeg_is_complete(data):
-        raise ValueError(f"{name}: the JPEG is truncated (no end marker after {len(data)} bytes); {_REPLACE}")
+        raise DataError(f"{name}: the JPEG is truncated (no end marker after {len(data)} bytes); {_REPLACE}")
     blended = _has_alpha(data)
     flags = cv2.IMREAD_UNCHANGED if blended else cv2.IMREAD_COLOR
     try:
@@ -47,7 +48,7 @@ def decode_image(data: bytes, name: str) -> Pixels:
     except cv2.error:
         decoded = None
     if decoded is None:
-        raise ValueError(
+        raise DataError(
             f"{name}: cannot be decoded, it is truncated or not an image ({len(data)} bytes); {_REPLACE}"
         )
     pixels = _blend(decoded) if blended and decoded.ndim == 3 and decoded.shape[2] == 4 else decoded

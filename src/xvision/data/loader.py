@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from xvision.data.cache import Progress, cached, prepared
-from xvision.data.dataset import Sample, Split
+from xvision.data.dataset import DataError, Sample, Split
 from xvision.data.draws import Purpose, permutation
 from xvision.data.geometry import centre_map, place_samples, warp
 from xvision.data.photometry import Photometry
@@ -40,7 +40,7 @@ class Loader:
     Training takes whole global batches of `batch_size * world` in an order drawn per epoch; the rest of an epoch is
     dropped unless the set is smaller than one batch. Validation gives every sample once, in order.
 
-    Raises: ValueError for damaged samples (all of them, when they are cached), named.
+    Raises: DataError for damaged samples (all of them, when they are cached), named.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Loader:
     ) -> None:
         assert 0 <= rank < world, (rank, world)
         if train and len(split) < world:
-            raise ValueError(
+            raise DataError(
                 f"data: expected at least one training sample for each of {world} processes, "
                 f"came {len(split)}; use fewer processes or more samples"
             )
@@ -89,11 +89,11 @@ class Loader:
         if not self._workers:
             yield from map(self._batches.__getitem__, self._plan.jobs)
             return
-        problem: ValueError | None = None
+        problem: DataError | None = None
         with _no_threads_to_fork():
             answers = iter(self._parallel())
         for batch in answers:
-            if isinstance(batch, ValueError):
+            if isinstance(batch, DataError):
                 problem = batch
                 break
             yield batch
@@ -243,10 +243,10 @@ class _Answers(TorchDataset[Any]):
 
     batches: _Batches
 
-    def __getitem__(self, job: _Job) -> Batch | ValueError:
+    def __getitem__(self, job: _Job) -> Batch | DataError:
         try:
             return self.batches[job]
-        except ValueError as error:
+        except DataError as error:
             return error
 
 

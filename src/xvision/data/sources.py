@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from xvision.data.dataset import DataError
 from xvision.files import write_text
 
 
@@ -18,7 +19,7 @@ def find_root(root: str, *, setting: str, holds: str, get: str) -> Path:
 
     `holds` says what should be there and `get` how to get it, for the message.
 
-    Raises: ValueError that says where it was looked for.
+    Raises: DataError that says where it was looked for.
     """
     home = os.environ.get("XVISION_DATA", "")
     places = [Path(root).expanduser()]
@@ -30,7 +31,7 @@ def find_root(root: str, *, setting: str, holds: str, get: str) -> Path:
     looked = " and ".join(str(place.absolute()) for place in places)
     if len(places) == 1 and not places[0].is_absolute():
         looked += " (XVISION_DATA is not set)"
-    raise ValueError(f"{setting}: expected {holds}; looked for {looked}, nothing is there. {get}")
+    raise DataError(f"{setting}: expected {holds}; looked for {looked}, nothing is there. {get}")
 
 
 def cache_folder() -> Path:
@@ -41,13 +42,13 @@ def cache_folder() -> Path:
 def file_hashes(root: Path, files: Sequence[str]) -> list[str]:
     """The sha256 of each file, remembered in the cache folder by path, size and time of change.
 
-    Cost: the first call reads every file, later ones only ask for size and time. Raises: ValueError for a file that
+    Cost: the first call reads every file, later ones only ask for size and time. Raises: DataError for a file that
     cannot be read.
     """
     try:
         return _file_hashes(root, files)
     except OSError as error:
-        raise ValueError(
+        raise DataError(
             f"{error.filename}: expected a readable file of the data set, came '{error.strerror}'; mend or remove it"
         ) from error
 

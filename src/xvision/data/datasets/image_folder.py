@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xvision.data.dataset import Dataset, Sample, Split
+from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.datasets import dataset
 from xvision.data.draws import Purpose, permutation
 from xvision.data.images import SUFFIXES, read_image
@@ -39,17 +39,17 @@ def image_folder(
     folder names; the file `classes` gives another order and names (see `read_classes`). Files that match a pattern of
     `ignore` are left out; hidden files always are.
 
-    Raises: ValueError that lists everything that is not an image in a class folder.
+    Raises: DataError that lists everything that is not an image in a class folder.
     """
     if not root:
-        raise ValueError(f"data.root: expected the folder of images ({_LAYOUT}); set data.root=DIR")
+        raise DataError(f"data.root: expected the folder of images ({_LAYOUT}); set data.root=DIR")
     if not 0 < val_ratio < 1:
         raise ValueError(f"data.val_ratio: expected a fraction between 0 and 1, came {val_ratio}")
     place = find_root(
         root, setting="data.root", holds=f"images, {_LAYOUT}", get="Set data.root to where they are."
     )
     if not place.is_dir():
-        raise ValueError(f"data.root: expected a folder of images, {_LAYOUT}; {place} is a file")
+        raise DataError(f"data.root: expected a folder of images, {_LAYOUT}; {place} is a file")
     found = _scan(place, ignore)
     listed = read_classes(Path(classes)) if classes else {}
     folders = list(listed) or sorted({image.folder for image in found.get("train", found[next(iter(found))])})
@@ -57,7 +57,7 @@ def image_folder(
     if "train" in found and "val" not in found:
         found |= _hold_out(found["train"], val_ratio, split_seed)
         if not found["val"]:
-            raise ValueError(
+            raise DataError(
                 f"{place}: expected at least two images of a class to hold one out for validation"
             )
     ids = {folder: i for i, folder in enumerate(folders)}
@@ -88,7 +88,7 @@ def read_classes(file: Path) -> dict[str, str]:
     Either text, a line per class (the folder, then its name if it is another: "n01440764 tench"), or JSON as Keras
     and torchvision hand out ImageNet's: {"0": ["n01440764", "tench"], …}.
 
-    Raises: ValueError for anything else.
+    Raises: DataError for anything else.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -100,7 +100,7 @@ def read_classes(file: Path) -> dict[str, str]:
         pairs = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
         return {pair[0]: pair[-1].strip() for pair in pairs}
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ValueError(
+        raise DataError(
             f'data.classes: expected a line "FOLDER NAME" per class, or JSON {{"0": ["FOLDER", "NAME"], …}}; '
             f"{file} cannot be read so ({error})"
         ) from error
@@ -131,7 +131,7 @@ class _Images:
 
 
 def _scan(root: Path, ignore: Sequence[str]) -> dict[str, list[_Image]]:
-    """The images of every split; everything that is wrong with the folders in one ValueError."""
+    """The images of every split; everything that is wrong with the folders in one DataError."""
     found: dict[str, list[_Image]] = {}
     problems: list[str] = []
     odd: list[Path] = []
@@ -163,7 +163,7 @@ def _scan(root: Path, ignore: Sequence[str]) -> dict[str, list[_Image]]:
             f"{place}: expected images, {_LAYOUT}; there are none; set data.root to where they are"
         )
     if problems:
-        raise ValueError(_summary(root, problems))
+        raise DataError(_summary(root, problems))
     return found
 
 
@@ -185,7 +185,7 @@ def _check_classes(root: Path, found: Mapping[str, list[_Image]], folders: list[
         there = {image.folder for image in images}
         strange = sorted(there - set(folders))
         if strange:
-            raise ValueError(
+            raise DataError(
                 f"{root}: '{split}' has class folders that {known} do not have: {', '.join(strange[:_MAX_LISTED])}; "
                 f"rename or remove them, or add them there"
             )
