@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from xvision.models.backbone import Backbone, Tap
 from xvision.models.pixels import Pixels, Plane
 
+if TYPE_CHECKING:
+    from xvision.models.weights import Loaded
+
 
 class Model(nn.Module):
     """A network from uint8 planes to named raw outputs: no loss, no argmax, no task inside.
 
     `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order.
+    `loaded` says what became of the weights that were asked for.
     """
 
     def __init__(
@@ -25,6 +30,7 @@ class Model(nn.Module):
         self.backbone = backbone.graph(wanted)
         self.heads = nn.ModuleDict(heads)
         self.size = size
+        self.loaded: Loaded | None = None
         self._routes = {name: tuple(wanted.index(tap) for tap in _taps(head)) for name, head in heads.items()}
 
     @property
