@@ -66,7 +66,10 @@ class Data(BaseModel):
     fit: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Validation: the sample is resized so that this central fraction of its shorter side fills the input."""
     cache: bool = True
-    """Decode once, into memory-mapped files that every process shares."""
+    """Decode once, into memory-mapped files that every process shares ($XVISION_CACHE, else ~/.cache/xvision).
+
+    With or without: what is more than twice as large as the input is first shrunk to that, by areas.
+    """
     augment: Augment = Augment()
 
     def choose(self, name: str) -> Data:
