@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
 from dataclasses import replace
 
@@ -133,6 +135,16 @@ def test_batches_do_not_depend_on_workers_or_the_cache(make_split, cache):
             assert all(same(*pair) for pair in zip(batches, expected[epoch], strict=True))
 
 
+def test_workers_are_not_hit_by_a_signal_to_the_group_and_opencv_keeps_its_threads(make_split):
+    threads = cv2.getNumThreads()
+    loader = load(make_split(40), workers=1)
+    next(loader.epoch(0))
+    workers = multiprocessing.active_children()
+    assert workers
+    assert all(os.getpgid(worker.pid) == worker.pid for worker in workers)
+    assert cv2.getNumThreads() == threads
+
+
 def test_mixing_does_not_depend_on_workers(make_split):
     settings = data(Augment(mixup=0.5, cutmix=0.5))
     plain, parallel = (list(load(make_split(40), settings=settings, workers=w).epoch(0)) for w in (0, 2))
@@ -174,11 +186,15 @@ def test_seeds_epochs_and_samples_have_their_own_augmentation(make_split):
     assert len(torch.cat(drawn).flatten(1).unique(dim=0)) == 24
 
 
-def test_loading_leaves_torchs_generator_alone(make_split):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loading_leaves_torchs_generator_alone(make_split, workers):
+    """Also torch's DataLoader, which draws a seed for its workers: dropout must not depend on their number."""
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    list(load(make_split(16), settings=data(BUSY.model_copy(update={"mixup": 1.0}))).epoch(0))
+    loader = load(make_split(16), settings=data(BUSY.model_copy(update={"mixup": 1.0})), workers=workers)
+    for epoch in range(2):
+        list(loader.epoch(epoch))
     assert torch.equal(torch.rand(3), expected)
 
 

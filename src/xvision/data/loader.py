@@ -129,6 +129,7 @@ class Loader:
                 persistent_workers=True,
                 prefetch_factor=_PREFETCH,
                 worker_init_fn=_start_worker,
+                generator=torch.Generator(),  # else it draws from the global one, which dropout uses
             )
         return self._processes
 
