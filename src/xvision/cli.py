@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,7 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Move an old run in the fol
 
 def main() -> None:
     """Run the command; every foreseen failure is one message and an exit code."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except KeyboardInterrupt:
@@ -51,6 +53,10 @@ def main() -> None:
             raise
         print(f"error: {e}", file=sys.stderr)
         sys.exit(getattr(e, "exit_code", 2))
+
+
+def _show_warning(message: Warning | str, *rest: Any, **named: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 # ------------------------------------------------------------------------------------------- look around

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xvision.data.loader import Loader
     from xvision.models.model import Model
     from xvision.report.record import Record
-    from xvision.tasks.task import Task
+    from xvision.tasks.contract import Task
 
 
 class Run:

@@ -16,7 +16,7 @@ from xvision.recipe import Recipe, differing_keys, override
 
 if TYPE_CHECKING:
     from xvision.data.dataset import Sample, Split
-    from xvision.tasks.task import Task
+    from xvision.tasks.contract import Task
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ def write_record(run: Run) -> None:
     write_json(folder / "cost.json", [asdict(layer) for layer in cost.layers])
     evaluation = run.evaluation()
     stages = read_status(folder)["stages"]
-    before = [stage for name, stage in stages.items() if name != "report"]  # its outputs are about to be replaced
+    before = [
+        stage for name, stage in stages.items() if name != "report"
+    ]  # its outputs are about to be replaced
     files = {name: sha for stage in before for name, sha in stage["outputs"].items()}
     Record(
         name=recipe.name,

@@ -150,14 +150,12 @@ def _write_metrics(file: Path) -> None:
             lr = 0.2 * (1 + math.cos(math.pi * step / 960))
             loss = 0.6 + 1.8 * math.exp(-step / 250) + rng.normal() * 0.06
             terms = {"cross_entropy": loss}
-            row = {"kind": "train", "step": step, "epoch": step // 40, "lr": lr, "loss": loss, "terms": terms}
+            row = {"step": step, "epoch": step // 40, "lr": lr, "loss": loss, "terms": terms}
             f.write(json.dumps(row) + "\n")
             if step % 40 == 36:
                 top1 = 87.5 - 60 * math.exp(-(step + 20) / 200) + rng.normal() * 0.5
                 metrics = {"top1": top1, "f1": top1 - 0.05}
-                f.write(
-                    json.dumps({"kind": "val", "step": step, "epoch": step // 40, "metrics": metrics}) + "\n"
-                )
+                f.write(json.dumps({"step": step, "epoch": step // 40, "val": metrics}) + "\n")
 
 
 def _write_samples(folder: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_run_that_was_killed_in_training_shows_its_curves(tmp_path: Path) -> N
     folder = make_run(tmp_path, until="train")
     (folder / "evaluation.json").unlink()
     with (folder / "metrics.jsonl").open("a") as f:
-        f.write('{"kind": "train", "st')  # torn by the kill
+        f.write('{"st')  # torn by the kill
     page = write_report(folder).read_text()
     assert "stopped during training" in page
     assert section(page, "training").count("<svg") == 2
@@ -191,9 +191,9 @@ def test_pictures_stop_where_a_mail_would_be_too_large(
          r"evaluation\.json: float\.metrics\.top1: .*'high'"),
         ("evaluation.json", '{"classes": ["a", "b"], "int8": {"metrics": {}, "confusion": [[1]]}}',
          r"evaluation\.json: int8\.confusion: expected 2 rows and columns, one a class, came 1 x 1"),
-        ("metrics.jsonl", '{"kind": "train", "step": 1, "lr": 0.1, "loss": 1}\nnonsense\n',
+        ("metrics.jsonl", '{"step": 1, "lr": 0.1, "loss": 1}\nnonsense\n',
          r"metrics\.jsonl: line 2: "),
-        ("metrics.jsonl", '{"kind": "train", "step": 1}\n', r"metrics\.jsonl: line 1: .*lr: [Ff]ield required"),
+        ("metrics.jsonl", '{"step": 1}\n', r"metrics\.jsonl: line 1: .*lr: [Ff]ield required"),
         ("cost.json", '[{"name": "stem"}]', r"cost\.json: 0\.type: [Ff]ield required"),
         ("samples/samples.json", '{"image"', r"samples\.json: cannot be read as JSON"),
         ("samples/samples.json", '[{"image": "lost.png", "label": "a", "float": "a", "int8": "a", "correct": true}]',

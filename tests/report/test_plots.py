@@ -14,7 +14,7 @@ from xvision.report.run_folder import TrainLine, ValLine
 
 
 def lines(num: int) -> list[TrainLine]:
-    return [TrainLine(kind="train", step=i, lr=0.1, loss=2.0 / (1 + i)) for i in range(num)]
+    return [TrainLine(step=i, lr=0.1, loss=2.0 / (1 + i)) for i in range(num)]
 
 
 def parse(svg: str) -> ET.Element:
@@ -65,9 +65,9 @@ def test_long_curves_stay_small() -> None:
 
 def test_the_best_value_is_marked() -> None:
     values = [50.0, 81.26, 70.0]
-    found = [ValLine(kind="val", step=i, metrics={"top1": v}) for i, v in enumerate(values)]
+    found = [ValLine(step=i, val={"top1": v}) for i, v in enumerate(values)]
     assert "81.26" in texts(plots.metric(found, "top1", "top-1"))
-    undefined = [ValLine(kind="val", step=0, metrics={"top1": math.nan})]
+    undefined = [ValLine(step=0, val={"top1": math.nan})]
     assert "Validation: top-1" in texts(plots.metric(undefined, "top1", "top-1"))
 
 

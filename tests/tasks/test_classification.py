@@ -10,7 +10,7 @@ import torch
 
 from xvision.tasks import task
 from xvision.tasks.classification import Classification
-from xvision.tasks.task import Task
+from xvision.tasks.contract import Task
 
 CLASSES = {"class": ("cat", "dog", "newt")}
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from xvision.console import Console
 from xvision.data.loader import Batch, Loader
 from xvision.tasks.classification import Classification
-from xvision.tasks.task import Outputs, Task
+from xvision.tasks.contract import Outputs, Task
 from xvision.train.checkpoint import read_tensors
 from xvision.train.errors import Interrupted, NonFiniteLossError, OutOfMemoryError, TrainingError
 from xvision.train.loop import Trained, evaluate, train

@@ -12,7 +12,7 @@ from xvision.data.loader import Loader
 from xvision.data.settings import Data
 from xvision.models.pixels import Pixels
 from xvision.tasks.classification import Classification
-from xvision.tasks.task import Task
+from xvision.tasks.contract import Task
 
 
 class TinyNet(nn.Module):

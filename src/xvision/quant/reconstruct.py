@@ -16,6 +16,7 @@ Measured with tf_efficientnet_lite0, power-of-two scales per tensor: 3 dB SQNR o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -40,10 +41,8 @@ IMAGES = 4
 
 @dataclass
 class Moments:
-    """Means and centered second moments of a layer's inputs x and wanted outputs y, for each of G groups."""
+    """Centered second moments of a layer's inputs x and wanted outputs y, for each of G groups."""
 
-    x: Tensor  # (G, K)
-    y: Tensor  # (G, O)
     xx: Tensor  # (G, K, K)
     yx: Tensor  # (G, O, K)
 
@@ -57,13 +56,12 @@ def reconstruct(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) -
         correct_bias(layer, inputs, wanted)
         return
     moments = _moments(layer, inputs, wanted)
-    shape = (moments.x.shape[0], -1, moments.x.shape[1])
-    target = _target(layer.weight.double().reshape(shape), moments)
+    groups, _, width = moments.xx.shape
+    target = _target(layer.weight.double().reshape(groups, -1, width), moments)
     scale, codes = _best_codes(layer, target, moments)
-    weight = codes * scale
-    layer.weight.copy_(weight.reshape(layer.weight.shape))
-    layer.bias.copy_((moments.y - (weight @ moments.x.unsqueeze(2)).squeeze(2)).flatten())
+    layer.weight.copy_((codes * scale).reshape(layer.weight.shape))
     layer.set_weight_scale(scale.reshape(layer.weight_scale.shape).float())
+    correct_bias(layer, inputs, wanted)
 
 
 def correct_bias(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) -> None:
@@ -78,36 +76,46 @@ def correct_bias(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) 
 
 def _moments(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) -> Moments:
     total = sum(y.numel() // layer.bias.numel() for y in wanted)
-    stride = max(1, total // POSITIONS)
-    # a few images at a time: unfolded, a feature map is as many times larger as the kernel has taps
-    columns = [_columns(layer, x)[..., ::stride].double() for x in _parts(inputs)]
-    rows = [_rows(layer, y)[..., ::stride].double() for y in _parts(wanted)]
+    apart = max(1, math.isqrt(total // POSITIONS))
+    columns = [_columns(layer, x, apart).double() for x in _parts(inputs)]
+    rows = [_rows(layer, y, apart).double() for y in _parts(wanted)]
     count = sum(c.shape[2] for c in columns)
     x = torch.stack([c.sum(2) for c in columns]).sum(0) / count
     y = torch.stack([r.sum(2) for r in rows]).sum(0) / count
     xx = torch.stack([c @ c.mT for c in columns]).sum(0) / count - x.unsqueeze(2) * x.unsqueeze(1)
     yx = torch.stack([r @ c.mT for r, c in zip(rows, columns, strict=True)]).sum(0) / count
-    return Moments(x, y, xx, yx - y.unsqueeze(2) * x.unsqueeze(1))
+    return Moments(xx, yx - y.unsqueeze(2) * x.unsqueeze(1))
 
 
 def _parts(batches: list[Tensor]) -> list[Tensor]:
+    """A few images at a time: unfolded, a feature map is as many times larger as the kernel has taps."""
     return [part for batch in batches for part in torch.split(batch, IMAGES)]
 
 
-def _columns(layer: QuantLayer, x: Tensor) -> Tensor:
-    """What each output position sees, (G, K, positions)."""
+def _columns(layer: QuantLayer, x: Tensor, apart: int) -> Tensor:
+    """What output positions see that are `apart` in height and width, (G, K, positions)."""
     if layer.kind == "linear":
         return x.reshape(1, -1, x.shape[-1]).mT
-    options = {key: layer.options[key] for key in ("stride", "padding", "dilation")}
-    columns = F.unfold(F.pad(x, layer.pad), layer.weight.shape[2:], **options)
+    across, down = layer.options["padding"][::-1]
+    left, right, top, bottom = layer.pad
+    x = F.pad(x, (left + across, right + across, top + down, bottom + down))
+    stride = layer.options["stride"]
+    first = [apart // 2 * s for s in stride]  # not 0: the borders would count too often
+    columns = F.unfold(
+        x[:, :, first[0] :, first[1] :],
+        layer.weight.shape[2:],
+        dilation=layer.options["dilation"],
+        stride=[apart * s for s in stride],
+    )
     groups = columns.reshape(len(x), layer.options["groups"], layer.weight[0].numel(), -1)
     return groups.permute(1, 2, 0, 3).flatten(2)
 
 
-def _rows(layer: QuantLayer, y: Tensor) -> Tensor:
-    """Each output position, (G, O, positions)."""
+def _rows(layer: QuantLayer, y: Tensor, apart: int) -> Tensor:
+    """The outputs at these positions, (G, O, positions)."""
     if layer.kind == "linear":
         return y.reshape(1, -1, y.shape[-1]).mT
+    y = y[:, :, apart // 2 :: apart, apart // 2 :: apart]
     groups = layer.options["groups"]
     return y.reshape(len(y), groups, y.shape[1] // groups, -1).permute(1, 2, 0, 3).flatten(2)
 
@@ -115,7 +123,7 @@ def _rows(layer: QuantLayer, y: Tensor) -> Tensor:
 def _ridge(moments: Moments, strength: float) -> Tensor:
     """A multiple of the identity for each group, relative to the mean second moment of its inputs."""
     size = moments.xx.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12) * strength
-    return torch.diag_embed(size.unsqueeze(1).expand_as(moments.x))
+    return torch.diag_embed(size.unsqueeze(1).expand(-1, moments.xx.shape[2]))
 
 
 def _target(weight: Tensor, moments: Moments) -> Tensor:

@@ -171,8 +171,8 @@ class Page:
         steps, validations, name = self.run.steps, self.run.validations, self.run.primary
         drawn = [plots.losses(steps)] if steps else []
         if name is None and validations:
-            name = next(iter(validations[-1].metrics), None)
-        measured = [line for line in validations if name in line.metrics]
+            name = next(iter(validations[-1].val), None)
+        measured = [line for line in validations if name in line.val]
         if name and measured:
             drawn.append(plots.metric(measured, name, units.metric_name(name)))
         return _safe(drawn)

@@ -69,7 +69,7 @@ def metric(validations: Sequence[ValLine], name: str, label: str) -> str:
     with _style():
         figure = _figure(5.0, 3.2)
         axes = figure.subplots()
-        x, y = [line.step for line in validations], [line.metrics[name] for line in validations]
+        x, y = [line.step for line in validations], [line.val[name] for line in validations]
         axes.plot(x, y, color=FLOAT, marker="o", markersize=3 if len(x) < 60 else 0)
         best = max(range(len(y)), key=y.__getitem__)
         axes.plot([x[best]], [y[best]], "o", color=FLOAT, markersize=7)

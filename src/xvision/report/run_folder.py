@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
 
 from xvision.files import read_json
 from xvision.parts import explain
@@ -88,7 +88,6 @@ class TrainLine(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["train"]
     step: int
     lr: float
     loss: float
@@ -100,12 +99,16 @@ class ValLine(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["val"]
     step: int
-    metrics: dict[str, float]
+    val: dict[str, float]
 
 
-Line = Annotated[TrainLine | ValLine, Field(discriminator="kind")]
+def _kind(line: Any) -> str:
+    return "val" if isinstance(line, dict) and "val" in line else "train"
+
+
+Line = Annotated[Annotated[TrainLine, Tag("train")] | Annotated[ValLine, Tag("val")], Discriminator(_kind)]
+"""What `xvision.train.log` writes."""
 
 
 @dataclass(frozen=True)

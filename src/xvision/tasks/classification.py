@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
 from xvision.tasks import task
-from xvision.tasks.task import Batch, Image, Outputs, Task, TaskMetric
+from xvision.tasks.contract import Batch, Image, Outputs, Task, TaskMetric
 
 
 @task

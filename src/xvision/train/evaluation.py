@@ -14,7 +14,7 @@ from xvision.train.forward import explaining_memory, forward, to_device
 
 if TYPE_CHECKING:
     from xvision.data.loader import Loader
-    from xvision.tasks.task import Task
+    from xvision.tasks.contract import Task
 
 
 @dataclass(frozen=True)

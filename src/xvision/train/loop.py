@@ -24,7 +24,7 @@ from xvision.train.training import Trained, Training
 
 if TYPE_CHECKING:
     from xvision.data.loader import Loader
-    from xvision.tasks.task import Task
+    from xvision.tasks.contract import Task
 
 __all__ = ["Evaluation", "Trained", "evaluate", "train"]
 

@@ -42,7 +42,7 @@ from xvision.train.signals import Signals
 
 if TYPE_CHECKING:
     from xvision.data.loader import Loader
-    from xvision.tasks.task import Task
+    from xvision.tasks.contract import Task
 
 ADVICE = "look at those samples, or lower train.optimizer.lr, or set train.clip_norm"
 # settings that say how and not what to train: a checkpoint goes on under other ones
