@@ -1,0 +1,177 @@
+"""What holds for every backbone, and what a decoder may rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from xvision.models.backbone import Backbone, Level
+from xvision.models.backbones import backbone
+from xvision.models.graph import trace
+
+IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 4 - 2
+
+FAMILIES = [
+    {"timm": {"model": "mobilenetv1_100"}},
+    {"timm": {"model": "mobilenetv3_small_100"}},
+    {"timm": {"model": "resnet18d"}},
+    {"timm": {"model": "regnety_004"}},
+    {"timm": {"model": "tf_efficientnet_lite0"}},
+    {"timm": {"model": "vgg11_bn"}},
+    {"timm": {"model": "repvit_m0_9"}},
+    {"timm": {"model": "lcnet_050"}},
+    {"torchvision": {"model": "shufflenet_v2_x0_5"}},
+    {"mobilenetv2": {"width": 0.5, "expansion": 4.0}},
+    {"mobilenetv3_lite": {"width": 0.5, "reduced_tail": True}},
+]
+
+
+def build(part: dict[str, dict[str, Any]], channels: int = 3, size: tuple[int, int] = (64, 64)) -> Backbone:
+    ((name, settings),) = part.items()
+    built = backbone.part(name, settings).build(channels, size)
+    assert isinstance(built, Backbone)
+    return built
+
+
+def name_of(part: dict[str, dict[str, Any]]) -> str:
+    ((name, settings),) = part.items()
+    return str(settings.get("model", name))
+
+
+def test_every_family_is_tested() -> None:
+    assert {name for part in FAMILIES for name in part} == set(backbone.builders())
+
+
+@pytest.mark.parametrize("part", FAMILIES, ids=name_of)
+def test_levels_and_logits_come_from_one_graph(part: dict[str, dict[str, Any]]) -> None:
+    built = build(part)
+    strides = [level.stride for level in built.levels]
+    assert strides == sorted(strides)
+    assert strides[-1] == 32
+    logits = built.classify(5)
+    taps = [built.last(8), logits, built.last(32)]
+    module = built.graph(taps).eval()
+    with torch.no_grad():
+        mid, scores, last = module(IMAGE)
+        assert all(map(torch.equal, trace(module)(IMAGE), (mid, scores, last)))
+    assert scores.shape == (2, 5)
+    for tap, features in ((built.last(8), mid), (built.last(32), last)):
+        level = built.levels[tap]  # type: ignore[index]
+        assert features.shape == (2, level.channels, 64 // level.stride, 64 // level.stride)
+
+
+@pytest.mark.parametrize("part", FAMILIES, ids=name_of)
+def test_small_images_keep_their_resolution(part: dict[str, dict[str, Any]]) -> None:
+    ((name, settings),) = part.items()
+    built = build({name: {**settings, "strides": (1, 1, 1, 2, 2)}})
+    assert built.levels[-1].stride == 4
+    (last,) = built.graph([len(built.levels) - 1])(IMAGE[..., :32, :32])
+    assert last.shape[-2:] == (8, 8)
+
+
+@pytest.mark.parametrize("part", FAMILIES, ids=name_of)
+def test_fast_down_halves_once_more(part: dict[str, dict[str, Any]]) -> None:
+    ((name, settings),) = part.items()
+    built = build({name: {**settings, "fast_down": True}})
+    assert built.levels[-1].stride == 64
+    (last,) = built.graph([built.last(64)])(IMAGE)
+    assert last.shape[-2:] == (1, 1)
+
+
+@pytest.mark.parametrize("part", FAMILIES, ids=name_of)
+def test_gray_images_have_one_channel(part: dict[str, dict[str, Any]]) -> None:
+    module = build(part, channels=1).graph([0])
+    assert module(IMAGE[:, :1])[0].shape[0] == 2
+
+
+@pytest.mark.parametrize("model", ["mobilenetv2_100", "resnet18", "regnetx_004"])
+def test_outputs_and_names_are_timms(model: str) -> None:
+    theirs = timm.create_model(model).eval()
+    built = build({"timm": {"model": model}})
+    module = built.graph([*range(len(built.levels)), "logits"]).eval()
+    module.load_state_dict(theirs.state_dict(), strict=True)
+    with torch.no_grad():
+        *levels, logits = module(IMAGE)
+        assert torch.equal(logits, theirs(IMAGE))
+        for mine, other in zip(
+            levels, theirs.forward_intermediates(IMAGE, intermediates_only=True), strict=True
+        ):
+            assert torch.equal(mine, other)
+
+
+def test_what_is_not_asked_for_is_left_out() -> None:
+    built = build({"timm": {"model": "mobilenetv2_100"}})
+    module = built.graph([built.last(8)])
+    assert built.levels[built.last(8)] == Level(32, 8)
+    names = set(module.state_dict())
+    assert "blocks.2.2.conv_pwl.weight" in names
+    assert not any(name.startswith(("blocks.3", "classifier", "conv_head")) for name in names)
+    only = module.train()(IMAGE)[0].sum()
+    only.backward()
+    assert all(p.grad is not None for p in module.parameters())
+
+
+def test_output_stride_dilates() -> None:
+    built = build({"timm": {"model": "resnet18", "output_stride": 16}})
+    assert [level.stride for level in built.levels] == [2, 4, 8, 16, 16]
+    assert built.last(16) == 4
+
+
+def test_a_network_of_one_size_is_built_for_it() -> None:
+    built = build({"timm": {"model": "vit_tiny_patch16_224"}}, size=(64, 64))
+    built.classify(3)
+    assert {level.stride for level in built.levels} == {16}
+    assert built.graph(["logits"])(IMAGE)[0].shape == (2, 3)
+
+
+def test_dropout_follows_the_mode() -> None:
+    for model in ("mobilenetv2_100", "resnet18", "regnetx_004"):
+        built = build({"timm": {"model": model}})
+        built.classify(10, dropout=0.5)
+        module = built.graph(["logits"])
+        dropouts = [m for m in module.modules() if isinstance(m, torch.nn.Dropout) and m.p]
+        assert [m.p for m in dropouts] == [0.5]
+        assert module(IMAGE)[0].shape == (2, 10)
+
+
+def test_drop_path_is_random_in_training_only() -> None:
+    built = build({"timm": {"model": "resnet18", "drop_path": 0.9}})
+    module = built.graph(["logits"])
+    module.eval()
+    assert torch.equal(module(IMAGE)[0], module(IMAGE)[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": "mobilenetv2_10"}, r"net\.backbone: timm has no network called 'mobilenetv2_10'; did you mean mob"),
+        ({"model": "qqqqqq"}, r"timm has no network called 'qqqqqq'; timm\.list_models\(\) lists their names"),
+        ({"model": "resnet18", "strides": (1, 2)}, r"strides: expected 5 numbers, each 1 or 2 \(resnet18 halves the"),
+        ({"model": "resnet18", "strides": (1, 1, 1, 2, 4)}, r"expected 5 numbers, .* came \(1, 1, 1, 2, 4\)"),
+        (
+            {"model": "convnext_atto", "strides": (1, 1, 1, 2, 2)},
+            r"strides: convnext_atto goes from 1/1 to 1/4 of the resolution in the single layer 'stem\.0'",
+        ),
+        ({"model": "hrnet_w18_small", "strides": (1, 1, 1, 2, 2)}, "hrnet_w18_small does not work at .* strides"),
+        ({"model": "vgg11", "output_stride": 16}, "vgg11 cannot do output_stride=16; leave it out"),
+        ({"model": "mobilenetv3_small_100", "output_stride": 16}, "mobilenetv3_small_100 cannot do output_stride=16"),
+        ({"model": "fastvit_t8", "fast_down": True}, "fast_down: fastvit_t8 does not begin with a convolution"),
+        ({"model": "mobilenetv2_100", "width": 0.5}, r"width: mobilenetv2_100 .*'blocks\.0\.0\.conv_dw' \(grouped"),
+        ({"model": "convnext_atto", "width": 0.5}, "width: convnext_atto has a layer that no width fits in general"),
+        ({"model": "mobilenetv2_100", "squeeze_excite": False}, "mobilenetv2_100 has no squeeze-excite blocks"),
+    ],
+)  # fmt: skip
+def test_what_a_network_cannot_do_is_said(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build({"timm": settings})
+
+
+def test_a_missing_stride_is_said() -> None:
+    built = build({"timm": {"model": "resnet18"}})
+    with pytest.raises(
+        ValueError, match="resnet18: expected a level of stride 64, it has 2, 4, 8, 16, 32; choose"
+    ):
+        built.last(64)

@@ -1,0 +1,103 @@
+"""What holds for every preset, and the costs of the original system's networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from xvision.analysis.cost import count
+from xvision.models.build import build_model
+from xvision.models.graph import trace
+from xvision.models.pixels import encode
+from xvision.models.presets import preset
+from xvision.models.settings import Net
+
+# GMACs and million parameters at 224x224 with 1000 classes: recounted from the original system's tables of layers.
+RECOUNTED = {
+    "mobilenetv1_x1": (0.569, 4.23),
+    "mobilenetv2_tv_x1": (0.301, 3.50),
+    "mobilenetv2_1p4": (0.582, 6.11),
+    "mobilenetv3_lite_small_x1": (0.056, 2.08),
+    "mobilenetv3_lite_large_x1": (0.215, 3.97),
+    "mobilenetv3_lite_large_x2r": (0.679, 5.54),
+    "resnet50_x1": (4.089, 25.56),
+    "resnet50_xp5": (1.052, 6.92),
+    "regnetx400mf_x1": (0.398, 5.16),
+    "regnetx800mf_x1": (0.800, 7.26),
+    "regnetx1p6gf_x1": (1.603, 9.19),
+    "regnetx3p2gf_x1": (3.177, 15.30),
+    # Published, torchvision's tables: 1.814 GMACs; 15.47 (15.35 in the convolutions); 0.145 and 0.296.
+    "resnet18_x1": (1.814, 11.69),
+    "vgg16_x1": (15.47, 138.36),
+    "shufflenetv2_x1p0": (0.145, 2.28),
+    "shufflenetv2_x1p5": (0.296, 3.50),
+}
+OTHERS = {"mobilenetv2_tv_x2_t2", "mobilenetv3_small_x1", "mobilenetv3_large_x1"}
+BGR = {f"regnetx{size}_x1_bgr" for size in ("400mf", "800mf", "1p6gf", "3p2gf")}
+
+
+def net_of(name: str) -> Net:
+    net = preset.part(name).build()
+    assert isinstance(net, Net)
+    return net
+
+
+def test_all_networks_of_the_original_are_there() -> None:
+    assert {*RECOUNTED, *OTHERS, *BGR} <= set(preset.builders())
+
+
+@pytest.mark.parametrize(("name", "expected"), RECOUNTED.items(), ids=RECOUNTED)
+def test_costs_are_those_of_the_original(name: str, expected: tuple[float, float]) -> None:
+    with torch.device("meta"):
+        model = build_model(net_of(name), {"class": 1000}, (224, 224))
+    cost = count(model, (224, 224))
+    assert (cost.macs / 1e9, cost.params / 1e6) == pytest.approx(expected, rel=0.01)
+    if name == "vgg16_x1":
+        convolutions = sum(layer.macs for layer in cost.layers if ".features." in layer.name)
+        assert convolutions / 1e9 == pytest.approx(15.35, rel=0.001)
+
+
+@pytest.mark.parametrize("name", preset.builders())
+def test_every_preset_builds_trains_and_traces(name: str) -> None:
+    net = net_of(name)
+    torch.manual_seed(0)
+    model = build_model(net, {"class": 7}, (64, 64))
+    rgb = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    planes = encode(rgb, net.pixels)
+    out = model.train()(*planes)["class"]
+    assert out.shape == (2, 7)
+    out.square().sum().backward()
+    without = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert without == []
+    model.eval()
+    with torch.no_grad():
+        assert torch.equal(trace(model)(*planes)["class"], model(*planes)["class"])
+
+
+def test_bgr_presets_are_the_same_networks_on_bgr_pixels() -> None:
+    for name in BGR:
+        net, twin = net_of(name), net_of(name.removesuffix("_bgr"))
+        assert net.pixels == "bgr"
+        assert net.backbone == twin.backbone
+
+
+def test_original_activations() -> None:
+    kinds = {
+        name: {
+            type(m).__name__
+            for m in build_model(net_of(name), {"class": 2}, (64, 64)).modules()
+            if type(m).__name__ in ("ReLU", "ReLU6", "Hardswish", "Hardsigmoid")
+        }
+        for name in (
+            "mobilenetv2_tv_x1",
+            "mobilenetv2_1p4",
+            "mobilenetv3_lite_large_x2r",
+            "mobilenetv3_small_x1",
+        )
+    }
+    assert kinds == {
+        "mobilenetv2_tv_x1": {"ReLU"},
+        "mobilenetv2_1p4": {"ReLU6"},
+        "mobilenetv3_lite_large_x2r": {"ReLU"},
+        "mobilenetv3_small_x1": {"ReLU", "Hardswish", "Hardsigmoid"},
+    }
