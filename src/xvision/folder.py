@@ -89,21 +89,22 @@ class Run:
         ):
             yield encode(batch["image"], self.recipe.net.pixels)
 
-    def build(self) -> Model:
-        """The network before training: random by the seed, or with the recipe's weights."""
+    def build(self, *, weights: bool = True) -> Model:
+        """The network before training: random by the seed, with `weights` then those that the recipe names."""
         import torch
 
         from xvision.models.build import build_model
 
         torch.manual_seed(self.recipe.seed)
-        return build_model(self.recipe.net, self.task.outputs, self.recipe.data.size)
+        net = self.recipe.net if weights else self.recipe.net.model_copy(update={"weights": "none"})
+        return build_model(net, self.task.outputs, self.recipe.data.size)
 
     @cached_property
     def model(self) -> Model:
         """The float network with its best weights."""
         from xvision.train.checkpoint import load_weights
 
-        model = self.build()
+        model = self.build(weights=False)
         load_weights(model, self.folder / "checkpoints/best.safetensors")
         return model.eval()
 
