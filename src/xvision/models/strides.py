@@ -60,11 +60,18 @@ def set_strides(graph: fx.GraphModule, name: str, channels: int, strides: Sequen
     Raises: ValueError that names the network and the stage it cannot do this at.
     """
     found = _find_halvings(graph, name, channels)
-    num_halvings = len({index for index, _ in found})
+    stages = {index for index, _ in found}
+    num_halvings = max(stages, default=-1) + 1
     if len(strides) != num_halvings or not set(strides) <= {1, 2}:
         raise ValueError(
             f"net.backbone.strides: expected {num_halvings} numbers, each 1 or 2 ({name} halves the resolution "
             f"{num_halvings} times, the first in its stem), came {tuple(strides)}"
+        )
+    functional = [i for i in range(num_halvings) if strides[i] == 1 and i not in stages]
+    if functional:
+        raise ValueError(
+            f"net.backbone.strides: {name} cannot keep the resolution at stage {functional[0]}: no layer of its own "
+            f"halves it there; set this stage to 2, or choose another network"
         )
     for index, path in found:
         if strides[index] == 1:

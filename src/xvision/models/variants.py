@@ -49,6 +49,8 @@ def scale_width(network: nn.Module, name: str, ratio: float) -> None:
     The image's channels and the class scores keep their number. Only for networks of plain convolutions (ResNet,
     VGG): grouped and depthwise ones round differently in each family, so timm has variants of its own.
     """
+    if ratio <= 0:
+        raise ValueError(f"net.backbone.width: expected a factor above 0, came {ratio:g}")
     layers = list(network.named_modules())
     convs = [m for _, m in layers if isinstance(m, nn.Conv2d)]
     for path, module in layers:

@@ -13,6 +13,7 @@ import json
 import pickle
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,8 @@ def _pretrained(published: Published | None) -> Source:
         )
     print(f"weights: {published.origin}, licence {published.licence}", file=sys.stderr)
     try:
-        state = published.load()
+        with redirect_stdout(sys.stderr):  # torch's downloader prints
+            state = published.load()
     except (OSError, RuntimeError, ValueError) as error:  # what the hub's client and urllib raise
         raise ValueError(
             f"net.weights=pretrained: {published.origin} cannot be downloaded ({type(error).__name__}); without a "

@@ -22,7 +22,7 @@ def timm(
     act: Literal["", "relu", "relu6", "hard_swish", "silu", "gelu", "leaky_relu"] = "",
     width: float = 1.0,
     strides: tuple[int, ...] = (),
-    output_stride: Literal[8, 16, 32] = 32,
+    output_stride: int = 32,
     fast_down: bool = False,
     squeeze_excite: bool = True,
     norm_eps: float = 0.0,
@@ -67,6 +67,8 @@ def timm(
 
 
 def _create(model: str, channels: int, size: tuple[int, int], output_stride: int, drop_path: float) -> Any:
+    if output_stride not in (8, 16, 32):
+        raise ValueError(f"net.backbone.output_stride: expected 8, 16 or 32, came {output_stride}")
     if not library.is_model(model.partition(".")[0]):
         close = difflib.get_close_matches(model, library.list_models(), n=3)
         raise ValueError(
