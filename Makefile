@@ -26,7 +26,11 @@ types: $(VENV)/.test
 $(VENV)/.torch:
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("xvision needs Python 3.11 or newer, $(PYTHON) is %d.%d: make PYTHON=python3.11" % v[:2])'
 	$(PYTHON) -m venv $(if $(SYSTEM_TORCH),--system-site-packages) $(VENV)
-	$(if $(SYSTEM_TORCH),$(BIN)/python -c 'import torch, torchvision',$(BIN)/python -m pip install -q $(TORCH) $(TORCH_ARGS))
+ifdef SYSTEM_TORCH
+	$(BIN)/python -c 'import torch, torchvision'
+else
+	$(BIN)/python -m pip install -q $(TORCH) $(TORCH_ARGS)
+endif
 	touch $@
 
 $(VENV)/.package: $(VENV)/.torch pyproject.toml

@@ -105,7 +105,7 @@ def _columns(layer: QuantLayer, x: Tensor, apart: int) -> Tensor:
         x[:, :, first[0] :, first[1] :],
         layer.weight.shape[2:],
         dilation=layer.options["dilation"],
-        stride=[apart * s for s in stride],
+        stride=tuple(apart * s for s in stride),
     )
     groups = columns.reshape(len(x), layer.options["groups"], layer.weight[0].numel(), -1)
     return groups.permute(1, 2, 0, 3).flatten(2)

@@ -51,7 +51,11 @@ class Classification(Task):
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy; labels are ids (B,) or, after mixup and cutmix, shares (B, C)."""
-        return {"cross_entropy": F.cross_entropy(out["class"], batch["class"], label_smoothing=self.label_smoothing)}
+        return {
+            "cross_entropy": F.cross_entropy(
+                out["class"], batch["class"], label_smoothing=self.label_smoothing
+            )
+        }
 
     def metric(self) -> TaskMetric:
         return ClassificationMetric(len(self.classes))
@@ -76,7 +80,13 @@ class Classification(Task):
         height = round(image.shape[0] * width / image.shape[1])
         enlarged = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
         strip = np.full((26, width, 3), 24, np.uint8)
-        colour = (235, 235, 235) if label is None else (120, 220, 120) if label == found["class"] else (245, 120, 110)
+        colour = (
+            (235, 235, 235)
+            if label is None
+            else (120, 220, 120)
+            if label == found["class"]
+            else (245, 120, 110)
+        )
         text = f"{found['class']} {found['score']:.2f}"
         cv2.putText(strip, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
         return np.concatenate([enlarged, strip])
