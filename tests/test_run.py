@@ -127,7 +127,7 @@ def test_fresh_moves_the_old_run_aside(finished: tuple[Path, Path]) -> None:
     root, out = finished
     xv.run(small(root, "train.max_steps=1"), out, until="train", fresh=True)
     assert (out.with_name("run.old-1") / "record.json").is_file()
-    assert not (out / "record.json").exists()
+    assert set(load_run(out).record.metrics) == {"float"}
 
 
 def test_the_same_recipe_twice_gives_identical_weights(made: tuple[Path, Path], tmp_path: Path) -> None:
@@ -198,6 +198,57 @@ def test_a_failed_verification_is_kept_and_exits_with_6(finished: tuple[Path, Pa
         xv.run(small(root), out)
     assert caught.value.exit_code == 6
     assert json.loads((out / "export/parity.json").read_text())["max_lsb"] > 0
+
+
+def test_a_part_of_the_pipeline_leaves_a_record_of_what_it_reached(colours: Path, tmp_path: Path) -> None:
+    run = xv.run(small(colours), tmp_path / "run", until="train")
+    assert set(run.record.metrics) == {"float"}
+    assert run.record.parity is None
+    assert set(run.record.stages) == {"train"}
+
+
+def test_what_later_stages_found_before_does_not_stand_beside_new_results(
+    finished: tuple[Path, Path],
+) -> None:
+    root, out = finished
+    run = xv.run(small(root, "quant.num_images=8"), out, until="quantize")
+    assert set(run.record.metrics) == {"float", "int8"}
+    assert run.record.parity is None
+    assert set(run.record.stages) == {"train", "quantize"}
+
+
+def test_zero_epochs_take_the_weights_as_they_are(made: tuple[Path, Path], tmp_path: Path) -> None:
+    """A trained network goes to a verified file of other data without training."""
+    root, out = made
+    again = xv.run(small(root, "train.max_steps=0", "train.epochs=0", f"net.weights={out}"), tmp_path / "run")
+    a, b = (load_file(f / "checkpoints/best.safetensors") for f in (out, again.folder))
+    assert all(np.array_equal(a[k].numpy(), b[k].numpy()) for k in a if "num_batches" not in k)
+    assert again.record.metrics["float"] == load_run(out).record.metrics["float"]
+    assert again.record.parity is not None
+    assert again.record.parity.ok
+
+
+def test_a_set_without_training_images_can_be_measured_but_not_quantized(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, out = made
+    shutil.copytree(root / "val", tmp_path / "images/val")
+    recipe = small(tmp_path / "images", "train.max_steps=0", "train.epochs=0", f"net.weights={out}")
+    xv.run(recipe, tmp_path / "run", until="train")
+    with pytest.raises(
+        StageError, match=r"quantize: image_folder: expected a split 'train', has val"
+    ) as caught:
+        xv.run(recipe, tmp_path / "run")
+    assert caught.value.exit_code == 3
+
+
+def test_the_file_says_nothing_of_the_folders_it_came_from(made: tuple[Path, Path]) -> None:
+    import onnx
+
+    root, out = made
+    metadata = {p.key: p.value for p in onnx.load(out / "export/model.onnx").metadata_props}
+    assert str(root) not in str(metadata)
+    assert json.loads(metadata["recipe"])["data"]["dataset"]["image_folder"]["val_ratio"] == 0.2
 
 
 def test_scenes_need_no_files(tmp_path: Path) -> None:

@@ -242,7 +242,10 @@ def _pipeline(recipe: Recipe, out: Path | None, until: str, fresh: bool, as_json
 
 def _summary(run: Run) -> dict[str, Any]:
     """What the run has reached so far."""
+    from xvision.folder import read_status
+
     evaluation = run.evaluation()
+    made = {name for stage in read_status(run.folder)["stages"].values() for name in stage["outputs"]}
     return {
         "folder": str(run.folder),
         "recipe": run.recipe.name,
@@ -256,7 +259,7 @@ def _summary(run: Run) -> dict[str, Any]:
                 "record": "record.json",
                 "report": "report.html",
             }.items()
-            if (run.folder / file).exists()
+            if file in made or (key == "record" and (run.folder / file).exists())
         },
     }
 

@@ -15,11 +15,16 @@ from xvision.recipe import Recipe, differing_keys, read_recipe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from xvision.data.dataset import Dataset
+    from xvision.data.dataset import Dataset, Split
     from xvision.data.loader import Loader
     from xvision.models.model import Model
     from xvision.report.record import Record
     from xvision.tasks.contract import Task
+
+SPLIT_USES = {
+    "train": "training and the search of int8 ranges use it, and never the images that are reported",
+    "val": "it is what metrics are measured on",
+}
 
 
 class Run:
@@ -45,18 +50,25 @@ class Run:
         task: Task = self.recipe.task.build(self.dataset.classes)
         return task
 
+    def split(self, name: str) -> Split:
+        """A split of the data; DataError says which there are."""
+        from xvision.data.dataset import DataError
+
+        if name not in self.dataset.splits:
+            raise DataError(
+                f"{self.dataset.name}: expected a split '{name}', has {', '.join(self.dataset.splits)}; "
+                f"{SPLIT_USES.get(name, 'add it')}"
+            )
+        return self.dataset.splits[name]
+
     def loader(self, split: str, *, train: bool = False) -> Loader:
         """Batches of a split: augmented and shuffled for training, else every sample once in order."""
         from xvision.data.loader import Loader
         from xvision.train.hardware import num_workers
 
-        if split not in self.dataset.splits:
-            raise ValueError(
-                f"{self.dataset.name} has no split '{split}', only {', '.join(self.dataset.splits)}"
-            )
         world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         return Loader(
-            self.dataset.splits[split],
+            self.split(split),
             (*self.task.inputs, *self.task.needs),
             self.recipe.data,
             batch_size=self.recipe.train.batch_size,
@@ -80,7 +92,7 @@ class Run:
         from xvision.models.pixels import encode
 
         for batch in calibration_batches(
-            self.dataset.splits["train"],
+            self.split("train"),
             self.task.inputs,
             self.recipe.data,
             num_samples=self.recipe.quant.method.settings["num_images"],

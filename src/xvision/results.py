@@ -9,7 +9,7 @@ from xvision.folder import Run, read_status
 
 
 def write_record(run: Run) -> None:
-    """record.json: what this run achieved, with everything needed to repeat it; cost.json: its layers."""
+    """record.json: what this run achieved so far, with everything needed to repeat it; cost.json: its layers."""
     from xvision.analysis.cost import count
     from xvision.report.record import Artefact, Complexity, Record, SplitData, Stage, environment
 
@@ -42,7 +42,7 @@ def write_record(run: Run) -> None:
         cost=Complexity(macs=cost.macs, params=cost.params, size=recipe.data.size),
         primary=run.task.primary,
         metrics={key: evaluation[key]["metrics"] for key in ("float", "int8", "onnx") if key in evaluation},
-        parity=read_json(folder / "export/parity.json"),
+        parity=read_json(folder / "export/parity.json") if "verify" in stages else None,
         artefacts={
             name: Artefact(sha256=sha, bytes=(folder / name).stat().st_size) for name, sha in files.items()
         },

@@ -34,6 +34,7 @@ class Stage:
     keys: tuple[str, ...]  # parts of the recipe that it reads
     outputs: tuple[str, ...]  # files that it leaves, relative to the run folder
     exit_code: int
+    measured: str = ""  # what it measures, a key of evaluation.json
 
 
 class StageError(ValueError):
@@ -45,8 +46,12 @@ class StageError(ValueError):
 
 
 def _train(run: Run) -> None:
-    from xvision.train.loop import train
+    from xvision.train.loop import keep, train
 
+    if run.recipe.train.epochs == 0:
+        keep(run.build(), run.folder)
+        run.evaluate("float", run.model)
+        return
     recipe = run.recipe.to_dict()
     train(
         run.build(),
@@ -94,10 +99,18 @@ def _export(run: Run) -> None:
 
 
 def _portable(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without paths of the machine that trained it."""
+    """The recipe without the folders of the machine that trained it, to be read elsewhere."""
+    dataset = recipe.data.dataset
+    settings = {k: v for k, v in dataset.settings.items() if not _is_place(v)}
     plain = recipe.to_dict()
-    plain["data"]["dataset"] = recipe.data.dataset.name
+    plain["data"]["dataset"] = {dataset.name: settings}
+    if _is_place(recipe.net.weights):
+        plain["net"]["weights"] = Path(recipe.net.weights).name
     return plain
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, str) and Path(value).is_absolute()
 
 
 def _verify(run: Run) -> None:
@@ -126,10 +139,17 @@ def _report(run: Run) -> None:
 
 
 STAGES = (
-    Stage("train", _train, ("data", "net", "task", "train", "seed"), ("checkpoints/best.safetensors",), 4),
-    Stage("quantize", _quantize, ("quant",), ("quant/model.safetensors",), 5),
+    Stage(
+        "train",
+        _train,
+        ("data", "net", "task", "train", "seed"),
+        ("checkpoints/best.safetensors",),
+        4,
+        "float",
+    ),
+    Stage("quantize", _quantize, ("quant",), ("quant/model.safetensors",), 5, "int8"),
     Stage("export", _export, ("name",), ("export/model.onnx",), 5),
-    Stage("verify", _verify, (), ("export/parity.json",), 6),
+    Stage("verify", _verify, (), ("export/parity.json",), 6, "onnx"),
     Stage("report", _report, ("expect", "source"), ("record.json", "report.html"), 5),
 )
 
@@ -146,8 +166,14 @@ def run(
     this = Run(folder, recipe, console)
     names = [stage.name for stage in STAGES]
     before = _data_digest(this)
+    executed = False
     for stage in STAGES[: names.index(until) + 1]:
-        before = _bring_up_to_date(this, stage, before)
+        before, ran = _bring_up_to_date(this, stage, before)
+        executed |= ran
+    if executed and until != "report":
+        from xvision.results import write_record
+
+        write_record(this)
     return this
 
 
@@ -158,16 +184,17 @@ def _data_digest(run: Run) -> str:
         raise StageError(Stage("data", _train, (), (), 3), e) from e
 
 
-def _bring_up_to_date(run: Run, stage: Stage, before: str) -> str:
-    """Execute the stage if what it reads has changed; the digest of what the next stage reads."""
+def _bring_up_to_date(run: Run, stage: Stage, before: str) -> tuple[str, bool]:
+    """Execute the stage if what it reads has changed; the digest of what the next stage reads, and if it ran."""
     status = read_status(run.folder)
     plain = run.recipe.to_dict()
     inputs = digest({"before": before, **{key: plain[key] for key in stage.keys}})
     done = status["stages"].get(stage.name, {})
     if done.get("inputs") == inputs and done.get("outputs") == _outputs(run.folder, stage):
         run.console.print(f"{stage.name}: up to date")
-        return digest([inputs, done["outputs"]])
+        return digest([inputs, done["outputs"]]), False
     run.console.print(f"{stage.name} …")
+    _forget(run, status, stage)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     commit, dirty = source_state(Path(__file__).parent)
     wall, cpu = time.perf_counter(), sum(os.times()[:4])
@@ -189,7 +216,17 @@ def _bring_up_to_date(run: Run, stage: Stage, before: str) -> str:
         "cpu_s": round(sum(os.times()[:4]) - cpu, 2),
     }
     write_json(run.folder / "status.json", status)
-    return digest([inputs, outputs])
+    return digest([inputs, outputs]), True
+
+
+def _forget(run: Run, status: dict[str, Any], stage: Stage) -> None:
+    """What this stage and those after it found before is of other inputs: it must not stand beside new results."""
+    stale = STAGES[[s.name for s in STAGES].index(stage.name) :]
+    for old in stale:
+        status["stages"].pop(old.name, None)
+    kept = {k: v for k, v in run.evaluation().items() if k not in {old.measured for old in stale}}
+    write_json(run.folder / "status.json", status)
+    write_json(run.folder / "evaluation.json", kept)
 
 
 def _outputs(folder: Path, stage: Stage) -> dict[str, str] | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from xvision.console import Console
+from xvision.train.checkpoint import Checkpoints
 from xvision.train.evaluation import Evaluation, evaluate
 from xvision.train.settings import Train
 from xvision.train.signals import Signals
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from xvision.data.loader import Loader
     from xvision.tasks.contract import Task
 
-__all__ = ["Evaluation", "Trained", "evaluate", "train"]
+__all__ = ["Evaluation", "Trained", "evaluate", "keep", "train"]
 
 
 def train(
@@ -59,3 +60,8 @@ def train(
             t.validate(signals, bar)
             t.save()
     return t.finish()
+
+
+def keep(model: nn.Module, folder: Path) -> None:
+    """Zero epochs: the weights as they came are the best ones of the run in `folder`."""
+    Checkpoints(folder / "checkpoints").save_best({"step": 0, "metrics": {}, "ema": 0.0}, model.state_dict())

@@ -15,7 +15,8 @@ class Train(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: Annotated[int, Field(ge=1)] = 10
+    epochs: Annotated[int, Field(ge=0)] = 10
+    """0: none, the weights of `net.weights` are kept as they are."""
     max_steps: Annotated[int, Field(ge=0)] = 0
     """Stop after this many optimizer steps even if epochs are left; schedules end there (0: by epochs)."""
     batch_size: Annotated[int, Field(ge=1)] = 64

@@ -77,6 +77,17 @@ def test_one_folder_is_split_by_class_and_seed(tmp_path):
     assert build(tmp_path, val_ratio=0.3, split_seed=1).splits["val"].names != val
 
 
+def test_single_images_of_known_classes_are_shared_out(tmp_path):
+    """As of ImageNet's thousand classes, of which a sample set has one image each."""
+    paint(tmp_path / "val", *(f"{i:03}/0.png" for i in range(10)), *(f"010/{i}.png" for i in range(4)))
+    (tmp_path / "classes.txt").write_text("".join(f"{i:03} name {i}\n" for i in range(20)))
+    made = build(tmp_path / "val", val_ratio=0.5, classes="classes.txt")
+    train, val = (made.splits[name].names for name in ("train", "val"))
+    assert (len(train), len(val)) == (7, 7)
+    assert sum(name.startswith("010/") for name in val) == 2
+    assert made.classes["class"][19] == "name 19"
+
+
 def test_a_class_may_be_called_train(tmp_path):
     paint(tmp_path, *(f"{kind}/{i}.png" for kind in ("bus", "train", "car") for i in range(4)))
     assert build(tmp_path).classes["class"] == ("bus", "car", "train")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -36,8 +37,9 @@ def image_folder(
     """Images sorted into one folder per class, in train/ and val/ (and test/) or all in one place.
 
     Without a val/ folder, `val_ratio` of each class is held out, drawn by `split_seed`. Class ids follow the sorted
-    folder names; the file `classes` gives another order and names (see `read_classes`). Files that match a pattern of
-    `ignore` are left out; hidden files always are.
+    folder names; the file `classes`, looked for here and then in `root` and above it, gives another order and names
+    (see `read_classes`), and then a class may have no images or one. Files that match a pattern of `ignore` are left
+    out; hidden files always are.
 
     Raises: DataError that lists everything that is not an image in a class folder.
     """
@@ -51,11 +53,11 @@ def image_folder(
     if not place.is_dir():
         raise DataError(f"data.root: expected a folder of images, {_LAYOUT}; {place} is a file")
     found = _scan(place, ignore)
-    listed = read_classes(Path(classes)) if classes else {}
+    listed = read_classes(_find_classes(classes, place)) if classes else {}
     folders = list(listed) or sorted({image.folder for image in found.get("train", found[next(iter(found))])})
     _check_classes(place, found, folders, classes)
     if "train" in found and "val" not in found:
-        found |= _hold_out(found["train"], val_ratio, split_seed)
+        found |= _hold_out(found["train"], val_ratio, split_seed, pool_singles=bool(classes))
         if not found["val"]:
             raise DataError(
                 f"{place}: expected at least two images of a class to hold one out for validation"
@@ -80,6 +82,11 @@ def detect(root: Path) -> str | None:
             if any(_is_image(file) for file in _files(class_folder)):
                 return "image_folder"
     return None
+
+
+def _find_classes(classes: str, root: Path) -> Path:
+    places = [Path(classes).expanduser(), root / classes, root.parent / classes]
+    return next((place for place in places if place.is_file()), places[0])
 
 
 def read_classes(file: Path) -> dict[str, str]:
@@ -198,13 +205,20 @@ def _check_classes(root: Path, found: Mapping[str, list[_Image]], folders: list[
             )
 
 
-def _hold_out(images: list[_Image], val_ratio: float, split_seed: int) -> dict[str, list[_Image]]:
-    """Move `val_ratio` of every class, at least one image and never all, from training to validation."""
-    by_class: dict[str, list[int]] = {}
+def _hold_out(
+    images: list[_Image], val_ratio: float, split_seed: int, *, pool_singles: bool
+) -> dict[str, list[_Image]]:
+    """Move `val_ratio` of every class, at least one image and never all, from training to validation.
+
+    Only images of a class stay in training; with `pool_singles` they are shared out as if they were one class.
+    """
+    counts = Counter(image.folder for image in images)
+    groups: dict[str, list[int]] = {}
     for i, image in enumerate(images):
-        by_class.setdefault(image.folder, []).append(i)
+        pooled = pool_singles and counts[image.folder] == 1
+        groups.setdefault("" if pooled else image.folder, []).append(i)
     held: set[int] = set()
-    for number, members in enumerate(by_class.values()):
+    for number, members in enumerate(groups.values()):
         count = min(max(1, round(len(members) * val_ratio)), len(members) - 1)
         order = permutation(split_seed, number, Purpose.SPLIT, count=len(members))
         held |= {members[k] for k in order[:count]}
