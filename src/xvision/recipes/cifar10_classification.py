@@ -14,7 +14,7 @@ from xvision.train.settings import Train
 
 @recipe
 def cifar10_classification() -> Recipe:
-    """A ResNet-18 of half width on CIFAR-10, 35 MMACs at 32x32."""
+    """A narrow ResNet-9 on CIFAR-10, 38 MMACs at 32x32; half an hour on one core."""
     return Recipe(
         name="cifar10_classification",
         data=Data(
@@ -22,16 +22,13 @@ def cifar10_classification() -> Recipe:
             size=(32, 32),
             augment=Augment(shift=0.125),
         ),
-        net=Net(
-            backbone=backbone.timm(model="resnet18", width=0.5, strides=(1, 2, 2, 2, 2)),
-            decoder=decoder.classifier(),
-        ),
+        net=Net(backbone=backbone.resnet9(widths=(16, 32, 96, 192)), decoder=decoder.classifier()),
         task=task.classification(label_smoothing=0.1),
         train=Train(
-            epochs=20,
+            epochs=16,
             batch_size=128,
             optimizer=optimizer.sgd(lr=0.2, weight_decay=5e-4),
-            warmup_epochs=2,
+            warmup_epochs=1,
             ema=0.998,
         ),
     )
