@@ -16,9 +16,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The content reaches the disk before the name does. An OSError (a full disk, say) comes again naming `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as f:
             os.fsync(f.fileno())
@@ -28,7 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written ({e.strerror or e}); what was there before is untouched"
         ) from e
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,39 +19,60 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from onnxscript import opset21 as op
 from torch import Tensor, fx, nn
 
+from xvision.files import replacing
 from xvision.models.graph import input_names, trace
+from xvision.models.model import Model
 from xvision.models.operators import clip_bounds
 from xvision.models.pixels import Pixels
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.ops import dequantize
 
 CODES = ".codes"  # ends the name of the integer tensor of each quantizer
+REQUANTIZE = torch.ops.xvision.requantize.default
 OPSET = 21  # the first with 16-bit QuantizeLinear
 
 
 def export(
-    model: nn.Module, path: str | Path, *, inputs: Sequence[Tensor], metadata: Mapping[str, str] | None = None
+    model: nn.Module,
+    path: str | Path,
+    *,
+    inputs: Sequence[Tensor] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a float or quantized network as an ONNX file, whole or not at all.
 
-    `inputs` are example planes that fix sizes and types; the batch size stays free. Inputs are called as the
-    planes of the pixel format, or as the arguments of the network's forward; outputs as the keys of what it
-    returns. A quantized network takes the uint8 planes as its first integer tensor and gives float scores.
+    `inputs` are example planes that fix sizes and types; our own networks and quantized ones know theirs. The batch
+    size stays free. Inputs are called as the planes of the pixel format, or as the arguments of the network's forward;
+    outputs as the keys of what it returns. A quantized network takes the uint8 planes as its first integer tensor and
+    gives float scores.
 
     Raises: ValueError if the network cannot be exported, OSError naming the file if it cannot be written.
     """
     path = Path(path)
+    inputs = tuple(inputs or _known_inputs(model))
     network = copy.deepcopy(model).cpu().eval()
     if isinstance(network, fx.GraphModule) and _is_quantized(network):
         _to_integers(network)
     elif input_names(network):
         network = trace(network)  # its forward takes *planes, the exporter wants them named
-    program = _translate(network, tuple(inputs))
+    program = _translate(network, inputs)
     ClearMetadataAndDocStringPass()(program.model)  # it names source files of the exporting machine
     _name_scales(program.model.graph)
     for key, value in (metadata or {}).items():
         program.model.metadata_props[key] = value
     return _write(program.model, path)
+
+
+def _known_inputs(model: nn.Module) -> Sequence[Tensor]:
+    if isinstance(model, Model):
+        return model.pixels.example(model.size)
+    if isinstance(model, fx.GraphModule) and "inputs" in model.meta:
+        return [
+            torch.zeros(1, *shape[1:], dtype=getattr(torch, kind)) for shape, kind in model.meta["inputs"]
+        ]
+    raise ValueError(
+        f"{type(model).__name__}: expected inputs=(tensor, …), example inputs of the size to export for"
+    )
 
 
 def _is_quantized(model: nn.Module) -> bool:
@@ -68,6 +88,7 @@ class IntegerPixels(nn.Module):
     def __init__(self, pixels: Pixels, quantizer: Quantizer) -> None:
         super().__init__()
         self.pixels = pixels
+        self.format = pixels.format  # says how the planes are called
         self.register_buffer("scale", quantizer.scale.clone())
         self.register_buffer("zero_point", torch.tensor(quantizer.zero_point, dtype=torch.uint8))
 
@@ -117,9 +138,8 @@ def _requantize(
     source = node.all_input_nodes[0]
     name = source.name
     bounds = clip_bounds(source, modules)
-    from_lattice = bounds is not None and isinstance(
-        modules.get(str(source.all_input_nodes[0].target)), Quantizer
-    )
+    # after another pair the clip stays a float operator: nothing would be between the two pairs
+    from_lattice = bounds is not None and source.all_input_nodes[0].target == REQUANTIZE
     if bounds is not None and not from_lattice and quantizer.numbers.bits == 8:
         scale = float(quantizer.scale)
         floor, ceiling = (int(np.clip(np.round(b / scale), low, high)) for b in bounds)
@@ -134,7 +154,7 @@ def _requantize(
         scale_node, zero_node = (graph.graph.get_attr(f"{path}.{name}") for name in ("scale", "code_of_zero"))
         zero = quantizer.zero_point
         arguments = (source, scale_node, zero_node, low + zero, high + zero, name)
-        call = graph.graph.call_function(torch.ops.xvision.requantize.default, arguments)
+        call = graph.graph.call_function(REQUANTIZE, arguments)
     node.replace_all_uses_with(call)
     graph.graph.erase_node(node)
 
@@ -151,11 +171,15 @@ def _to_qdq(x: Any, scale: Any, zero_point: Any, low: int, high: int, name: str)
 
 
 def _to_dq(codes: Any, scale: Any, zero_point: Any = None) -> Any:
+    if zero_point is None and codes.dtype == ir.DataType.INT8:
+        # written out: ONNX Runtime's int8-to-uint8 pass adds a scalar one, even to a scale for each channel
+        zeros = np.zeros(scale.shape.numpy(), np.int8)
+        zero_point = op.Constant(value=onnx.numpy_helper.from_array(zeros))
     return op.DequantizeLinear(codes, scale, zero_point, axis=0)
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    torch.ops.xvision.requantize.default: _to_qdq,
+    REQUANTIZE: _to_qdq,
     torch.ops.xvision.dequantize.default: _to_dq,
 }
 
@@ -163,8 +187,15 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 def _translate(network: nn.Module, inputs: tuple[Tensor, ...]) -> torch.onnx.ONNXProgram:
     # the exporter would take a batch of one for a constant
     inputs = tuple(plane.cpu().repeat(2, *[1] * (plane.ndim - 1)) for plane in inputs)
-    with torch.no_grad():
-        outputs = network(*inputs)
+    try:
+        with torch.no_grad():
+            outputs = network(*inputs)
+    except Exception as error:  # whatever the network raises
+        shapes = ", ".join("x".join(map(str, plane.shape[1:])) for plane in inputs)
+        raise ValueError(
+            f"{type(network).__name__}: expected inputs that the network takes, it fails on {shapes} "
+            f"({str(error).splitlines()[0]}); check number, size and channels of the planes"
+        ) from error
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -232,19 +263,8 @@ def _name_scales(graph: ir.Graph) -> None:
 
 
 def _write(model: ir.Model, path: Path) -> Path:
-    """Write beside the file and move into place, so that nobody ever sees half of it."""
     proto = ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(proto.SerializeToString())
-        os.replace(part, path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OSError(
-            f"{path}: cannot be written ({reason}); free some space or choose another folder"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
     return path

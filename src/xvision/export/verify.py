@@ -34,7 +34,7 @@ class Parity:
 
     `max_lsb` is the largest difference of integer codes at any tensor and level, `agreement` the smallest share of
     equal answers (the class of largest score where a head has several channels), `first_difference` the first
-    tensor in the order of the graph that differs.
+    tensor in the order of the graph that differs, in the first batch where one does.
     """
 
     levels: dict[str, LevelParity] = field(default_factory=dict)
@@ -73,18 +73,19 @@ def verify(q: nn.Module, file: str | Path, batches: Iterable[tuple[Tensor, ...] 
     models: dict[Level, OnnxModel] = {level: OnnxModel(file, level=level) for level in LEVELS}
     looking_inside = _Insides(Path(file))
     simulation = _Simulation(q)
+    _refuse_another_network(simulation, models[OFF], looking_inside.names)
     parity = Parity({level: LevelParity() for level in LEVELS})
     equal: dict[Level, list[float]] = {level: [] for level in LEVELS}
     for batch in batches:
         planes = (batch,) if isinstance(batch, Tensor) else tuple(batch)
+        outputs = {level: model(*planes) for level, model in models.items()}
         simulation.run_once(planes)
         parity.images += len(planes[0])
         found = looking_inside.codes(planes)
         _compare_insides(simulation.codes, found, parity, file)
-        for level, model in models.items():
-            outputs = model(*planes)
-            _compare_heads(simulation, outputs, parity, level, len(found))
-            equal[level].append(_share_of_equal_answers(simulation.outputs, outputs) * len(planes[0]))
+        for level, heads in outputs.items():
+            _compare_heads(simulation, heads, parity, level, len(found))
+            equal[level].append(_share_of_equal_answers(simulation.outputs, heads) * len(planes[0]))
     if not parity.images:
         raise ValueError(f"{file}: expected at least one batch to compare on, came none")
     for level, shares in equal.items():
@@ -99,6 +100,8 @@ class _Simulation(fx.Interpreter):
         super().__init__(q)
         self.codes: dict[str, Tensor] = {}
         self.outputs: dict[str, Tensor] = {}
+        self.inputs = [str(node.target) for node in q.graph.nodes if node.op == "placeholder"]
+        self.tensors = {node.all_input_nodes[0].name for node in q.graph.nodes if self._quantizer(node)}
         (heads,) = q.graph.output_node().args
         assert isinstance(heads, dict)
         self.heads = {name: cast(Quantizer, q.get_submodule(node.target)) for name, node in heads.items()}
@@ -109,10 +112,14 @@ class _Simulation(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
-        module = self.submodules.get(n.target) if n.op == "call_module" else None
-        if isinstance(module, Quantizer):
-            self.codes[n.all_input_nodes[0].name] = module.codes(result)
+        quantizer = self._quantizer(n)
+        if quantizer:
+            self.codes[n.all_input_nodes[0].name] = quantizer.codes(result)
         return result
+
+    def _quantizer(self, n: fx.Node) -> Quantizer | None:
+        module = self.submodules.get(str(n.target)) if n.op == "call_module" else None
+        return module if isinstance(module, Quantizer) else None
 
 
 class _Insides:
@@ -131,13 +138,31 @@ class _Insides:
         return {name.removesuffix(CODES): codes for name, codes in zip(self.names, results, strict=True)}
 
 
+def _refuse_another_network(simulation: _Simulation, model: OnnxModel, tensors: list[str]) -> None:
+    inputs, outputs = ([port.name for port in ports] for ports in (model.inputs, model.outputs))
+    unknown = [name for name in tensors if name.removesuffix(CODES) not in simulation.tensors]
+    if not tensors:
+        problem = "it has no integer tensors"
+    elif inputs != simulation.inputs:
+        problem = f"its inputs are {', '.join(inputs)} and not {', '.join(simulation.inputs)}"
+    elif set(outputs) != set(simulation.heads):
+        problem = f"its outputs are {', '.join(outputs)} and not {', '.join(simulation.heads)}"
+    elif unknown:
+        problem = f"it has an unknown tensor '{unknown[0].removesuffix(CODES)}'"
+    else:
+        return
+    raise ValueError(f"{model.path}: expected the export of this network, {problem}; export again")
+
+
 def _compare_insides(
     simulated: dict[str, Tensor], found: dict[str, np.ndarray[Any, Any]], parity: Parity, file: str | Path
 ) -> None:
     for name, codes in found.items():
-        if name not in simulated or tuple(simulated[name].shape) != codes.shape:
+        if tuple(simulated[name].shape) != codes.shape:
+            shapes = ("x".join(map(str, shape)) for shape in (codes.shape, simulated[name].shape))
             raise ValueError(
-                f"{file}: expected the export of this network, it has an unknown tensor '{name}'; export again"
+                f"{file}: expected the export of this network, tensor '{name}' is {' and not '.join(shapes)}; "
+                "export again"
             )
         _note(parity, OFF, name, int(np.abs(simulated[name].cpu().numpy().astype(np.int64) - codes).max()))
 
@@ -146,8 +171,6 @@ def _compare_heads(
     simulation: _Simulation, outputs: dict[str, Tensor], parity: Parity, level: Level, num_insides: int
 ) -> None:
     for name, quantizer in simulation.heads.items():
-        if name not in outputs:
-            raise ValueError(f"no output '{name}'")
         simulated = simulation.outputs[name]
         difference = quantizer.codes(simulated) - quantizer.codes(outputs[name].to(simulated.device))
         _note(parity, level, name, int(difference.abs().max()))

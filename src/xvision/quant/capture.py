@@ -27,10 +27,17 @@ def capture(module: nn.Module, example: Sequence[Tensor]) -> fx.GraphModule:
     the graph's `meta["inputs"]` are shape and type of each input. The result returns a dict; outputs of networks
     that return something else are called out0, out1, …
 
-    Raises: ValueError if the network cannot be captured.
+    Raises: ValueError if the network cannot be captured or does not take such inputs.
     """
     graph = trace(copy.deepcopy(module).eval())
-    record_shapes(graph, example)
+    try:
+        record_shapes(graph, example)
+    except Exception as error:  # whatever the network raises
+        shapes = ", ".join("x".join(map(str, plane.shape)) for plane in example)
+        raise ValueError(
+            f"{type(module).__name__}: expected inputs that the network takes, it fails on {shapes} "
+            f"({str(error).splitlines()[0]}); check number, size and channels of the planes"
+        ) from error
     for node in list(graph.graph.nodes):
         _rewrite(graph, node, batch=example[0].shape[0])
     _name_outputs(graph)

@@ -181,14 +181,13 @@ class QuantLayer(nn.Module):
         self.ready = True
 
     def accumulator_bound(self) -> int:
-        """The largest sum that any input can produce, in steps of the bias; float32 is exact below 2^24."""
+        """No input produces a larger sum, in steps of the bias; float32 is exact below 2^24."""
         weight, bias = (c.to(torch.int64).abs() for c in self.codes())
-        channels = 1 if self.kind == "conv_transpose" else 0
-        total = weight.sum(dim=[d for d in range(weight.ndim) if d != channels]) * max(
-            -self.source.low, self.source.high
-        )
-        groups = bias.numel() // total.numel()  # of a transposed convolution
-        return int((total.repeat(groups) + bias).max())
+        if self.kind == "conv_transpose":  # (in, out / groups, kernel), the groups stacked along in
+            of_groups = weight.reshape(self.options["groups"], -1, *weight.shape[1:])
+            weight = of_groups.transpose(1, 2).flatten(0, 1)
+        total = weight.flatten(1).sum(1) * max(-self.source.low, self.source.high)
+        return int((total + bias).max())
 
     def extra_repr(self) -> str:
         return f"{self.kind}, weight={tuple(self.weight.shape)}, {'integers' if self.frozen else 'float'}"

@@ -7,22 +7,29 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor, fx, nn
 
-from xvision.parts import Part
+from xvision.parts import Part, part_of
+from xvision.quant import methods, schemes
 
 
 def quantize(
-    model: nn.Module, batches: Iterable[tuple[Tensor, ...] | Tensor], *, scheme: Part, method: Part
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, ...] | Tensor],
+    *,
+    scheme: Part | str = "pow2",
+    method: Part | str = "ptq",
 ) -> nn.Module:
     """A copy of a network that simulates integer arithmetic to the last bit; takes what the network takes.
 
-    `batches` are training images, a tensor or a tuple of planes each, on the device of the model. Networks that
-    are not ours may take float tensors: their input gets a range of its own. The result returns a dict of named
-    outputs; those of a network that returns a tensor, tuple or list are called out0, out1, …
+    `scheme` and `method` are parts or their names. `batches` are training images, a tensor or a tuple of planes each,
+    on the device of the model. Networks that are not ours may take float tensors: their input gets a range of its own.
+    The result returns a dict of named outputs; those of a network that returns a tensor, tuple or list are called
+    out0, out1, …
 
     Warns about operators that no rule covers: they compute in float between two integer tensors.
 
     Raises: ValueError if the network cannot be captured or there is no batch.
     """
+    scheme, method = part_of(schemes.scheme).parse(scheme), part_of(methods.method).parse(method)
     quantized: fx.GraphModule = method.build(model, _planes(batches), scheme.build())
     unknown = quantized.meta["float_operators"]
     if unknown:

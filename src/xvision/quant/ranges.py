@@ -52,6 +52,10 @@ class Range:
         low, high = torch.aminmax(x)
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
 
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
     def count(self, x: Tensor) -> None:
         counts = torch.histc(x.float(), BINS, self.low, self.high).double().cpu()
         self.counts = counts if self.counts is None else self.counts + counts
@@ -79,7 +83,10 @@ class Range:
 
 
 def observe(graph: fx.GraphModule, batches: Iterable[tuple[Tensor, ...]]) -> dict[Quantizer, Range]:
-    """Run the calibration batches twice, for ranges and for histograms, and say what each open quantizer saw."""
+    """Run the calibration batches twice, for ranges and for histograms, and say what each open quantizer saw.
+
+    Raises: ValueError if a tensor is not finite.
+    """
     ranges = {m: Range() for m in graph.modules() if isinstance(m, Quantizer) and not m.ready}
     batches = list(batches)
     for look in (Range.widen, Range.count):
@@ -92,6 +99,12 @@ def observe(graph: fx.GraphModule, batches: Iterable[tuple[Tensor, ...]]) -> dic
                 graph(*planes)
         for hook in hooks:
             hook.remove()
+        broken = [name for name, m in graph.named_modules() if m in ranges and not ranges[m].finite]
+        if broken:
+            raise ValueError(
+                f"calibration: expected finite activations, came NaN or infinity at {len(broken)} tensors "
+                f"(first: {broken[0].removeprefix('quantizers.')}); check the training and the images"
+            )
     return ranges
 
 

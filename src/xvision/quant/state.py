@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, fx, nn
 
+from xvision.files import replacing, write_json
 from xvision.quant.capture import capture
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.fold import fold_batch_norms
@@ -36,10 +37,9 @@ def save(q: nn.Module, path: str | Path) -> Path:
         if isinstance(module, QuantLayer) and not module.frozen:
             module.freeze()
     tensors = {key: value.contiguous() for key, value in frozen.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, lambda part: save_file(tensors, part))
-    text = json.dumps(_manifest(frozen), indent=1)
-    _replace(path.with_suffix(".json"), lambda part: part.write_text(text, encoding="utf-8"))
+    with replacing(path) as temporary:
+        temporary.write_bytes(to_bytes(tensors))
+    write_json(path.with_suffix(".json"), _manifest(frozen))
     return path
 
 
@@ -129,7 +129,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: expected JSON, it cannot be read ({error}); quantize again") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    keys = {"scheme", "inputs", "tensors"}
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not keys <= manifest.keys():
         raise ValueError(f"{path}: expected the manifest of a quantized network ({FORMAT}); quantize again")
     return manifest
 
@@ -137,17 +138,3 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _scheme(plain: dict[str, Any]) -> QuantScheme:
     formats = {key: TensorQuant(**value) for key, value in plain.items() if key != "name"}
     return QuantScheme(name=plain["name"], **formats)
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Write beside the file and move into place, so that nobody ever sees half of it."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    except Exception as error:  # safetensors has a class of its own for a full disk
-        raise OSError(
-            f"{path}: cannot be written ({error}); free some space or choose another folder"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -60,7 +60,8 @@ class Residual(nn.Module):
         self.conv1, self.conv2 = _conv(width, width), _conv(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(self.conv1(x))
+        branch: Tensor = self.conv2(self.conv1(x))
+        return x + branch
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:

@@ -32,6 +32,8 @@ def ptq(
 
     `correct` says what is fitted, layer by layer: nothing, the biases, or weights and biases.
     """
+    if num_images < 1:
+        raise ValueError(f"quant.num_images: expected at least 1, came {num_images}")
     images = take(batches, num_images)
     graph = capture(model, images[0])
     fold_batch_norms(graph)
