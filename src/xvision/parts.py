@@ -129,7 +129,42 @@ class Builder:
         return typing.cast("Callable[..., Any]", getattr(importlib.import_module(self.module), self.name))
 
 
-def _read_builder(node: ast.FunctionDef | ast.ClassDef, module: str) -> Builder:
+def _choices(tree: ast.Module) -> dict[str, ast.expr]:
+    """Names that a file gives to sets of choices (``Mode = Literal[…]``), or takes from another file of ours."""
+    found: dict[str, ast.expr] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("xvision."):
+            spec = importlib.util.find_spec(str(node.module))
+            if spec is not None and spec.origin is not None:
+                theirs = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+                there = _own_choices(theirs)
+                found |= {a.asname or a.name: there[a.name] for a in node.names if a.name in there}
+    return found | _own_choices(tree)
+
+
+def _own_choices(tree: ast.Module) -> dict[str, ast.expr]:
+    return {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript)
+        for target in node.targets
+        if isinstance(target, ast.Name) and ast.unparse(node.value.value) == "Literal"
+    }
+
+
+class _Spelt(ast.NodeTransformer):
+    """An annotation with named choices written out."""
+
+    def __init__(self, choices: Mapping[str, ast.expr]) -> None:
+        self.choices = choices
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.choices.get(node.id, node)
+
+
+def _read_builder(
+    node: ast.FunctionDef | ast.ClassDef, module: str, choices: Mapping[str, ast.expr]
+) -> Builder:
     """Settings are the keyword-only arguments of a function, or of a class's ``__init__``."""
     fn: ast.FunctionDef | ast.ClassDef | None = node
     if isinstance(node, ast.ClassDef):
@@ -142,7 +177,7 @@ def _read_builder(node: ast.FunctionDef | ast.ClassDef, module: str) -> Builder:
                 f"{module}.{node.name}: setting '{arg.arg}' needs an annotation"
             )
             settings[arg.arg] = (
-                ast.unparse(arg.annotation),
+                ast.unparse(_Spelt(choices).visit(arg.annotation)),
                 ... if default is None else ast.literal_eval(default),
             )
     doc = ast.get_docstring(node) or ""
@@ -166,7 +201,9 @@ def _scan(package: str, decorator: str) -> dict[str, Builder]:
             if not spec.submodule_search_locations or file.stem == "__init__"
             else f"{package}.{file.stem}"
         )
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        choices: dict[str, ast.expr] | None = None
+        for node in tree.body:
             if not isinstance(node, ast.FunctionDef | ast.ClassDef):
                 continue
             if not any(isinstance(d, ast.Name) and d.id == decorator for d in node.decorator_list):
@@ -175,7 +212,8 @@ def _scan(package: str, decorator: str) -> dict[str, Builder]:
                 raise ValueError(
                     f"'{node.name}' is defined twice: in {found[node.name].module} and in {module}"
                 )
-            found[node.name] = _read_builder(node, module)
+            choices = _choices(tree) if choices is None else choices
+            found[node.name] = _read_builder(node, module, choices)
     return found
 
 
@@ -198,7 +236,7 @@ class Registry:
             other = self.builders().get(node.name)
             if other is not None and other.module != fn.__module__:
                 raise ValueError(f"'{node.name}' is defined twice: in {other.module} and in {fn.__module__}")
-            read = _read_builder(node, fn.__module__)
+            read = _read_builder(node, fn.__module__, {})
             self._own[node.name] = Builder(read.name, read.module, read.summary, read.settings, fn)
         return fn
 

@@ -32,8 +32,48 @@ RECOUNTED = {
     "shufflenetv2_x1p0": (0.145, 2.28),
     "shufflenetv2_x1p5": (0.296, 3.50),
 }
+# GMACs and million parameters (0: not recounted) of dense networks: preset, size, classes.
+DENSE = {
+    ("deeplabv3plus_mobilenetv2_tv_edgeailite", (384, 768), 19): (3.545, 2.43),
+    ("deeplabv3plus_mobilenetv2_tv_edgeailite", (512, 512), 32): (3.216, 2.43),
+    ("deeplabv3plus_mobilenetv2_tv_edgeailite", (512, 512), 21): (3.161, 2.43),
+    ("deeplabv3plus_mobilenetv2_tv_edgeailite", (384, 768), 1): (3.444, 0),
+    ("deeplabv3plus_mobilenetv2_tv_fd_edgeailite", (768, 1536), 19): (3.736, 0),
+    ("deeplabv3plus_resnet50_edgeailite", (384, 768), 19): (39.64, 25.96),
+    ("deeplabv3plus_resnet50_p5_edgeailite", (384, 768), 19): (11.11, 7.26),
+    ("unet_aspp_mobilenetv2_tv_edgeailite", (384, 768), 19): (2.204, 2.47),
+    ("unet_aspp_mobilenetv2_tv_edgeailite", (512, 512), 32): (2.349, 2.48),
+    ("unet_aspp_mobilenetv2_tv_edgeailite", (512, 512), 21): (2.009, 2.47),
+    ("unet_aspp_mobilenetv2_tv_fd_edgeailite", (768, 1536), 19): (2.395, 0),
+    ("unet_aspp_regnetx800mf_edgeailite", (384, 768), 19): (8.402, 8.25),
+    ("fpn_aspp_mobilenetv2_tv_edgeailite", (384, 768), 19): (3.767, 2.67),
+    ("fpn_aspp_mobilenetv2_tv_edgeailite", (768, 1536), 19): (15.069, 0),
+    ("fpn_aspp_mobilenetv2_tv_edgeailite", (512, 512), 32): (3.403, 2.67),
+    ("fpn_aspp_mobilenetv2_tv_edgeailite", (512, 512), 21): (3.357, 2.67),
+    ("fpn_aspp_mobilenetv2_1p4_tv_edgeailite", (512, 512), 32): (6.536, 5.19),
+    ("fpn_aspp_mobilenetv2_tv_fd_edgeailite", (768, 1536), 19): (3.958, 0),
+    ("fpn_aspp_mobilenetv2_tv_fd_edgeailite", (1024, 2048), 19): (7.037, 0),
+    ("fpn128_aspp_mobilenetv2_tv_fd_edgeailite", (768, 1536), 19): (4.124, 2.15),
+    ("fpn_aspp_resnet50_edgeailite", (384, 768), 1): (28.520, 0),
+    ("fpn_aspp_regnetx400mf_edgeailite", (384, 768), 19): (6.092, 6.02),
+    ("fpn_aspp_regnetx400mf_edgeailite", (768, 1536), 19): (24.367, 0),
+    ("fpn_aspp_regnetx400mf_edgeailite", (384, 384), 32): (3.077, 6.02),
+    ("fpn_aspp_regnetx800mf_edgeailite", (384, 768), 19): (8.838, 8.31),
+    ("fpn_aspp_regnetx800mf_edgeailite", (512, 512), 32): (7.910, 8.31),
+    ("fpn_aspp_regnetx800mf_edgeailite", (512, 512), 21): (7.864, 8.31),
+    ("fpn_aspp_regnetx1p6gf_edgeailite", (512, 1024), 19): (26.367, 10.74),
+    ("fpn_aspp_regnetx3p2gf_edgeailite", (512, 1024), 19): (49.403, 18.06),
+    ("fpn_aspp_regnetx3p2gf_edgeailite", (768, 1536), 19): (111.157, 0),
+}
 OTHERS = {"mobilenetv2_tv_x2_t2", "mobilenetv3_small_x1", "mobilenetv3_large_x1"}
-BGR = {f"regnetx{size}_x1_bgr" for size in ("400mf", "800mf", "1p6gf", "3p2gf")}
+SIZES = ("400mf", "800mf", "1p6gf", "3p2gf")
+BGR = {
+    *(f"regnetx{size}_x1_bgr" for size in SIZES),
+    *(f"{kind}_aspp_regnetx{size}_bgr_edgeailite" for kind in ("fpn", "bifpn") for size in SIZES),
+    "deeplabv3plus_regnetx800mf_bgr_edgeailite",
+    "unet_aspp_regnetx800mf_bgr_edgeailite",
+}
+FOR_MAPS = {name for name in preset.builders() if "lite" in name and not name.startswith("mobilenet")}
 
 
 def net_of(name: str) -> Net:
@@ -57,7 +97,32 @@ def test_costs_are_those_of_the_original(name: str, expected: tuple[float, float
         assert convolutions / 1e9 == pytest.approx(15.35, rel=0.001)
 
 
-@pytest.mark.parametrize("name", preset.builders())
+@pytest.mark.parametrize(
+    ("case", "expected"), DENSE.items(), ids=lambda x: "-".join(map(str, x)) if len(x) == 3 else ""
+)
+def test_costs_for_maps_are_those_of_the_original(
+    case: tuple[str, tuple[int, int], int], expected: tuple[float, float]
+) -> None:
+    name, size, classes = case
+    with torch.device("meta"):
+        model = build_model(net_of(name), {"segmentation": classes}, size)
+    cost = count(model, size)
+    assert cost.macs / 1e9 == pytest.approx(expected[0], rel=0.005)
+    assert expected[1] == 0 or cost.params / 1e6 == pytest.approx(expected[1], rel=0.005)
+
+
+@pytest.mark.parametrize("name", sorted(FOR_MAPS))
+def test_every_preset_for_maps_gives_one_as_large_as_the_image(name: str) -> None:
+    net = net_of(name)
+    with torch.device("meta"):
+        model = build_model(net, {"segmentation": 7}, (256, 512)).train()
+    out = model(*model.pixels.example((256, 512), batch=2, device="meta"))["segmentation"]
+    assert out.shape == (2, 7, 256, 512)
+    out.sum().backward()
+    assert [key for key, p in model.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("name", sorted(preset.builders().keys() - FOR_MAPS))
 def test_every_preset_builds_trains_and_traces(name: str) -> None:
     net = net_of(name)
     torch.manual_seed(0)
@@ -76,7 +141,7 @@ def test_every_preset_builds_trains_and_traces(name: str) -> None:
 
 def test_bgr_presets_are_the_same_networks_on_bgr_pixels() -> None:
     for name in BGR:
-        net, twin = net_of(name), net_of(name.removesuffix("_bgr"))
+        net, twin = net_of(name), net_of(name.replace("_bgr", ""))
         assert net.pixels == "bgr"
         assert net.backbone == twin.backbone
 

@@ -57,6 +57,7 @@ def export(
         network = trace(network)  # its forward takes *planes, the exporter wants them named
     program = _translate(network, inputs)
     ClearMetadataAndDocStringPass()(program.model)  # it names source files of the exporting machine
+    _unshare(program.model.graph)
     _name_scales(program.model.graph)
     for key, value in (metadata or {}).items():
         program.model.metadata_props[key] = value
@@ -239,6 +240,20 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _unshare(graph: ir.Graph) -> None:
+    """Give each layer its own weights: the exporter merges those of equal value, and ONNX Runtime rewrites them twice."""
+    for node in list(graph):
+        stored = node.inputs[0] if node.op_type == "DequantizeLinear" else None
+        if stored is None or stored.const_value is None:
+            continue
+        for number, use in enumerate(list(node.outputs[0].uses())[1:], start=1):
+            own = ir.val(f"{stored.name}.{number}", const_value=stored.const_value)
+            graph.register_initializer(own)
+            twin = ir.node("DequantizeLinear", [own, *node.inputs[1:]], attributes=node.attributes)
+            graph.insert_before(node, twin)
+            use.node.replace_input_with(use.idx, twin.outputs[0])
 
 
 def _name_scales(graph: ir.Graph) -> None:

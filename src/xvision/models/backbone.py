@@ -128,6 +128,20 @@ class Backbone:
             )
         return found[-1]
 
+    def between(self, low: int, high: int) -> tuple[int, ...]:
+        """Indices of the last level of each stride from `low` to `high`, doubling.
+
+        Raises: ValueError if one is missing.
+        """
+        count = (high // low).bit_length()
+        return tuple(self.last(low << i) for i in range(count))
+
+    @property
+    def group_width(self) -> int:
+        """Channels in a group of the grouped 3x3 convolutions (RegNet, ResNeXt), else 1: depthwise ones."""
+        convs = [m for m in self._whole.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+        return min((m.in_channels // m.groups for m in convs), default=1)
+
     def classify(self, num_classes: int, dropout: float = 0.0) -> Tap:
         """Give the network's own head `num_classes` outputs, with dropout before its last layer.
 

@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 class Model(nn.Module):
     """A network from uint8 planes to named raw outputs: no loss, no argmax, no task inside.
 
-    `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order.
+    `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order; one that
+    enlarges maps has `divisor`, of which the image's sides must be multiples, so that every factor is whole.
     `loaded` says what became of the weights that were asked for.
+
+    Raises: ValueError if the size is not such a multiple.
     """
 
     def __init__(
         self, pixels: Pixels, backbone: Backbone, heads: Mapping[str, nn.Module], size: tuple[int, int]
     ) -> None:
         super().__init__()
+        _check_size(size, max((getattr(head, "divisor", 1) for head in heads.values()), default=1))
         wanted: list[Tap] = list(dict.fromkeys(tap for head in heads.values() for tap in _taps(head)))
         self.pixels = pixels
         self.backbone = backbone.graph(wanted)
@@ -46,6 +50,15 @@ class Model(nn.Module):
     def forward(self, *planes: Tensor) -> dict[str, Tensor]:
         features = self.backbone(self.pixels(*planes))
         return {name: head(*(features[i] for i in self._routes[name])) for name, head in self.heads.items()}
+
+
+def _check_size(size: tuple[int, int], divisor: int) -> None:
+    if any(side % divisor for side in size):
+        height, width = (max(1, round(side / divisor)) * divisor for side in size)
+        raise ValueError(
+            f"data.size: expected multiples of {divisor} for this network, came {size[0]}x{size[1]}; "
+            f"the nearest is {height}x{width}"
+        )
 
 
 def _taps(head: nn.Module) -> tuple[Tap, ...]:

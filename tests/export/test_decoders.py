@@ -1,0 +1,33 @@
+"""Decoders as int8 files: resize, concatenation and addition lose nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import xvision as xv
+from tests.quant.patterns import planes_for, with_statistics
+from xvision.models.backbones import backbone
+from xvision.models.build import build_model
+from xvision.models.decoders import decoder
+from xvision.models.settings import Net
+
+CASES = [(name, {}) for name in sorted(decoder.builders().keys() - {"classifier"})] + [
+    ("fpn_lite", {"enlarge_by": mode}) for mode in ("nearest", "transposed", "conv", "pixel_shuffle")
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), CASES, ids=lambda x: x if isinstance(x, str) else "-".join(x.values())
+)
+def test_a_decoder_is_exact(name: str, settings: dict[str, str], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    bb = backbone.timm(model="regnetx_002" if settings or "fpn" in name else "mobilenetv2_035")
+    net = Net(backbone=bb, decoder=decoder.part(name, {"width": 0.25, **settings}))
+    model = build_model(net, {"map": 3}, (128, 128))
+    planes = planes_for(model, size=128, batch=2)
+    q = xv.quantize(with_statistics(model, planes), [planes], method="ptq")
+    parity = xv.verify(q, xv.export(q, tmp_path / "model.onnx"), [planes])
+    assert parity.ok, (parity.max_lsb, parity.first_difference)
