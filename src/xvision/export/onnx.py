@@ -243,7 +243,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _unshare(graph: ir.Graph) -> None:
-    """Give each layer its own weights: the exporter merges those of equal value, and ONNX Runtime rewrites them twice."""
+    """Give each layer its own weights: the exporter merges equal ones, and ONNX Runtime would rewrite them twice."""
     for node in list(graph):
         stored = node.inputs[0] if node.op_type == "DequantizeLinear" else None
         if stored is None or stored.const_value is None:
