@@ -74,7 +74,7 @@ def test_a_preset_is_a_whole_network(base: Recipe) -> None:
         (["tarin.epochs=3"], r"did you mean 'train.epochs'\?"),
         (["train.epochs"], "'train.epochs': expected key=value"),
         (["train.epochs=three"], "train.epochs: should be a valid integer.*came 'three'"),
-        (["train.epochs=0"], "train.epochs: should be greater than or equal to 1, came '0'"),
+        (["train.epochs=-1"], "train.epochs: should be greater than or equal to 0, came '-1'"),
         (["train.epochs=1", "train.epochs=2"], "train.epochs: given twice"),
         (["train.optimizer.lr=1", "train.lr=2"], "the same setting as train.optimizer.lr"),
         (["data=cifar1"], r"data: no dataset is called 'cifar1'; did you mean 'cifar10'\?"),
