@@ -1,0 +1,1 @@
+"""Metrics of maps of pixels, at the resolution of the labels."""
