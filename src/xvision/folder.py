@@ -77,6 +77,8 @@ class Run:
             workers=num_workers(self.recipe.train.workers),
             rank=rank,
             world=world,
+            whole=bool(self.task.maps) and not train,
+            own_size=() if train else self.task.maps,
         )
 
     def planes(self, split: str) -> Iterator[tuple[Tensor, ...]]:

@@ -16,7 +16,7 @@ from xvision.recipe import Recipe, differing_keys, override
 
 if TYPE_CHECKING:
     from xvision.data.dataset import Sample, Split
-    from xvision.tasks.contract import Task
+    from xvision.tasks.contract import Found, Image, Task
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str
             batch_size=recipe.train.batch_size,
             train=False,
             seed=recipe.seed,
+            whole=bool(task.maps),
+            own_size=task.maps,
         )
         metrics[name] = evaluate(model, task, loader, console=console, pixels=recipe.net.pixels).metrics
     return metrics
@@ -104,7 +106,6 @@ def predict_files(
 
     A run answers with its int8 network if it has one. Images in folders are found at any depth.
     """
-    import cv2
     import torch
 
     from xvision.data.images import read_image
@@ -122,24 +123,34 @@ def predict_files(
         batch_size=16,
         train=False,
         seed=0,
+        whole=bool(task.maps),
     )
     found: list[dict[str, Any]] = []
     with torch.inference_mode(), console.progress("predict", len(files)) as bar:
         for batch in loader.epoch(0):
-            for name, answer in zip(
-                batch["name"], task.describe(forward(model, batch, recipe.net.pixels)), strict=True
-            ):
-                found.append({"image": name, **answer})
-                console.print(f"{name}  {answer['class']} {answer['score']:.3f}")
+            images = [read_image(Path(file), file) for file in batch["name"]]
+            sizes = [image.shape[:2] for image in images]
+            answers = task.decode(forward(model, batch, recipe.net.pixels), sizes)
+            for file, image, answer in zip(batch["name"], images, answers, strict=True):
+                console.print(f"{file}  {task.caption(answer)}")
+                if out is not None:
+                    _write(task, answer, image, out / f"{len(found):04}_{Path(file).stem}")
+                found.append({"image": file, **answer.values})
                 bar.advance(1)
     if out is not None:
-        for number, (file, answer) in enumerate(zip(files, found, strict=True)):
-            picture = task.draw(read_image(file, str(file)), answer)
-            out.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(out / f"{number:04}_{file.stem}.png"), picture[..., ::-1])
         write_json(out / "predictions.json", found)
         console.print(f"written  {out}")
     return found
+
+
+def _write(task: Task, found: Found, image: Image, stem: Path) -> None:
+    """The picture of one image, and what else the task writes of it."""
+    import cv2
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(f"{stem}.png", task.draw(image, found)[..., ::-1])
+    for ending, content in task.files(found).items():
+        cv2.imwrite(f"{stem}_{ending}", content)
 
 
 def find_images(inputs: Sequence[Path]) -> list[Path]:

@@ -57,22 +57,23 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
 
     from xvision.models.pixels import encode
 
-    folder = run.folder / "samples"
+    folder, task = run.folder / "samples", run.task
     folder.mkdir(exist_ok=True)
-    batch = next(run.loader("val").epoch(0))
-    images = batch["image"][:num_samples]
-    labels = [run.task.classes[int(i)] for i in batch["class"][:num_samples]]
+    batch = {key: value[:num_samples] for key, value in next(run.loader("val").epoch(0)).items()}
+    images = batch["image"]
+    sizes = [tuple(images.shape[2:])] * len(images)
     with torch.inference_mode():
         planes = encode(images, run.recipe.net.pixels)
         found = {
-            "float": run.task.describe(run.model(*planes)),
-            "int8": run.task.describe(run.quantized(*planes)),
+            "float": task.decode(run.model(*planes), sizes),
+            "int8": task.decode(run.quantized(*planes), sizes),
         }
     rows = []
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+    for i, (image, label) in enumerate(zip(images, task.truth(batch), strict=True)):
         name = f"sample_{i:02}.png"
-        picture = run.task.draw(image.permute(1, 2, 0).contiguous().numpy(), found["int8"][i], label)
+        picture = task.draw(image.permute(1, 2, 0).contiguous().numpy(), found["int8"][i], label)
         cv2.imwrite(str(folder / name), picture[..., ::-1])
-        texts = {key: f"{f[i]['class']} {f[i]['score']:.2f}" for key, f in found.items()}
-        rows.append({"image": name, "label": label, **texts, "correct": found["int8"][i]["class"] == label})
+        texts = {key: task.caption(f[i]) for key, f in found.items()}
+        correct = None if task.maps else found["int8"][i].values["class"] == label.values["class"]
+        rows.append({"image": name, "label": task.caption(label), **texts, "correct": correct})
     write_json(folder / "samples.json", rows)

@@ -79,11 +79,14 @@ def test_top5_comes_with_more_than_five_classes() -> None:
 
 
 def test_what_people_read_and_see() -> None:
-    (found,) = make().describe({"class": torch.tensor([[0.0, 3.0, 0.0]])})
-    assert found["class"] == "dog"
-    assert found["score"] == pytest.approx(math.exp(3) / (math.exp(3) + 2))
-    assert found["top5"][0]["class"] == "dog"
-    picture = make().draw(np.zeros((32, 40, 3), np.uint8), found, "cat")
+    (found,) = make().decode({"class": torch.tensor([[0.0, 3.0, 0.0]])}, [(32, 40)])
+    assert found.values["class"] == "dog"
+    assert found.values["score"] == pytest.approx(math.exp(3) / (math.exp(3) + 2))
+    assert found.values["top5"][0]["class"] == "dog"
+    assert make().caption(found) == "dog 0.91"
+    cat, dog = make().truth({"class": torch.tensor([0, 1])})
+    assert make().caption(cat) == "cat"
+    picture = make().draw(np.zeros((32, 40, 3), np.uint8), found, cat)
     assert picture.dtype == np.uint8
     assert picture.shape == (128 + 26, 160, 3)
-    assert (make().draw(np.zeros((32, 40, 3), np.uint8), found, "dog") != picture).any()
+    assert (make().draw(np.zeros((32, 40, 3), np.uint8), found, dog) != picture).any()

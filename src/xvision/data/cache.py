@@ -45,13 +45,16 @@ _STALE_SECONDS = 3600.0  # an unfinished cache nobody has written to for so long
 _MAX_LISTED = 10
 
 
-def prepared(split: Split, fields: tuple[str, ...], size: tuple[int, int]) -> Split:
-    """The split as it would come out of the cache: only `fields`, samples not larger than the network can use."""
+def prepared(split: Split, fields: tuple[str, ...], size: tuple[int, int] | None) -> Split:
+    """The split as it would come out of the cache: only `fields`, samples not larger than the network can use.
+
+    `size` None keeps them as they are.
+    """
     return replace(split, load=_Prepared(split, fields, size).load)
 
 
 def cached(
-    split: Split, fields: tuple[str, ...], size: tuple[int, int], progress: Progress | None = None
+    split: Split, fields: tuple[str, ...], size: tuple[int, int] | None, progress: Progress | None = None
 ) -> Split:
     """The prepared split, kept on disk; without the disk, and a warning, where the cache cannot be written.
 
@@ -82,7 +85,7 @@ def cached(
 class _Prepared:
     split: Split
     fields: tuple[str, ...]
-    size: tuple[int, int]
+    size: tuple[int, int] | None
 
     def load(self, i: int) -> Sample:
         """Sample i with its wanted fields, shrunk.
@@ -107,7 +110,9 @@ class _Prepared:
         if len(set(shapes.values())) > 1:
             sizes = ", ".join(f"{field} {shape[0]}x{shape[1]}" for field, shape in shapes.items())
             raise DataError(f"{name}: expected fields of one size, came {sizes}; mend the files")
-        return _shrink(wanted, next(iter(shapes.values())), self.size) if shapes else wanted
+        if not shapes or self.size is None:
+            return wanted
+        return _shrink(wanted, next(iter(shapes.values())), self.size)
 
 
 def _shrink(sample: Sample, shape: tuple[int, ...], size: tuple[int, int]) -> Sample:

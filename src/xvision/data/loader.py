@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -23,13 +23,15 @@ from torch.utils.data import Dataset as TorchDataset
 from xvision.data.cache import Progress, cached, prepared
 from xvision.data.dataset import DataError, Sample, Split
 from xvision.data.draws import Purpose, permutation
-from xvision.data.geometry import centre_map, place_samples, warp
+from xvision.data.geometry import centre_map, place_samples, resize_map, warp
 from xvision.data.photometry import Photometry
 from xvision.data.settings import Data
 from xvision.fields import FIELDS
 
 Batch = dict[str, Any]
-"""field -> Tensor (pixels: B, C, H, W or B, H, W; objects padded with rows of -1), "index": int64 (B,), "name"."""
+"""field -> Tensor (pixels: B, C, H, W or B, H, W; objects padded with rows of -1), "index": int64 (B,), "name".
+
+Fields that keep their own size are lists of tensors where the sizes in a batch differ."""
 
 _PREFETCH = 2
 
@@ -39,6 +41,9 @@ class Loader:
 
     Training takes whole global batches of `batch_size * world` in an order drawn per epoch; the rest of an epoch is
     dropped unless the set is smaller than one batch. Validation gives every sample once, in order.
+
+    `whole` says that validation sees the whole sample, resized whatever its aspect, and not its central part. Then
+    `own_size` are fields that stay as they are, such as label maps that are measured at their own resolution.
 
     Raises: DataError for damaged samples (all of them, when they are cached), named.
     """
@@ -55,19 +60,23 @@ class Loader:
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
+        whole: bool = False,
+        own_size: tuple[str, ...] = (),
         progress: Progress | None = None,
     ) -> None:
         assert 0 <= rank < world, (rank, world)
+        assert not (train and whole)
+        assert whole or not own_size, own_size
         if train and len(split) < world:
             raise DataError(
                 f"data: expected at least one training sample for each of {world} processes, "
                 f"came {len(split)}; use fewer processes or more samples"
             )
-        self.split = _opened(split, fields, data, progress)
+        self.split = _opened(split, fields, data, own_size, progress)
         self.batch_size = batch_size
         self.train = train
         self._seed, self._rank, self._world, self._workers = seed, rank, world, workers
-        self._batches = _Batches(self.split, fields, data, train, seed, rank)
+        self._batches = _Batches(self.split, fields, data, train, seed, rank, whole, own_size)
         self._plan = _Plan()
         self._processes: DataLoader[Batch] | None = None
 
@@ -138,14 +147,33 @@ def calibration_batches(
     split: Split, fields: tuple[str, ...], data: Data, *, num_samples: int, batch_size: int, seed: int
 ) -> Iterator[Batch]:
     """Batches of samples drawn from all over a split, not augmented: what quantization ranges are measured on."""
-    opened = _opened(split, fields, data, None)
+    opened = _opened(split, fields, data, (), None)
     some = opened.take(permutation(seed, 0, Purpose.ORDER, count=len(opened))[:num_samples].tolist())
     uncached = data.model_copy(update={"cache": False})  # `opened` is already
     return Loader(some, fields, uncached, batch_size=batch_size, train=False, seed=seed).epoch(0)
 
 
-def _opened(split: Split, fields: tuple[str, ...], data: Data, progress: Progress | None) -> Split:
-    return cached(split, fields, data.size, progress) if data.cache else prepared(split, fields, data.size)
+def _opened(
+    split: Split, fields: tuple[str, ...], data: Data, own_size: tuple[str, ...], progress: Progress | None
+) -> Split:
+    def opened(some: tuple[str, ...], size: tuple[int, int] | None) -> Split:
+        return cached(split, some, size, progress) if data.cache else prepared(split, some, size)
+
+    resized = tuple(field for field in fields if field not in own_size)
+    if not own_size:
+        return opened(resized, data.size)
+    return replace(split, load=_Joined(opened(resized, data.size), opened(own_size, None)).load)
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Samples whose fields come from two forms of one split."""
+
+    one: Split
+    other: Split
+
+    def load(self, i: int) -> Sample:
+        return self.one.load(i) | self.other.load(i)
 
 
 @dataclass(frozen=True)
@@ -179,6 +207,8 @@ class _Batches:
     train: bool
     seed: int
     rank: int
+    whole: bool
+    own_size: tuple[str, ...]
 
     def __post_init__(self) -> None:
         self.photometry = (
@@ -199,15 +229,18 @@ class _Batches:
     def _warped(self, samples: list[Sample], job: _Job) -> Batch:
         """Every field of every sample under its map, stacked."""
         target = self.data.size
-        shapes = [_image_shape(sample) for sample in samples]
+        resized = tuple(field for field in self.fields if field not in self.own_size)
+        shapes = [_image_shape(sample, resized) for sample in samples]
         if self.train:
             key = (self.seed, job.epoch, job.indices, Purpose.PLACE)
             placements = place_samples(self.data.augment, target, *key)
             maps = [placement.map(shape, target) for placement, shape in zip(placements, shapes, strict=True)]
+        elif self.whole:
+            maps = [resize_map(shape, target) for shape in shapes]
         else:
             maps = [centre_map(shape, target, self.data.fit) for shape in shapes]
-        batch: Batch = {}
-        for field in self.fields:
+        batch: Batch = {field: _kept([sample[field] for sample in samples]) for field in self.own_size}
+        for field in resized:
             values = [sample[field] for sample in samples]
             if not FIELDS[field].dims.startswith("HW"):
                 batch[field] = _stacked([warp(field, v, m) for v, m in zip(values, maps, strict=True)])
@@ -220,11 +253,16 @@ class _Batches:
         return batch
 
 
-def _image_shape(sample: Sample) -> tuple[int, int]:
-    height, width = next(
-        value.shape[:2] for name, value in sample.items() if FIELDS[name].dims.startswith("HW")
-    )
+def _image_shape(sample: Sample, fields: tuple[str, ...]) -> tuple[int, int]:
+    height, width = next(sample[name].shape[:2] for name in fields if FIELDS[name].dims.startswith("HW"))
     return height, width
+
+
+def _kept(values: list[np.ndarray[Any, Any]]) -> Tensor | list[Tensor]:
+    """Maps as they are: one tensor if they have one size."""
+    if len({value.shape for value in values}) == 1:
+        return torch.from_numpy(np.stack(values))
+    return [torch.from_numpy(np.array(value)) for value in values]
 
 
 def _stacked(values: list[np.ndarray[Any, Any]]) -> Tensor:

@@ -50,7 +50,8 @@ class SampleRow(BaseModel):
     label: str
     float: str
     int8: str
-    correct: bool
+    correct: bool | None
+    """None where there is no right or wrong: maps."""
 
 
 class LayerCost(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
 from xvision.tasks import task
-from xvision.tasks.contract import Batch, Image, Outputs, Task, TaskMetric
+from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
 
 
 @task
@@ -60,35 +60,43 @@ class Classification(Task):
     def metric(self) -> TaskMetric:
         return ClassificationMetric(len(self.classes))
 
-    def describe(self, out: Outputs) -> list[dict[str, Any]]:
+    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
         """The five most likely classes and their softmax scores."""
         scores, ids = out["class"].float().softmax(dim=1).topk(min(5, len(self.classes)), dim=1)
         return [
-            {
-                "class": self.classes[row_ids[0]],
-                "score": row_scores[0],
-                "top5": [
-                    {"class": self.classes[i], "score": s} for i, s in zip(row_ids, row_scores, strict=True)
-                ],
-            }
+            Found(
+                {
+                    "class": self.classes[row_ids[0]],
+                    "score": row_scores[0],
+                    "top5": [
+                        {"class": self.classes[i], "score": s}
+                        for i, s in zip(row_ids, row_scores, strict=True)
+                    ],
+                }
+            )
             for row_ids, row_scores in zip(ids.tolist(), scores.tolist(), strict=True)
         ]
 
-    def draw(self, image: Image, found: Mapping[str, Any], label: str | None = None) -> Image:
+    def truth(self, batch: Batch) -> list[Found]:
+        return [Found({"class": self.classes[i]}) for i in batch["class"].tolist()]
+
+    def caption(self, found: Found) -> str:
+        score = found.values.get("score")
+        return str(found.values["class"]) + ("" if score is None else f" {score:.2f}")
+
+    def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
         """A caption strip under the image: the class and its score, green if it is the label, red if not."""
         width = max(160, image.shape[1])
         height = round(image.shape[0] * width / image.shape[1])
         enlarged = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
         strip = np.full((26, width, 3), 24, np.uint8)
-        colour = (
-            (235, 235, 235)
-            if label is None
-            else (120, 220, 120)
-            if label == found["class"]
-            else (245, 120, 110)
+        colour = (235, 235, 235)
+        if label is not None:
+            right = label.values["class"] == found.values["class"]
+            colour = (120, 220, 120) if right else (245, 120, 110)
+        cv2.putText(
+            strip, self.caption(found), (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA
         )
-        text = f"{found['class']} {found['score']:.2f}"
-        cv2.putText(strip, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
         return np.concatenate([enlarged, strip])
 
 

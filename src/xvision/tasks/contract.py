@@ -1,21 +1,37 @@
 """What a task is: which fields it reads and learns from, its outputs, loss, metric and pictures.
 
 The engine knows nothing of any task. It builds heads from `outputs`, adds up the terms of `loss`, feeds `metric`, and
-asks `describe` and `draw` for what people read and see.
+asks `decode`, `caption` and `draw` for what people read and see.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from xvision.fields import FIELDS
+
 Outputs = Mapping[str, Tensor]
 Batch = Mapping[str, Any]
 Image = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in one image, or what its labels say."""
+
+    values: dict[str, Any]
+    """Ready for JSON."""
+    maps: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    """Field to its values (H, W), as large as the image."""
 
 
 class TaskMetric(nn.Module, ABC):
@@ -48,7 +64,17 @@ class Task(ABC):
     """Raw outputs of the network and their channels."""
     classes: tuple[str, ...]
     primary: str
-    """The metric by which checkpoints are compared; higher is better."""
+    """The metric by which checkpoints are compared."""
+    larger_is_better: bool = True
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The labels that are maps: with any, validation sees whole images and measures at the labels' resolution."""
+        return tuple(name for name in self.needs if FIELDS[name].dims.startswith("HW"))
+
+    def improves(self, value: float, best: float) -> bool:
+        """Whether a value of `primary` is better than the best so far (NaN: there is none)."""
+        return best != best or (value > best if self.larger_is_better else value < best)
 
     @abstractmethod
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
@@ -58,9 +84,21 @@ class Task(ABC):
     def metric(self) -> TaskMetric: ...
 
     @abstractmethod
-    def describe(self, out: Outputs) -> list[dict[str, Any]]:
-        """What was found in each image of a batch, ready for JSON."""
+    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
+        """What was found in each image of a batch; maps are brought to `sizes`, height and width of each."""
 
     @abstractmethod
-    def draw(self, image: Image, found: Mapping[str, Any], label: str | None = None) -> Image:
+    def truth(self, batch: Batch) -> list[Found]:
+        """What the labels of a batch say, in the form of `decode`."""
+
+    @abstractmethod
+    def caption(self, found: Found) -> str:
+        """What was found in a few words."""
+
+    @abstractmethod
+    def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
         """The RGB image (H, W, 3) with what was found drawn on it (and what the label says)."""
+
+    def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
+        """Images to write beside the picture, by what their names end with; as OpenCV takes them."""
+        return {}

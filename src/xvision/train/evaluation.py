@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -56,10 +57,15 @@ def evaluate(
                 with explaining_memory(batch):
                     metric.update(forward(model, batch, pixels), batch)
                 bar.advance(1)
-            return Evaluation(metric.compute(), metric.tables())
+            return Evaluation(_defined(metric.compute(), task.primary), metric.tables())
     finally:
         if isinstance(model, nn.Module):
             model.train(training)
+
+
+def _defined(metrics: dict[str, float], primary: str) -> dict[str, float]:
+    """Metrics without those that nothing was counted for, such as the IoU of a class that does not occur."""
+    return {name: value for name, value in metrics.items() if name == primary or not math.isnan(value)}
 
 
 def _device(model: object) -> torch.device:

@@ -20,7 +20,13 @@ def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
     """The tensors of a batch on `device`, without waiting for the copies; names stay names."""
     if device.type == "cpu":
         return dict(batch)
-    return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list):  # maps of different sizes, or names
+            return [moved(v) for v in value]
+        return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+
+    return {key: moved(value) for key, value in batch.items()}
 
 
 def forward(model: Callable[..., Mapping[str, Tensor]], batch: Batch, pixels: str) -> Outputs:

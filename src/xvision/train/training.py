@@ -284,8 +284,7 @@ class Training:
         state, primary = self.state, self.task.primary
         state.validated_step = self.step
         epoch = round(self.step / self.steps_per_epoch, 4)
-        best = state.best.get(primary, math.nan)
-        if math.isnan(best) or metrics[primary] > best:
+        if self.task.improves(metrics[primary], state.best.get(primary, math.nan)):
             state.best, state.best_step = metrics, self.step
             self._save_best(model)
         state.history.append({"step": self.step, "epoch": epoch, "metrics": metrics})

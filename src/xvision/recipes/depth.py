@@ -1,0 +1,32 @@
+"""Depth estimation, runnable at once on drawn scenes."""
+
+from xvision.data.datasets import dataset
+from xvision.data.settings import Augment, Data
+from xvision.models.backbones import backbone
+from xvision.models.decoders import decoder
+from xvision.models.settings import Net
+from xvision.recipe import Recipe
+from xvision.recipes import recipe
+from xvision.tasks import task
+from xvision.train.optimizers import optimizer
+from xvision.train.settings import Train
+
+
+@recipe
+def depth() -> Recipe:
+    """Depth estimation; start here with `data=image_depth_folder data.root=DIR`."""
+    return Recipe(
+        name="depth",
+        data=Data(
+            dataset=dataset.scenes(),
+            size=(128, 128),
+            augment=Augment(zoom=(1.0, 1.5), brightness=0.2, contrast=0.2),
+        ),
+        net=Net(
+            backbone=backbone.timm(model="mobilenetv2_100", act="relu"), decoder=decoder.fpn_lite(width=0.5)
+        ),
+        task=task.depth(),
+        train=Train(
+            epochs=10, batch_size=16, optimizer=optimizer.adamw(lr=1e-3), warmup_epochs=0.5, ema=0.99
+        ),
+    )

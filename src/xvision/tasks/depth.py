@@ -1,0 +1,103 @@
+"""Depth estimation: metres per pixel.
+
+The network's raw output is the natural logarithm of the depth in metres: errors of a tenth then weigh alike near and
+far, and no range has to be known beforehand. Losses and metrics are of the depth itself, as in the original system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xvision.tasks import task
+from xvision.tasks.colours import depth_picture, depth_range, legible, side_by_side
+from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
+from xvision.tasks.losses.weighted import WeightedLosses
+from xvision.tasks.metrics.depth import DepthMetric
+
+LOG_RANGE = (-5.0, 7.0)  # 7 mm to 1.1 km
+MM = 1000
+
+
+@task
+def depth(
+    classes: Mapping[str, tuple[str, ...]],
+    *,
+    losses: tuple[str, ...] = ("silog:1", "smooth_l1:0.1"),
+) -> Task:
+    """Depth estimation: metres per pixel."""
+    return Depth(losses)
+
+
+def metres(raw: Tensor) -> Tensor:
+    """Depth of raw outputs (B, 1, H, W): (B, H, W) in m."""
+    return raw[:, 0].clamp(*LOG_RANGE).exp()
+
+
+class Depth(Task):
+    """Regression losses over known pixels, measured as relative error."""
+
+    name = "depth"
+    needs = ("depth",)
+    primary = "ard"
+    larger_is_better = False
+    classes = ()
+
+    def __init__(self, losses: Sequence[str]) -> None:
+        self.outputs = {"depth": 1}
+        self._losses = WeightedLosses(losses, "depth")
+
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Terms of `losses`; depth (B, H, W) against labels (B, H, W), 0 unknown."""
+        return self._losses(metres(out["depth"])[:, None], batch["depth"])
+
+    def metric(self) -> TaskMetric:
+        return LogDepthMetric()
+
+    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
+        """Depth in metres, enlarged to each image."""
+        found = []
+        for depth_m, size in zip(metres(out["depth"].float()), sizes, strict=True):
+            enlarged = F.interpolate(depth_m[None, None], size=size, mode="bilinear", align_corners=False)
+            found.append(self._found(enlarged[0, 0].cpu().numpy()))
+        return found
+
+    def truth(self, batch: Batch) -> list[Found]:
+        return [self._found(torch.as_tensor(d).cpu().numpy()) for d in batch["depth"]]
+
+    def _found(self, depth_m: np.ndarray[Any, Any]) -> Found:
+        near, far = depth_range(depth_m)
+        known = depth_m[depth_m > 0]
+        median = round(float(np.median(known)), 3) if known.size else 0.0
+        return Found(
+            {"near_m": round(near, 3), "far_m": round(far, 3), "median_m": median}, {"depth": depth_m}
+        )
+
+    def caption(self, found: Found) -> str:
+        v = found.values
+        return f"{v['near_m']:.3g}-{v['far_m']:.3g} m, median {v['median_m']:.3g} m"
+
+    def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
+        """The depth in colours with its scale; with labels the image, the labels and what was found, on one scale."""
+        image = legible(image)
+        if label is None:
+            return depth_picture(image, found.maps["depth"], *depth_range(found.maps["depth"]))
+        scale = depth_range(label.maps["depth"])
+        return side_by_side([image, *(depth_picture(image, f.maps["depth"], *scale) for f in (label, found))])
+
+    def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
+        """The depth in millimetres, as a 16-bit image; 0 is unknown."""
+        return {"depth.png": (found.maps["depth"] * MM).round().clip(0, 65535).astype(np.uint16)}
+
+
+class LogDepthMetric(DepthMetric):
+    """Errors of depth in metres from raw outputs."""
+
+    def update(self, out: Outputs, batch: Batch) -> None:
+        """`out["depth"]` (B, 1, h, w) raw, `batch["depth"]` in m."""
+        super().update({"depth": metres(out["depth"])}, batch)

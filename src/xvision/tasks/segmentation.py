@@ -1,0 +1,107 @@
+"""Semantic segmentation: one class per pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xvision.tasks import task
+from xvision.tasks.colours import label_overlay, palette, side_by_side
+from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
+from xvision.tasks.losses.weighted import WeightedLosses
+from xvision.tasks.metrics.label_map import LabelMapMetric
+
+UNKNOWN = 255
+
+
+@task
+def segmentation(
+    classes: Mapping[str, tuple[str, ...]],
+    *,
+    losses: tuple[str, ...] = ("cross_entropy:1",),
+    class_weights: tuple[float, ...] = (),
+    num_classes: int = 0,
+) -> Task:
+    """Semantic segmentation: one class per pixel."""
+    names = classes.get("segmentation", ())
+    if num_classes and len(names) > num_classes:
+        raise ValueError(
+            f"task.num_classes: the data set has {len(names)} classes, came {num_classes}; leave it out to use them all"
+        )
+    names += tuple(f"class {i}" for i in range(len(names), num_classes))
+    if len(names) < 2:
+        raise ValueError(
+            f"task.num_classes: segmentation needs at least two classes, the data set names {list(names)}"
+        )
+    if class_weights and len(class_weights) != len(names):
+        raise ValueError(
+            f"task.class_weights: expected {len(names)} weights, one for each class, came {len(class_weights)}"
+        )
+    return Segmentation(names, losses, class_weights)
+
+
+class Segmentation(Task):
+    """Losses over class scores, measured as intersection over union."""
+
+    name = "segmentation"
+    needs = ("segmentation",)
+    primary = "miou"
+
+    def __init__(
+        self, classes: tuple[str, ...], losses: Sequence[str], class_weights: Sequence[float]
+    ) -> None:
+        self.classes = classes
+        self.outputs = {"segmentation": len(classes)}
+        self.colours = palette(len(classes))
+        self._losses = WeightedLosses(losses, "label")
+        self._weights = torch.tensor(class_weights) if class_weights else None
+
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Terms of `losses`; scores (B, K, H, W) against ids (B, H, W), 255 unknown."""
+        scores = out["segmentation"]
+        if self._weights is not None:
+            self._weights = self._weights.to(scores.device)  # once: later it is there already
+        return self._losses(scores, batch["segmentation"], self._weights)
+
+    def metric(self) -> TaskMetric:
+        return LabelMapMetric("segmentation", "segmentation", self.classes)
+
+    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
+        """Ids of the largest score, after enlarging the scores to each image."""
+        found = []
+        for scores, size in zip(out["segmentation"].float(), sizes, strict=True):
+            enlarged = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)
+            found.append(self._found(enlarged[0].argmax(0).to("cpu").numpy().astype(np.uint8)))
+        return found
+
+    def truth(self, batch: Batch) -> list[Found]:
+        return [self._found(labels.cpu().numpy()) for labels in batch["segmentation"]]
+
+    def _found(self, labels: np.ndarray[Any, Any]) -> Found:
+        counts = np.bincount(labels[labels != UNKNOWN].ravel(), minlength=len(self.classes))
+        shares = {
+            self.classes[i]: round(float(counts[i] / max(1, counts.sum())), 4)
+            for i in np.argsort(-counts, kind="stable")
+            if counts[i]
+        }
+        return Found({"shares": shares}, {"segmentation": labels})
+
+    def caption(self, found: Found) -> str:
+        largest = list(found.values["shares"].items())[:3]
+        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in largest)
+
+    def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
+        """Class colours over the image; with labels the image, the labels and what was found, side by side."""
+        drawn = label_overlay(image, found.maps["segmentation"], self.colours)
+        if label is None:
+            return drawn
+        return side_by_side([image, label_overlay(image, label.maps["segmentation"], self.colours), drawn])
+
+    def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
+        """The ids, as an 8-bit image."""
+        return {"segmentation.png": found.maps["segmentation"]}

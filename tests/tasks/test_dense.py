@@ -1,0 +1,106 @@
+"""Segmentation and depth: what they learn from, decode, draw and write."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from xvision.tasks import task
+from xvision.tasks.depth import LOG_RANGE, metres
+
+NAMES = {"segmentation": ("road", "sky", "car")}
+
+
+def test_segmentation_loss_is_cross_entropy_over_known_pixels() -> None:
+    made = task.segmentation().build(NAMES)
+    labels = torch.tensor([[[0, 1], [255, 255]]], dtype=torch.uint8)
+    terms = made.loss({"segmentation": torch.zeros(1, 3, 2, 2)}, {"segmentation": labels})
+    assert {name: float(value) for name, value in terms.items()} == {
+        "cross_entropy": pytest.approx(math.log(3))
+    }
+
+
+def test_class_weights_always_apply() -> None:
+    labels = torch.tensor([[[0, 1]]], dtype=torch.uint8)
+    out = {"segmentation": torch.zeros(1, 3, 1, 2)}
+    plain, weighted = (
+        task.segmentation(class_weights=w).build(NAMES).loss(out, {"segmentation": labels})["cross_entropy"]
+        for w in ((), (3.0, 1.0, 1.0))
+    )
+    assert float(weighted) == pytest.approx(2 * float(plain))
+
+
+def test_scores_are_enlarged_before_the_argmax() -> None:
+    made = task.segmentation().build(NAMES)
+    scores = torch.tensor([[[[4.0, 0.0]], [[0.0, 1.0]], [[0.0, 0.0]]]])
+    (found,) = made.decode({"segmentation": scores}, [(1, 4)])
+    assert found.maps["segmentation"].tolist() == [[0, 0, 0, 1]]
+    assert found.values["shares"] == {"road": 0.75, "sky": 0.25}
+    assert made.caption(found) == "road 75 %, sky 25 %"
+
+
+def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
+    made = task.segmentation().build(NAMES)
+    image = np.full((2, 2, 3), 100, np.uint8)
+    (truth,) = made.truth({"segmentation": torch.tensor([[[0, 255], [255, 255]]], dtype=torch.uint8)})
+    drawn = made.draw(image, truth)
+    assert (drawn[0, 0] != 100).any()
+    assert (drawn[1] == 100).all()
+    assert made.draw(image, truth, truth).shape == (2, 6, 3)
+    assert made.files(truth)["segmentation.png"].dtype == np.uint8
+
+
+def test_wrong_settings_of_segmentation() -> None:
+    with pytest.raises(ValueError, match="the data set has 3 classes, came 2"):
+        task.segmentation(num_classes=2).build(NAMES)
+    with pytest.raises(ValueError, match="segmentation needs at least two classes"):
+        task.segmentation().build({})
+    with pytest.raises(ValueError, match=r"task\.class_weights: expected 3 weights"):
+        task.segmentation(class_weights=(1.0,)).build(NAMES)
+    with pytest.raises(ValueError, match="'silog' is no loss of a label map"):
+        task.segmentation(losses=("silog",)).build(NAMES)
+
+
+def test_raw_outputs_are_logarithms_of_metres() -> None:
+    raw = torch.tensor([[[[math.log(2.0), 99.0]]]])
+    assert metres(raw).flatten().tolist() == pytest.approx([2.0, math.exp(LOG_RANGE[1])])
+
+
+def test_depth_counts_known_pixels_in_metres() -> None:
+    made = task.depth(losses=("l1",)).build({})
+    out = {"depth": torch.full((1, 1, 1, 2), math.log(3.0))}
+    batch = {"depth": torch.tensor([[[2.0, 0.0]]])}
+    assert float(made.loss(out, batch)["l1"]) == pytest.approx(1.0)
+    metric = made.metric()
+    metric.update(out, batch)
+    values = metric.compute()
+    assert values["ard"] == pytest.approx(50)
+    assert values["rmse_m"] == pytest.approx(1)
+    assert not made.improves(60, 50)
+    assert made.improves(40, 50)
+
+
+def test_depth_is_drawn_with_its_scale_and_written_in_millimetres() -> None:
+    made = task.depth().build({})
+    (found,) = made.decode({"depth": torch.full((1, 1, 4, 4), math.log(2.5))}, [(8, 120)])
+    assert found.maps["depth"].shape == (8, 120)
+    assert made.files(found)["depth.png"].dtype == np.uint16
+    assert (made.files(found)["depth.png"] == 2500).all()
+    assert made.caption(found) == "2.5-2.52 m, median 2.5 m"
+    picture = made.draw(np.zeros((8, 200, 3), np.uint8), found)
+    assert picture.shape == (8 + 8 + 26, 200, 3)
+    assert made.draw(np.zeros((8, 100, 3), np.uint8), found, found).shape == (16 + 8 + 26, 600, 3)
+
+
+def test_depth_without_a_known_pixel_gives_no_loss() -> None:
+    made = task.depth().build({})
+    out = {"depth": torch.zeros(1, 1, 2, 2, requires_grad=True)}
+    total = sum(made.loss(out, {"depth": torch.zeros(1, 2, 2)}).values())
+    assert isinstance(total, torch.Tensor)
+    total.backward()
+    assert float(total.detach()) == 0
+    assert out["depth"].grad is not None
+    assert not out["depth"].grad.any()

@@ -1,0 +1,48 @@
+"""Segmentation and depth from drawn scenes to a verified file, and what val and predict make of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import xvision as xv
+from tests.test_cli import call
+
+SMALL = (
+    "data.num_train=24", "data.num_val=6", "data.size=64x64", "train.max_steps=3", "train.batch_size=4",
+    "train.workers=0", "train.threads=1", "quant.num_images=4", "net.backbone=timm:mobilenetv2_035",
+    "net.decoder.width=0.25",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "primary", "ending"), [("segmentation", "miou", "segmentation"), ("depth", "ard", "depth")]
+)
+def test_a_map_task_goes_from_scenes_to_a_verified_file(
+    name: str, primary: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = xv.run(xv.recipe(name, *SMALL), tmp_path / "run")
+    record = run.record
+    assert record.parity is not None
+    assert record.parity.ok
+    assert record.metrics["int8"] == record.metrics["onnx"]
+    assert primary in record.metrics["float"]
+    assert (run.folder / "report.html").read_text().count("data:image/png") >= 4
+
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 256, (48, 96, 3), dtype=np.uint8))
+    found = []
+    for target in (run.folder, run.file):
+        assert call("predict", str(target), str(photo), "--out", str(tmp_path / "found"), "--json") == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+    written = cv2.imread(str(tmp_path / f"found/0000_photo_{ending}.png"), cv2.IMREAD_UNCHANGED)
+    assert written.shape == (48, 96)
+    assert written.dtype == (np.uint16 if name == "depth" else np.uint8)
+
+    assert call("val", str(run.file), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["onnx"] == record.metrics["onnx"]
