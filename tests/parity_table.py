@@ -54,7 +54,7 @@ ROWS = (
     Row(26, "SGD, Nesterov, Adam, RMSprop; step, poly, cosine, exponential; warm-up; accumulation", WORKS, f"{RUN} train.optimizer=rmsprop train.schedule=poly train.warmup_epochs=1 train.accumulate=2", "tests/train/test_schedules.py"),
     Row(27, "Weight decay on all parameters", WORKS, f"{RUN} train.decay=all", "tests/train/test_optimizers.py"),
     Row(28, "Mixed precision where the hardware has it", WORKS, f"{RUN} train.precision=bf16", "tests/train/test_loop.py"),
-    Row(29, "Several processes (DistributedDataParallel)", WORKS, "torchrun --nproc-per-node 2 -m xvision.cli run classification --out DIR", "tests/train/test_distributed.py"),
+    Row(29, "Several processes (DistributedDataParallel)", WORKS, "torchrun --nproc-per-node 2 -m xvision.cli run classification --out DIR", "tests/test_processes.py::test_the_command_in_two_processes"),
     Row(30, "Resume, best model, log, TensorBoard scalars, but no TensorBoard images (the report has them)", WORKS, "xvision train --resume RUN", "tests/train/test_killed.py"),
     Row(31, "ONNX export with shapes, but once and not every epoch, and no TorchScript", WORKS, "xvision export RUN", "tests/export/test_onnx.py"),
     Row(32, "Phases in one go: training, int8, validation of int8; QAT as a phase is not there yet", WORKS, RUN, "tests/test_run.py::test_one_recipe_goes_from_images_to_a_verified_file", CIFAR),

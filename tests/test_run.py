@@ -258,3 +258,27 @@ def test_scenes_need_no_files(tmp_path: Path) -> None:
     )
     xv.run(recipe, tmp_path / "run")
     assert (tmp_path / "run/report.html").is_file()
+
+
+def test_a_folder_where_nothing_was_reached_takes_the_corrected_recipe(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, _ = made
+    with pytest.raises(StageError, match="nowhere"):
+        xv.run(small(tmp_path / "nowhere"), tmp_path / "run", until="train")
+    assert xv.run(small(root), tmp_path / "run", until="train").record.metrics["float"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("net.backbone=timm:resnet181",), "timm has no network called 'resnet181'; did you mean"),
+        (("net.decoder=fpn_lite",), r"net\.decoder: classification needs class scores, fpn_lite gives maps"),
+    ],
+)
+def test_settings_of_the_network_are_usage_errors(
+    settings: tuple[str, ...], message: str, colours: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(StageError, match=message) as caught:
+        xv.run(small(colours, *settings), tmp_path / "run")
+    assert caught.value.exit_code == 2

@@ -48,8 +48,9 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ValueError, OSError) as e:
-        if os.environ.get("XVISION_TRACEBACK"):
+    except Exception as e:
+        foreseen = isinstance(e, ValueError | OSError) or hasattr(e, "exit_code")
+        if not foreseen or os.environ.get("XVISION_TRACEBACK"):
             raise
         print(f"error: {e}", file=sys.stderr)
         sys.exit(getattr(e, "exit_code", 2))
@@ -57,6 +58,19 @@ def main() -> None:
 
 def _show_warning(message: Warning | str, *rest: Any, **named: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(installed("edgeai-xvision"))
+        raise typer.Exit
 
 
 # ------------------------------------------------------------------------------------------- look around

@@ -46,4 +46,6 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
-        raise ValueError(f"{path}: cannot be read as JSON ({e})") from e
+        raise ValueError(
+            f"{path}: cannot be read as JSON ({e}); delete it and what made it runs again"
+        ) from e

@@ -27,6 +27,12 @@ SPLIT_USES = {
 }
 
 
+class SettingError(ValueError):
+    """A setting that only the network itself could check; `exit_code` is what the command returns."""
+
+    exit_code = 2
+
+
 class Run:
     """A run folder with everything that can be made from it, each made when first asked for."""
 
@@ -111,7 +117,17 @@ class Run:
 
         torch.manual_seed(self.recipe.seed)
         net = self.recipe.net if weights else self.recipe.net.model_copy(update={"weights": "none"})
-        return build_model(net, self.task.outputs, self.recipe.data.size)
+        gives_maps = net.decoder.name != "classifier"
+        if gives_maps != bool(self.task.maps):
+            wanted, given = ("maps", "class scores") if self.task.maps else ("class scores", "maps")
+            raise SettingError(
+                f"net.decoder: {self.task.name} needs {wanted}, {net.decoder.name} gives {given}; "
+                "choose another decoder or preset (see `xvision list decoder`)"
+            )
+        try:
+            return build_model(net, self.task.outputs, self.recipe.data.size)
+        except ValueError as e:
+            raise SettingError(str(e)) from e
 
     @cached_property
     def model(self) -> Model:
@@ -180,7 +196,8 @@ def open_folder(recipe: Recipe, folder: Path, *, fresh: bool = False) -> Path:
     if (folder / "recipe.yaml").exists():
         other = read_recipe(folder / "recipe.yaml")
         changed = differing_keys(other, recipe)
-        if foreign := [k for k in changed if not k.startswith("quant.")]:
+        foreign = [k for k in changed if not k.startswith("quant.")]
+        if foreign and _has_begun(folder):
             lines = "\n".join(f"  {k}: {changed[k][0]!r} there, {changed[k][1]!r} asked for" for k in foreign)
             raise ValueError(
                 f"{folder} holds a run of another recipe:\n{lines}\n"
@@ -191,6 +208,11 @@ def open_folder(recipe: Recipe, folder: Path, *, fresh: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "recipe.yaml", recipe.to_yaml())
     return folder
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether a run has left anything worth keeping; one that failed at its start has not."""
+    return bool(read_status(folder)["stages"]) or (folder / "checkpoints").exists()
 
 
 def next_folder(name: str) -> Path:

@@ -51,14 +51,14 @@ def open_target(path: Path, overrides: Sequence[str] = ()) -> Target:
 
 
 def _open_file(path: Path) -> Target:
-    from xvision.export.runtime import OnnxModel
+    from xvision.export.runtime import FileError, OnnxModel
 
     model = OnnxModel(path)
     try:
         recipe = Recipe.model_validate(json.loads(model.metadata["recipe"]))
         classes = tuple(json.loads(model.metadata["classes"]))
     except (KeyError, ValueError) as e:
-        raise ValueError(
+        raise FileError(
             f"{path}: says nothing of its preprocessing and classes ({e}); expected a file from `xvision export`"
         ) from e
     return Target(recipe, classes, {"onnx": model})

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 
+MOST_LISTED = 12
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint that ends every "unknown name" message.
 
@@ -42,7 +45,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or '(none)'}"
+    if close:
+        return f"did you mean '{close[0]}'?"
+    more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+    return f"known: {', '.join(known[:MOST_LISTED]) or '(none)'}{more}"
 
 
 def explain(error: ValidationError, prefix: str = "") -> list[str]:
@@ -111,9 +117,9 @@ class Builder:
     @cached_property
     def schema(self) -> type[BaseModel]:
         """A pydantic model of the settings: coercion, messages, no unknown keys."""
-        from pydantic import ConfigDict, create_model
+        from pydantic import ConfigDict, Field, create_model
 
-        scope: dict[str, Any] = {**vars(typing), "Size": Size, "Path": Path}
+        scope: dict[str, Any] = {**vars(typing), "Size": Size, "Path": Path, "Field": Field}
         fields: dict[str, Any] = {
             key: (eval(annotation, scope), default)  # annotations of our own source, not of users' input
             for key, (annotation, default) in self.settings.items()
@@ -130,7 +136,7 @@ class Builder:
 
 
 def _choices(tree: ast.Module) -> dict[str, ast.expr]:
-    """Names that a file gives to sets of choices (``Mode = Literal[…]``), or takes from another file of ours."""
+    """Names that a file gives to choices and limits (``Mode = Literal[…]``), or takes from another file of ours."""
     found: dict[str, ast.expr] = {}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("xvision."):
@@ -148,7 +154,7 @@ def _own_choices(tree: ast.Module) -> dict[str, ast.expr]:
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript)
         for target in node.targets
-        if isinstance(target, ast.Name) and ast.unparse(node.value.value) == "Literal"
+        if isinstance(target, ast.Name) and ast.unparse(node.value.value) in ("Literal", "Annotated")
     }
 
 

@@ -75,7 +75,9 @@ def read_recipe(path: Path) -> Recipe:
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-        raise ValueError(f"{path}: cannot be read as YAML ({' '.join(str(e).split())})") from e
+        raise ValueError(
+            f"{path}: cannot be read as YAML ({' '.join(str(e).split())}); mend it, or run with --fresh"
+        ) from e
     try:
         return Recipe.model_validate(plain)
     except ValidationError as e:

@@ -50,21 +50,44 @@ def _train(run: Run) -> None:
 
     if run.recipe.train.epochs == 0:
         keep(run.build(), run.folder)
-        run.evaluate("float", run.model)
-        return
-    recipe = run.recipe.to_dict()
-    train(
-        run.build(),
-        run.task,
-        run.loader("train", train=True),
-        run.loader("val"),
-        run.recipe.train,
-        run.folder,
-        seed=run.recipe.seed,
-        console=run.console,
-        identity=digest([run.digests, recipe["data"], recipe["net"], recipe["task"]]),
-    )
+    else:
+        recipe = run.recipe.to_dict()
+        train(
+            run.build(),
+            run.task,
+            run.loader("train", train=True),
+            run.loader("val"),
+            run.recipe.train,
+            run.folder,
+            seed=run.recipe.seed,
+            console=run.console,
+            identity=digest([run.digests, recipe["data"], recipe["net"], recipe["task"]]),
+        )
+    _go_on_alone()
     run.evaluate("float", run.model)
+
+
+def _go_on_alone() -> None:
+    """Only training is for several processes: after it the first goes on, with whole data sets, and the others end."""
+    if not _several():
+        return
+    from xvision.train.processes import is_first, leave
+
+    first = is_first()
+    leave()
+    if not first:
+        raise SystemExit(0)
+
+
+def _several() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def _wait_for_others() -> None:
+    if _several():
+        from xvision.train.processes import meet
+
+        meet()
 
 
 def _quantize(run: Run) -> None:
@@ -147,7 +170,7 @@ STAGES = (
         4,
         "float",
     ),
-    Stage("quantize", _quantize, ("quant",), ("quant/model.safetensors",), 5, "int8"),
+    Stage("quantize", _quantize, ("quant",), ("quant/model.safetensors", "quant/model.json"), 5, "int8"),
     Stage("export", _export, ("name",), ("export/model.onnx",), 5),
     Stage("verify", _verify, (), ("export/parity.json",), 6, "onnx"),
     Stage("report", _report, ("expect", "source"), ("record.json", "report.html"), 5),
@@ -162,10 +185,17 @@ def run(
 
     Raises ValueError when `out` holds a different recipe, `StageError` when a stage fails.
     """
-    folder = open_folder(recipe, Path(out) if out else next_folder(recipe.name), fresh=fresh)
-    this = Run(folder, recipe, console)
+    if _several() and out is None:
+        raise ValueError("--out: several processes must agree on a folder; name one")
+    folder = Path(out) if out else next_folder(recipe.name)
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        open_folder(recipe, folder, fresh=fresh)
+    _wait_for_others()
+    this = Run(folder, recipe, console if first else None)
     names = [stage.name for stage in STAGES]
     before = _data_digest(this)
+    this.console.print(f"data  {_described(this)}")
     executed = False
     for stage in STAGES[: names.index(until) + 1]:
         before, ran = _bring_up_to_date(this, stage, before)
@@ -175,6 +205,14 @@ def run(
 
         write_record(this)
     return this
+
+
+def _described(run: Run) -> str:
+    """The data set that was found: its splits, and the classes of what the task learns."""
+    splits = ", ".join(f"{name} {len(split)}" for name, split in run.dataset.splits.items())
+    names = next((n for field in run.task.needs if (n := run.dataset.classes.get(field))), ())
+    some = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"{run.dataset.name}: {splits}" + (f"; {len(names)} classes ({some})" if names else "")
 
 
 def _data_digest(run: Run) -> str:
@@ -190,11 +228,15 @@ def _bring_up_to_date(run: Run, stage: Stage, before: str) -> tuple[str, bool]:
     plain = run.recipe.to_dict()
     inputs = digest({"before": before, **{key: plain[key] for key in stage.keys}})
     done = status["stages"].get(stage.name, {})
-    if done.get("inputs") == inputs and done.get("outputs") == _outputs(run.folder, stage):
+    measured = not stage.measured or stage.measured in run.evaluation()
+    if measured and done.get("inputs") == inputs and done.get("outputs") == _outputs(run.folder, stage):
+        _go_on_alone()
         run.console.print(f"{stage.name}: up to date")
         return digest([inputs, done["outputs"]]), False
     run.console.print(f"{stage.name} …")
-    _forget(run, status, stage)
+    _wait_for_others()  # each has read the status before one changes it
+    if os.environ.get("RANK", "0") == "0":
+        _forget(run, status, stage)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     commit, dirty = source_state(Path(__file__).parent)
     wall, cpu = time.perf_counter(), sum(os.times()[:4])
@@ -202,8 +244,6 @@ def _bring_up_to_date(run: Run, stage: Stage, before: str) -> tuple[str, bool]:
         stage.execute(run)
     except (ValueError, OSError) as e:
         raise StageError(stage, e) from e
-    if os.environ.get("RANK", "0") != "0":
-        raise SystemExit(0)  # the first process alone goes on after training
     outputs = _outputs(run.folder, stage)
     status["recipe_id"] = run.recipe.id
     status["stages"][stage.name] = {

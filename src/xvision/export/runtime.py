@@ -21,6 +21,12 @@ LEVELS: dict[Level, onnxruntime.GraphOptimizationLevel] = {
 }
 
 
+class FileError(ValueError):
+    """A file that is no network of ours; `exit_code` is what the command returns."""
+
+    exit_code = 4
+
+
 @dataclass(frozen=True)
 class Port:
     """One input or output of a file: free dimensions are strings."""
@@ -58,7 +64,7 @@ class OnnxModel:
             self._session = open_session(str(self.path), level)
         except Exception as error:  # ONNX Runtime has a dozen classes and no common one
             reason = str(error).split("\n")[0]
-            raise ValueError(
+            raise FileError(
                 f"{path}: expected an ONNX file, ONNX Runtime cannot load it ({reason}); export the network again"
             ) from error
         self.inputs = tuple(Port(i.name, i.type, tuple(i.shape)) for i in self._session.get_inputs())

@@ -68,7 +68,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             manifest = json.loads((file.metadata() or {}).get("manifest", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, manifest  # noqa: SIM118 (not a mapping)
     except (OSError, ValueError, SafetensorError) as e:
-        raise CheckpointError(f"{path}: cannot be read as safetensors ({e})") from e
+        raise CheckpointError(
+            f"{path}: cannot be read as safetensors ({e}); remove the folder {path.parent} and the training begins "
+            "anew, or run with --fresh"
+        ) from e
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:

@@ -7,7 +7,9 @@ inside the builders: recipes and command lines read this file before they need i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from xvision.parts import Registry
 
@@ -17,16 +19,18 @@ if TYPE_CHECKING:
 optimizer = Registry("optimizer", "xvision.train.optimizers")
 
 Groups = Iterable[dict[str, Any]]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Decay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @optimizer
 def sgd(
     groups: Groups,
     *,
-    lr: float = 0.1,
+    lr: Rate = 0.1,
     momentum: float = 0.9,
     nesterov: bool = True,
-    weight_decay: float = 1e-4,
+    weight_decay: Decay = 1e-4,
 ) -> Optimizer:
     """Stochastic gradient descent with (Nesterov) momentum."""
     from torch.optim import SGD
@@ -40,7 +44,7 @@ def sgd(
 
 @optimizer
 def adam(
-    groups: Groups, *, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, weight_decay: float = 0.0
+    groups: Groups, *, lr: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, weight_decay: Decay = 0.0
 ) -> Optimizer:
     """Adam; its weight decay is an L2 term of the gradient (see adamw)."""
     from torch.optim import Adam
@@ -50,7 +54,7 @@ def adam(
 
 @optimizer
 def adamw(
-    groups: Groups, *, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, weight_decay: float = 0.05
+    groups: Groups, *, lr: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, weight_decay: Decay = 0.05
 ) -> Optimizer:
     """Adam with decoupled weight decay.
 
@@ -65,11 +69,11 @@ def adamw(
 def rmsprop(
     groups: Groups,
     *,
-    lr: float = 0.01,
+    lr: Rate = 0.01,
     alpha: float = 0.9,
     eps: float = 1e-3,
     momentum: float = 0.9,
-    weight_decay: float = 1e-5,
+    weight_decay: Decay = 1e-5,
 ) -> Optimizer:
     """RMSprop with momentum, as mobile networks are often trained.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor, fx, nn
 
 from xvision.quant.capture import capture
@@ -25,15 +26,13 @@ def ptq(
     batches: Iterable[tuple[Tensor, ...]],
     scheme: QuantScheme,
     *,
-    num_images: int = 256,
+    num_images: Annotated[int, Field(ge=1)] = 256,
     correct: Literal["nothing", "bias", "weights"] = "weights",
 ) -> fx.GraphModule:
     """Post-training quantization: ranges of least squared error, then layers fitted to their float outputs.
 
     `correct` says what is fitted, layer by layer: nothing, the biases, or weights and biases.
     """
-    if num_images < 1:
-        raise ValueError(f"quant.num_images: expected at least 1, came {num_images}")
     images = take(batches, num_images)
     graph = capture(model, images[0])
     fold_batch_norms(graph)
