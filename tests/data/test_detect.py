@@ -30,18 +30,31 @@ def test_an_archive_is_recognised_before_it_is_whole(tmp_path):
 
 
 def test_two_answers_are_both_named(tmp_path):
-    paint(tmp_path, "cat/0.png")
     (tmp_path / "cifar-10-python.tar.gz").touch()
+    (tmp_path / "cifar-100-python.tar.gz").touch()
     with pytest.raises(
-        ValueError, match=r"it could be cifar10 or image_folder; say which: data=cifar10 data.root=/.*$"
+        ValueError, match=r"it could be cifar10 or cifar100; say which: data=cifar10 data.root=/.*$"
     ):
         detect(str(tmp_path))
+
+
+def test_a_set_with_a_name_goes_before_a_layout_that_many_have(tmp_path):
+    paint(tmp_path, "cat/0.png")
+    (tmp_path / "cifar-10-python.tar.gz").touch()
+    assert detect(str(tmp_path)).name == "cifar10"
+
+
+def test_images_and_masks_are_no_classes(tmp_path):
+    paint(tmp_path, "images/0.png", "masks/0.png")
+    assert detect(str(tmp_path)).name == "image_mask_folder"
+    paint(tmp_path / "more", "images/a/0.png", "masks/a/0.png")
+    assert detect(str(tmp_path / "more")).name == "frame_pair_folder"
 
 
 def test_no_answer_names_who_was_asked(tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"no data set was recognised in it \(asked: .*cifar10, cifar100, image_folder.*\); say which",
+        match=r"no data set was recognised in it \(asked: .*cifar10, cifar100, .*image_folder.*\); say which",
     ):
         detect(str(tmp_path))
 

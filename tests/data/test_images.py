@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xvision.data.images import SUFFIXES, decode_image, read_image
+from xvision.data.images import SUFFIXES, decode_image, read_depth, read_image, read_labels
 
 RED_OVER_BLUE = np.array([[[250, 10, 20]] * 32] * 16 + [[[20, 10, 250]] * 32] * 16, np.uint8)
 
@@ -137,3 +137,43 @@ def test_an_empty_and_a_missing_file_are_named(tmp_path):
         ValueError, match=r"gone.png: expected a readable image, came 'No such file or directory'"
     ):
         read_image(tmp_path / "gone.png", "gone.png")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_palette_gives_its_indices(tmp_path, bits):
+    indices = np.random.default_rng(0).integers(0, 2**bits, (9, 13), dtype=np.uint8)
+    image = Image.frombytes("P", (13, 9), indices.tobytes())
+    image.putpalette(np.random.default_rng(1).integers(0, 255, 3 * 2**bits).tolist())
+    image.save(tmp_path / "ids.png", bits=bits)
+    np.testing.assert_array_equal(read_labels(tmp_path / "ids.png", "ids.png"), indices)
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "I;16"])
+def test_truncated_and_damaged_labels_and_depth_are_refused(tmp_path, mode):
+    """Where a decoder fills what is missing with zeros, a label would become class 0 and nobody would see it."""
+    pixels = (
+        np.random.default_rng(0).integers(0, 250, (64, 64)).astype(np.uint16 if mode == "I;16" else np.uint8)
+    )
+    image = Image.frombytes(mode, (64, 64), pixels.tobytes())
+    if mode == "P":
+        image.putpalette(list(range(256)) * 3)
+    image.save(tmp_path / "x.png")
+    data = (tmp_path / "x.png").read_bytes()
+    read = read_depth if mode == "I;16" else read_labels
+    np.testing.assert_array_equal(read(tmp_path / "x.png", "x"), pixels)
+    end = data[-12:]
+    for cut in (data[: len(data) // 2] + end, data[:-60] + end, data[:60] + bytes(20) + data[80:]):
+        (tmp_path / "x.png").write_bytes(cut)
+        with pytest.raises(
+            ValueError, match=r"^x: cannot be decoded, it is damaged \(.*\); replace the file"
+        ):
+            read(tmp_path / "x.png", "x")
+    (tmp_path / "x.png").write_bytes(data[:-12])
+    with pytest.raises(
+        ValueError, match=r"^x: the PNG is truncated \(no end marker after \d+ bytes\); replace the file"
+    ):
+        read(tmp_path / "x.png", "x")
+    with pytest.raises(
+        ValueError, match=r"^y: expected a readable (label|16-bit) PNG, came 'No such file or directory' f"
+    ):
+        read(tmp_path / "y.png", "y")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
+from xvision.data.flow import with_flow
 from xvision.data.loader import Loader
 from xvision.data.settings import Augment, Data
 
@@ -69,3 +72,74 @@ def test_imagenet_samples_have_the_ids_of_imagenet():
         assert int(val.load(i)["class"]) == int(
             lines[val.names[i]] if val.names[i] in lines else lines[val.names[i][4:]]
         )
+
+
+def sizes(made: Dataset) -> dict[str, int]:
+    return {name: len(split) for name, split in made.splits.items()}
+
+
+def counts(made: Dataset, field: str, every: int) -> np.ndarray:
+    """How often each id occurs in some samples of validation."""
+    val = made.splits["val"]
+    return sum(np.bincount(val.load(i)[field].reshape(-1), minlength=256) for i in range(0, len(val), every))
+
+
+@needs("camvid")
+def test_camvid_is_complete_and_mostly_road_and_buildings():
+    made = dataset.auto(root="camvid").build()
+    assert made.name == "camvid"
+    assert sizes(made) == {"train": 367, "val": 101}
+    found = counts(made, "segmentation", 10)
+    assert {made.classes["segmentation"][i] for i in np.argsort(-found[:11])[:4]} >= {"road", "building"}
+    assert 0 < found[255] < 0.1 * found.sum()
+
+
+@needs("nyuv2")
+@pytest.mark.parametrize("num_classes", [13, 40])
+def test_nyuv2_is_indoors(num_classes):
+    made = dataset.nyuv2(root="nyuv2", num_classes=num_classes).build()
+    assert sizes(made) == {"train": 795, "val": 240}
+    found = counts(made, "segmentation", 40)
+    assert made.classes["segmentation"][int(found[:-1].argmax())] == "wall"
+    depth = made.splits["val"].load(7)["depth"]
+    assert 0.5 < depth[depth > 0].min() < depth.max() < 10
+
+
+@needs("cdnet_highway")
+def test_cdnet_highway_moves_a_little():
+    made = dataset.cdnet(root="cdnet_highway").build()
+    assert sizes(made) == {"train": 399, "val": 149}
+    found = counts(made, "motion", 30)
+    assert 0.01 < found[1] / (found[0] + found[1]) < 0.3
+    assert dataset.auto(root="cdnet_highway").build().name == "frame_pair_folder"
+
+
+@needs("davis16")
+def test_davis16_gives_consecutive_frames():
+    made = dataset.auto(root="davis16").build()
+    assert made.name == "davis16"
+    assert sizes(made) == {"train": 706, "val": 147}
+    found = counts(made, "motion", 30)
+    assert 0.01 < found[1] / found.sum() < 0.5
+    flow = with_flow(made.splits["val"].take([3])).load(0)
+    assert 0.2 < flow["confidence"].mean() < 1
+
+
+@needs("sevenscenes")
+def test_sevenscenes_has_holes():
+    made = dataset.sevenscenes(root="sevenscenes").build()
+    assert list(made.splits) == ["train", "val"]
+    depth = made.splits["val"].load(0)["depth"]
+    assert 0 < (depth == 0).mean() < 0.5
+    assert 0.3 < depth[depth > 0].min() < depth.max() < 10
+
+
+@needs("kitti_tiny")
+def test_kitti_is_sparse():
+    made = dataset.kitti_depth(root="kitti_tiny").build()
+    assert sizes(made) == {"train": 2, "val": 1}
+    depth = made.splits["val"].load(0)["depth"]
+    assert (depth > 0).mean() < 0.2
+    assert 2 < depth[depth > 0].min() < depth.max() < 90
+    with pytest.warns(UserWarning, match=r"depths lie between .* m, half of them below"):
+        dataset.image_depth_folder(root="kitti_tiny/sample", unit=1).build()

@@ -14,7 +14,7 @@ import pickle
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.images import decode_image
-from xvision.data.sources import digest, file_hashes, find_root
+from xvision.data.sources import digest, file_hashes, find_set
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,10 @@ def open_cifar(archive: Archive, root: str) -> Dataset:
 
     Raises: DataError when nothing of that kind is at `root`, or when a file is damaged.
     """
-    setting = "data.root"
     holds = f"a folder with {archive.folder}/, {archive.tar} or train.npz and val.npz"
-    get = f"Download {archive.url} into that folder, or set {setting} to where it is."
-    place = find_root(root, setting=setting, holds=holds, get=get)
-    form = find_form(archive, place)
-    if form is None:
-        raise DataError(f"{setting}: expected {holds}; {place.absolute()} holds none of them. {get}")
+    get = f"Download {archive.url} into that folder, or set data.root to where it is."
+    _, form = find_set(root, partial(find_form, archive), holds=holds, get=get)
+    assert form is not None
     if form.suffix == ".npz":
         parts: dict[str, _Packed | _Batches] = {
             p: _Packed(form.with_name(f"{p}.npz")) for p in ("train", "val")

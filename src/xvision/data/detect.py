@@ -13,7 +13,8 @@ from xvision.parts import Part
 def detect(root: str) -> Part:
     """The data set at `root` as a part, ready to build.
 
-    A dataset file tells by a function ``detect(root: Path) -> str | None`` that gives the name of its builder.
+    A dataset file tells by a function ``detect(root: Path) -> str | None`` that gives the name of its builder. Where
+    the layout is one that named sets have too, the file says ``GENERIC = True``: it counts if no other answers.
 
     Raises: DataError when none recognises the folder, ValueError when several do.
     """
@@ -22,7 +23,10 @@ def detect(root: str) -> Part:
     place = find_root(root, setting="data.root", holds="a data set", get="Set data.root to where it is.")
     modules = sorted({builder.module for builder in dataset.builders().values()})
     asked = [m for m in (importlib.import_module(name) for name in modules) if hasattr(m, "detect")]
-    answers = sorted({answer for module in asked if (answer := module.detect(place))})
+    found = {
+        answer: getattr(module, "GENERIC", False) for module in asked if (answer := module.detect(place))
+    }
+    answers = sorted(answer for answer, generic in found.items() if not generic or all(found.values()))
     if len(answers) == 1:
         return dataset.part(answers[0], {"root": str(place)})
     if answers:
@@ -32,5 +36,5 @@ def detect(root: str) -> Part:
     known = ", ".join(sorted(module.__name__.rpartition(".")[2] for module in asked))
     raise DataError(
         f"{place.absolute()}: no data set was recognised in it (asked: {known}); say which it is, data=NAME "
-        f"data.root={root}; for photographs, sort them into one folder per class"
+        f"data.root={root}; docs/data_sets.md shows how folders of your own are laid out"
     )

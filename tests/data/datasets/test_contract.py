@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +14,25 @@ import torch
 
 from xvision.data.dataset import DataError, Dataset
 from xvision.data.datasets import dataset
+from xvision.data.detect import detect
 from xvision.data.loader import Loader
 from xvision.data.settings import Augment, Data
 from xvision.fields import FIELDS
 
+CASES = [(name, form) for name in dataset.builders() for form in ("default", "miniature")]
+
+
+@pytest.fixture
+def made(request: pytest.FixtureRequest, miniature: Callable[[str], Path]) -> Dataset:
+    """The set with its default settings, which without its files says what it looked for, or a miniature of it."""
+    name, form = request.param
+    if form == "miniature":
+        small: Dataset = dataset.part(name, {"root": str(miniature(name))}).build()
+        return small
+    return build(name)
+
 
 def build(name: str) -> Dataset:
-    """The set with its default settings; without its files it must say what it looked for."""
     problem = ""
     try:
         made: Dataset = dataset.part(name).build()
@@ -29,10 +44,9 @@ def build(name: str) -> Dataset:
     return made
 
 
-@pytest.mark.parametrize("name", dataset.builders())
-def test_samples_are_as_the_table_of_fields_says(name):
-    made = build(name)
-    assert made.name == name
+@pytest.mark.parametrize("made", CASES, indirect=True, ids="-".join)
+def test_samples_are_as_the_table_of_fields_says(made):
+    assert made.name in dataset.builders()
     assert set(made.fields) <= set(FIELDS)
     assert set(made.classes) <= set(made.fields)
     assert {"train", "val"} & set(made.splits)
@@ -46,11 +60,14 @@ def test_samples_are_as_the_table_of_fields_says(name):
             assert value.ndim == len(FIELDS[field].dims)
         if "class" in made.classes:
             assert 0 <= int(sample["class"]) < len(made.classes["class"])
+        if "segmentation" in made.classes:
+            assert set(np.unique(sample["segmentation"])) <= {*range(len(made.classes["segmentation"])), 255}
+        if "motion" in sample:
+            assert set(np.unique(sample["motion"])) <= {0, 1, 255}
 
 
-@pytest.mark.parametrize("name", dataset.builders())
-def test_samples_and_digests_are_the_same_in_another_process(name):
-    made = build(name)
+@pytest.mark.parametrize("made", CASES, indirect=True, ids="-".join)
+def test_samples_and_digests_are_the_same_in_another_process(made):
     assert len({split.digest() for split in made.splits.values()}) == len(made.splits)
     for split in made.splits.values():
         assert re.fullmatch("[0-9a-f]{64}", split.digest())
@@ -60,14 +77,29 @@ def test_samples_and_digests_are_the_same_in_another_process(name):
             np.testing.assert_array_equal(again.load(0)[field], value)
 
 
+@pytest.mark.parametrize("made", CASES, indirect=True, ids="-".join)
+def test_a_loader_takes_it(made):
+    some = made.splits.get("train", made.splits["val"])
+    some = some.take(range(min(6, len(some))))
+    data = Data(
+        dataset=made.name, size=(48, 64), augment=Augment(zoom=(0.8, 1.6), rotate_deg=5, contrast=0.2)
+    )
+    batch = next(Loader(some, made.fields, data, batch_size=len(some), train=True, seed=0).epoch(0))
+    assert batch["image"].shape == (len(some), 3, 48, 64)
+    assert all(
+        isinstance(batch[field], torch.Tensor) and len(batch[field]) == len(some) for field in made.fields
+    )
+
+
 @pytest.mark.parametrize("name", dataset.builders())
-def test_a_loader_takes_it(name):
-    made = build(name)
-    some = made.splits.get("train", made.splits["val"]).take(range(6))
-    data = Data(dataset=name, size=(48, 64), augment=Augment(zoom=(0.8, 1.6), rotate_deg=5, contrast=0.2))
-    batch = next(Loader(some, made.fields, data, batch_size=6, train=True, seed=0).epoch(0))
-    assert batch["image"].shape == (6, 3, 48, 64)
-    assert all(isinstance(batch[field], torch.Tensor) and len(batch[field]) == 6 for field in made.fields)
+def test_a_miniature_is_recognised_as_no_other_set(name, miniature):
+    root = miniature(name)
+    module = importlib.import_module(dataset.builder(name).module)
+    if hasattr(module, "detect"):
+        assert detect(str(root)).name == name
+    else:
+        with pytest.raises(ValueError, match=r"no data set was recognised in it|it could be"):
+            detect(str(root))
 
 
 def test_an_error_of_the_data_has_its_exit_code():

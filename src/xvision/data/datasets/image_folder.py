@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -15,14 +14,25 @@ import numpy as np
 
 from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.datasets import dataset
-from xvision.data.draws import Purpose, permutation
+from xvision.data.folders import (
+    MAX_LISTED,
+    SPLITS,
+    check_ratio,
+    entries,
+    files,
+    find_beside,
+    folders,
+    hold_out,
+    own_folder,
+    summary,
+)
 from xvision.data.images import SUFFIXES, read_image
-from xvision.data.sources import digest, file_hashes, find_root
+from xvision.data.pairs import IMAGES, LABELS, layout
+from xvision.data.sources import digest, file_hashes
 
-_SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-_SYSTEM_NAMES = ("thumbs.db", "desktop.ini", "__macosx")  # ignored like hidden files and folders
+GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
+
 _LAYOUT = "ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg, or ROOT/CLASS/*.jpg"
-_MAX_LISTED = 10
 
 
 @dataset
@@ -43,50 +53,38 @@ def image_folder(
 
     Raises: DataError that lists everything that is not an image in a class folder.
     """
-    if not root:
-        raise DataError(f"data.root: expected the folder of images ({_LAYOUT}); set data.root=DIR")
-    if not 0 < val_ratio < 1:
-        raise ValueError(f"data.val_ratio: expected a fraction between 0 and 1, came {val_ratio}")
-    place = find_root(
-        root, setting="data.root", holds=f"images, {_LAYOUT}", get="Set data.root to where they are."
-    )
-    if not place.is_dir():
-        raise DataError(f"data.root: expected a folder of images, {_LAYOUT}; {place} is a file")
+    check_ratio(val_ratio)
+    place = own_folder(root, "images", _LAYOUT)
     found = _scan(place, ignore)
-    listed = read_classes(_find_classes(classes, place)) if classes else {}
-    folders = list(listed) or sorted({image.folder for image in found.get("train", found[next(iter(found))])})
-    _check_classes(place, found, folders, classes)
+    listed = read_classes(find_beside(classes, place)) if classes else {}
+    order = list(listed) or sorted({image.folder for image in found.get("train", found[next(iter(found))])})
+    _check_classes(place, found, order, classes)
     if "train" in found and "val" not in found:
         found |= _hold_out(found["train"], val_ratio, split_seed, pool_singles=bool(classes))
         if not found["val"]:
             raise DataError(
                 f"{place}: expected at least two images of a class to hold one out for validation"
             )
-    ids = {folder: i for i, folder in enumerate(folders)}
+    ids = {folder: i for i, folder in enumerate(order)}
     splits = {}
-    for name in _SPLITS:
+    for name in SPLITS:
         if name in found:
             images = _Images(place, tuple(found[name]), ids)
             splits[name] = Split(tuple(image.name for image in found[name]), images.load, images.digest)
     return Dataset(
-        "image_folder", ("image", "class"), {"class": tuple(listed.get(f, f) for f in folders)}, splits
+        "image_folder", ("image", "class"), {"class": tuple(listed.get(f, f) for f in order)}, splits
     )
 
 
 def detect(root: Path) -> str | None:
-    """'image_folder' if there are folders with images in them, one per class."""
-    if not root.is_dir():
+    """'image_folder' if there are folders with images in them, one per class, not images and their labels."""
+    if not root.is_dir() or layout(root, (IMAGES, LABELS)):
         return None
     for _, folder in _split_folders(root):
-        for class_folder in _folders(folder):
-            if any(_is_image(file) for file in _files(class_folder)):
+        for class_folder in folders(folder):
+            if any(_is_image(file) for file in files(class_folder)):
                 return "image_folder"
     return None
-
-
-def _find_classes(classes: str, root: Path) -> Path:
-    places = [Path(classes).expanduser(), root / classes, root.parent / classes]
-    return next((place for place in places if place.is_file()), places[0])
 
 
 def read_classes(file: Path) -> dict[str, str]:
@@ -148,16 +146,16 @@ def _scan(root: Path, ignore: Sequence[str]) -> dict[str, list[_Image]]:
         images = found.setdefault(split, [])
         problems += [
             f"{file}: an image outside the class folders; move it into the folder of its class"
-            for file in _entries(folder)
+            for file in entries(folder)
             if file.is_file() and _is_image(file) and not _ignored(file, root, ignore)
         ]
-        for class_folder in _folders(folder):
-            files = [file for file in _files(class_folder) if not _ignored(file, root, ignore)]
+        for class_folder in folders(folder):
+            there = [file for file in files(class_folder) if not _ignored(file, root, ignore)]
             images += [
-                _Image(f.relative_to(root).as_posix(), class_folder.name) for f in files if _is_image(f)
+                _Image(f.relative_to(root).as_posix(), class_folder.name) for f in there if _is_image(f)
             ]
-            odd += [file for file in files if not _is_image(file)]
-            if not files:
+            odd += [file for file in there if not _is_image(file)]
+            if not there:
                 problems.append(f"{class_folder}: a class folder without images; fill it or remove it")
     problems += [
         f"{file}: not an image ({', '.join(SUFFIXES)}); remove it, or set data.ignore={_pattern(file)}"
@@ -170,7 +168,7 @@ def _scan(root: Path, ignore: Sequence[str]) -> dict[str, list[_Image]]:
             f"{place}: expected images, {_LAYOUT}; there are none; set data.root to where they are"
         )
     if problems:
-        raise DataError(_summary(root, problems))
+        raise DataError(summary(root, problems))
     return found
 
 
@@ -178,28 +176,21 @@ def _pattern(file: Path) -> str:
     return f"*{file.suffix}" if file.suffix else file.name
 
 
-def _summary(root: Path, problems: list[str]) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    more = [f"… and {len(problems) - _MAX_LISTED} more"] if len(problems) > _MAX_LISTED else []
-    return f"{root}: {len(problems)} problems:\n  " + "\n  ".join([*problems[:_MAX_LISTED], *more])
-
-
-def _check_classes(root: Path, found: Mapping[str, list[_Image]], folders: list[str], classes: str) -> None:
+def _check_classes(root: Path, found: Mapping[str, list[_Image]], order: list[str], classes: str) -> None:
     """Every label must be known; a class that a split lacks is worth a warning."""
     known = classes or "the training classes"
     for split, images in found.items():
         there = {image.folder for image in images}
-        strange = sorted(there - set(folders))
+        strange = sorted(there - set(order))
         if strange:
             raise DataError(
-                f"{root}: '{split}' has class folders that {known} do not have: {', '.join(strange[:_MAX_LISTED])}; "
+                f"{root}: '{split}' has class folders that {known} do not have: {', '.join(strange[:MAX_LISTED])}; "
                 f"rename or remove them, or add them there"
             )
-        missing = [folder for folder in folders if folder not in there]
+        missing = [folder for folder in order if folder not in there]
         if missing and not classes:
             warnings.warn(
-                f"{root}: '{split}' has no images of {', '.join(missing[:_MAX_LISTED])}; its results say nothing "
+                f"{root}: '{split}' has no images of {', '.join(missing[:MAX_LISTED])}; its results say nothing "
                 "about these classes",
                 stacklevel=3,
             )
@@ -217,11 +208,11 @@ def _hold_out(
     for i, image in enumerate(images):
         pooled = pool_singles and counts[image.folder] == 1
         groups.setdefault("" if pooled else image.folder, []).append(i)
-    held: set[int] = set()
-    for number, members in enumerate(groups.values()):
-        count = min(max(1, round(len(members) * val_ratio)), len(members) - 1)
-        order = permutation(split_seed, number, Purpose.SPLIT, count=len(members))
-        held |= {members[k] for k in order[:count]}
+    held = {
+        members[k]
+        for number, members in enumerate(groups.values())
+        for k in hold_out(len(members), val_ratio, split_seed, number)
+    }
     return {
         "train": [image for i, image in enumerate(images) if i not in held],
         "val": [image for i, image in enumerate(images) if i in held],
@@ -232,36 +223,11 @@ def _split_folders(root: Path) -> list[tuple[str, Path]]:
     """(split, folder): folders called train, val, test that hold folders themselves, else the root as "train"."""
     parts = [
         (split, folder)
-        for split, names in _SPLITS.items()
-        for folder in _folders(root)
-        if folder.name.lower() in names and any(True for _ in _folders(folder))
+        for split, names in SPLITS.items()
+        for folder in folders(root)
+        if folder.name.lower() in names and any(True for _ in folders(folder))
     ]
     return parts or [("train", root)]
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What a folder holds, sorted; hidden files and those that operating systems leave are not there."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name.lower() not in _SYSTEM_NAMES
-    )
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    return (path for path in _entries(folder) if path.is_dir())
-
-
-def _files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """All files below a folder, through links, each folder once on a way down."""
-    here = os.path.realpath(folder)
-    if here in above:
-        return
-    for path in _entries(folder):
-        if path.is_dir():
-            yield from _files(path, (*above, here))
-        else:
-            yield path
 
 
 def _is_image(file: Path) -> bool:

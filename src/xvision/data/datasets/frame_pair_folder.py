@@ -1,0 +1,111 @@
+"""Folders of frames, one per sequence, and masks of what moves."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from xvision.data.dataset import DataError, Dataset
+from xvision.data.datasets import dataset
+from xvision.data.folders import check_ratio, files, hold_out_groups, own_folder
+from xvision.data.frames import LISTS, check_gap, check_lists, read_lists, sequences
+from xvision.data.images import read_labels
+from xvision.data.pairs import (
+    IMAGES,
+    MASKS,
+    UNKNOWN,
+    Column,
+    Labels,
+    Photo,
+    Row,
+    layout,
+    photos,
+    rows_dataset,
+    spread,
+    values_in,
+)
+
+GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
+
+_LAYOUT = (
+    "ROOT/train/images/SEQUENCE/*.jpg, ROOT/train/masks/SEQUENCE/*.png and the same in ROOT/val, or ROOT/images and "
+    "ROOT/masks"
+)
+_NUM_LOOKED_AT = 16
+
+
+@dataset
+def frame_pair_folder(
+    *,
+    root: str = "",
+    gap: int = 1,
+    moving: int = 1,
+    every_frame: bool = True,
+    images: str = "",
+    masks: str = "",
+    val_ratio: float = 0.2,
+    split_seed: int = 0,
+) -> Dataset:
+    """Your own sequences of frames, and PNG masks of what moves, in train/ and val/ or all in one place.
+
+    A frame and its mask have the same name but for the ending; the previous frame is the one `gap` before in the order
+    of names (numbers by value) in the folder of the sequence. Or {train,val}_pairs.txt in `root` lists the samples, a
+    line "PREVIOUS CURRENT MASK" each. Masks hold 0 where nothing moves, `moving` where something does, and 255 (if
+    that is not `moving`) where it is unknown. With every_frame=false, frames without a mask only serve as previous
+    ones. `images` and `masks` name the folders if they are called unusually. Without val/, `val_ratio` of the
+    sequences is held out, drawn by `split_seed`; of a single one its end.
+
+    Raises: DataError that lists files without a partner.
+    """
+    check_ratio(val_ratio)
+    check_gap(gap)
+    if not 1 <= moving <= 255:
+        raise ValueError(
+            f"data.moving: expected the value of moving pixels in the masks, 1 to 255, came {moving}"
+        )
+    place = own_folder(root, "frames and masks", _LAYOUT)
+    rows = read_lists(place)
+    if rows:
+        check_lists(place, gap)
+    else:
+        found = layout(place, ((images,) if images else IMAGES, (masks,) if masks else MASKS))
+        if not found:
+            raise DataError(
+                f"{place}: expected frames and masks, {_LAYOUT}; it holds no such folders; rename them, or set "
+                "data.images and data.masks to their names"
+            )
+        columns = {split: (photos(a), Column("mask", b)) for split, (a, b) in found.items()}
+        by_split = sequences(place, columns, gap, every_frame=every_frame)
+        rows = {split: [row for part in parts.values() for row in part] for split, parts in by_split.items()}
+        if "train" in rows and "val" not in rows and rows["train"]:
+            rows |= hold_out_groups(by_split["train"], val_ratio, split_seed)
+    meaning = ((0, 0), (moving, 1), *(((UNKNOWN, UNKNOWN),) if moving != UNKNOWN else ()))
+    reader = Labels(meaning, "mend the mask, or set data.moving to the value of moving pixels")
+    made = rows_dataset(
+        "frame_pair_folder", place, {"image": Photo(), "previous": Photo(), "motion": reader}, rows
+    )
+    _check_moving(place, moving, rows)
+    return made
+
+
+def detect(root: Path) -> str | None:
+    """'frame_pair_folder' if there are lists of pairs, or images and masks in folders of sequences."""
+    if not root.is_dir():
+        return None
+    found = layout(root, (IMAGES, MASKS))
+    first = next((file for _, masks in found.values() for file in files(masks)), None)
+    nested = first is not None and not any(first.parent == masks for _, masks in found.values())
+    return "frame_pair_folder" if nested or any((root / name).is_file() for name in LISTS.values()) else None
+
+
+def _check_moving(root: Path, moving: int, rows: Mapping[str, Sequence[Row]]) -> None:
+    """Look at some masks and warn if in none of them anything moves: white often means moving."""
+    some = spread([mask for found in rows.values() for _, _, mask in found], _NUM_LOOKED_AT)
+    values = set().union(*(values_in(read_labels(mask, str(mask))) for mask in some))
+    if moving not in values and UNKNOWN in values:
+        warnings.warn(
+            f"{root}: no pixel of {len(some)} masks is {moving} (moving), many are {UNKNOWN} (unknown); if {UNKNOWN} "
+            f"means moving, set data.moving={UNKNOWN}",
+            stacklevel=3,
+        )

@@ -1,0 +1,111 @@
+"""Frames of a sequence and the frame before each: the two images that motion is seen in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from xvision.data.dataset import DataError
+from xvision.data.folders import SPLITS, summary
+from xvision.data.pairs import Column, Row, match
+
+LISTS = {split: f"{split}_pairs.txt" for split in SPLITS}
+"""Files that list the samples of a split, a line "PREVIOUS CURRENT MASK" each, paths inside the set."""
+
+
+def check_gap(gap: int) -> None:
+    if gap < 1:
+        raise ValueError(f"data.gap: expected 1 or more frames, came {gap}")
+
+
+def check_lists(root: Path, gap: int) -> None:
+    """A gap says nothing where lists are read."""
+    if gap != 1:
+        raise ValueError(
+            f"data.gap: expected no gap, because the lists in {root} name the previous frames, came {gap}; leave it "
+            "out, or change the lists"
+        )
+
+
+def sequences(
+    root: Path, groups: Mapping[str, Sequence[Column]], gap: int = 1, *, every_frame: bool = True
+) -> dict[str, dict[str, list[Row]]]:
+    """(image, previous, mask) of every masked frame: by group, then by the folder of its sequence.
+
+    The columns of a group are frames and masks. The previous frame is the one `gap` before in the order of names; the
+    first `gap` frames of a sequence have none and are no samples. Unless `every_frame`, a frame may lack its mask.
+
+    Raises: DataError that lists files without a partner and sequences without a sample.
+    """
+    problems: list[str] = []
+    found: dict[str, dict[str, list[Row]]] = {}
+    for group, columns in groups.items():
+        rows, wrong = match(columns, () if every_frame else (columns[1].kind,))
+        problems += wrong
+        keys: dict[str, list[str]] = {}
+        for key in rows:
+            keys.setdefault(key.rpartition("/")[0], []).append(key)
+        found[group] = {}
+        for name, names in keys.items():
+            frames = [rows[key] for key in in_order(names)]
+            found[group][name] = _with_previous(frames, gap)
+            if not found[group][name]:
+                problems.append(
+                    f"{columns[0].folder / name}: expected a frame with a mask and one {gap} before it, came "
+                    f"{len(frames)} {'frame' if len(frames) == 1 else 'frames'}; add frames or remove the sequence"
+                )
+    if problems:
+        raise DataError(summary(root, problems))
+    return found
+
+
+def _with_previous(frames: Sequence[tuple[Path | None, ...]], gap: int) -> list[Row]:
+    return [
+        (image, previous, mask)
+        for (image, mask), (previous, _) in zip(frames[gap:], frames, strict=False)
+        if image is not None and previous is not None and mask is not None
+    ]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sorted by name, numbers by their value.
+
+    >>> in_order(["a10", "a9", "a1"])
+    ['a1', 'a9', 'a10']
+    """
+    return sorted(names, key=lambda name: ([_part(p) for p in re.split(r"(\d+)", name)], name))
+
+
+def _part(text: str) -> tuple[int, str]:
+    return (int(text), "") if text.isdecimal() else (-1, text)
+
+
+def read_lists(root: Path) -> dict[str, list[Row]]:
+    """The samples of every split that has a list of them in `root`; none if there are no lists.
+
+    Raises: DataError that names each line which is none, or whose files are not there.
+    """
+    found: dict[str, list[Row]] = {}
+    problems: list[str] = []
+    for split, name in LISTS.items():
+        if not (root / name).is_file():
+            continue
+        found[split] = []
+        lines = (root / name).read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, 1):
+            words = line.split()
+            if not words:
+                continue
+            if len(words) != 3:
+                problems.append(
+                    f"{root / name}, line {number}: expected 'PREVIOUS CURRENT MASK', came '{line.strip()}'"
+                )
+                continue
+            missing = [word for word in words if not (root / word).is_file()]
+            problems += [f"{root / name}, line {number}: {word} is not there" for word in missing]
+            previous, image, mask = (root / word for word in words)
+            found[split].append((image, previous, mask))
+    if problems:
+        raise DataError(summary(root, problems))
+    return found
