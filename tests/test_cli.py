@@ -46,6 +46,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return root, out
 
 
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--version") == 0
+    assert capsys.readouterr().out == "0.1.0\n"
+
+
 def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("list") == 0
     assert "cifar10_classification" in capsys.readouterr().out

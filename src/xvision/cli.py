@@ -60,17 +60,21 @@ def _show_warning(message: Warning | str, *rest: Any, **named: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("edgeai-xvision"))
+        raise typer.Exit
+
+
 @app.callback()
 def _top(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version),
     ] = False,
-) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        print(installed("edgeai-xvision"))
-        raise typer.Exit
+) -> None: ...
 
 
 # ------------------------------------------------------------------------------------------- look around
