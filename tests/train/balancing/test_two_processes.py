@@ -22,9 +22,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         )
         for rank in range(2)
     ]
-    for process in pair:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    errors = [process.communicate(timeout=120)[1] for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], errors
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def main(rank: int, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     said["together"] = {name: trained(name, rank, 2) for name in SETTINGS}
     (folder / f"{rank}.json").write_text(json.dumps(said))
+    dist.barrier()  # neither leaves while the other still talks
     dist.destroy_process_group()
+    os._exit(0)  # gloo's threads may abort an interpreter that ends beside them
 
 
 if __name__ == "__main__":
