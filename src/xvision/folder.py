@@ -117,17 +117,17 @@ class Run:
 
         torch.manual_seed(self.recipe.seed)
         net = self.recipe.net if weights else self.recipe.net.model_copy(update={"weights": "none"})
-        gives_maps = net.decoder.name != "classifier"
-        if gives_maps != bool(self.task.maps):
+        try:
+            model = build_model(net, self.task.outputs, self.recipe.data.size)
+        except ValueError as e:
+            raise SettingError(str(e)) from e
+        if model.gives_maps != bool(self.task.maps):
             wanted, given = ("maps", "class scores") if self.task.maps else ("class scores", "maps")
             raise SettingError(
                 f"net.decoder: {self.task.name} needs {wanted}, {net.decoder.name} gives {given}; "
                 "choose another decoder or preset (see `xvision list decoder`)"
             )
-        try:
-            return build_model(net, self.task.outputs, self.recipe.data.size)
-        except ValueError as e:
-            raise SettingError(str(e)) from e
+        return model
 
     @cached_property
     def model(self) -> Model:

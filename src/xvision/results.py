@@ -74,6 +74,6 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
         picture = task.draw(image.permute(1, 2, 0).contiguous().numpy(), found["int8"][i], label)
         cv2.imwrite(str(folder / name), picture[..., ::-1])
         texts = {key: task.caption(f[i]) for key, f in found.items()}
-        correct = None if task.maps else found["int8"][i].values["class"] == label.values["class"]
+        correct = task.is_right(found["int8"][i], label)
         rows.append({"image": name, "label": task.caption(label), **texts, "correct": correct})
     write_json(folder / "samples.json", rows)

@@ -71,9 +71,9 @@ def _go_on_alone() -> None:
     """Only training is for several processes: after it the first goes on, with whole data sets, and the others end."""
     if not _several():
         return
-    from xvision.train.processes import is_first, leave
+    from xvision.train.processes import leave
 
-    first = is_first()
+    first = _is_first()
     leave()
     if not first:
         raise SystemExit(0)
@@ -81,6 +81,11 @@ def _go_on_alone() -> None:
 
 def _several() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def _is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _wait_for_others() -> None:
@@ -188,11 +193,10 @@ def run(
     if _several() and out is None:
         raise ValueError("--out: several processes must agree on a folder; name one")
     folder = Path(out) if out else next_folder(recipe.name)
-    first = os.environ.get("RANK", "0") == "0"
-    if first:
+    if _is_first():
         open_folder(recipe, folder, fresh=fresh)
     _wait_for_others()
-    this = Run(folder, recipe, console if first else None)
+    this = Run(folder, recipe, console if _is_first() else None)
     names = [stage.name for stage in STAGES]
     before = _data_digest(this)
     this.console.print(f"data  {_described(this)}")
@@ -235,7 +239,7 @@ def _bring_up_to_date(run: Run, stage: Stage, before: str) -> tuple[str, bool]:
         return digest([inputs, done["outputs"]]), False
     run.console.print(f"{stage.name} …")
     _wait_for_others()  # each has read the status before one changes it
-    if os.environ.get("RANK", "0") == "0":
+    if _is_first():
         _forget(run, status, stage)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     commit, dirty = source_state(Path(__file__).parent)

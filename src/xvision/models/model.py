@@ -47,6 +47,11 @@ class Model(nn.Module):
         """The names that `forward` returns."""
         return tuple(self.heads)
 
+    @property
+    def gives_maps(self) -> bool:
+        """Whether a head enlarges maps to the image's size; else all give class scores."""
+        return any(hasattr(head, "divisor") for head in self.heads.values())
+
     def forward(self, *planes: Tensor) -> dict[str, Tensor]:
         features = self.backbone(self.pixels(*planes))
         return {name: head(*(features[i] for i in self._routes[name])) for name, head in self.heads.items()}

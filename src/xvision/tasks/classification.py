@@ -84,6 +84,9 @@ class Classification(Task):
         score = found.values.get("score")
         return str(found.values["class"]) + ("" if score is None else f" {score:.2f}")
 
+    def is_right(self, found: Found, label: Found) -> bool:
+        return bool(found.values["class"] == label.values["class"])
+
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
         """A caption strip under the image: the class and its score, green if it is the label, red if not."""
         width = max(160, image.shape[1])
@@ -92,8 +95,7 @@ class Classification(Task):
         strip = np.full((26, width, 3), 24, np.uint8)
         colour = (235, 235, 235)
         if label is not None:
-            right = label.values["class"] == found.values["class"]
-            colour = (120, 220, 120) if right else (245, 120, 110)
+            colour = (120, 220, 120) if self.is_right(found, label) else (245, 120, 110)
         cv2.putText(
             strip, self.caption(found), (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA
         )

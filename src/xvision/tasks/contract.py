@@ -99,6 +99,10 @@ class Task(ABC):
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
         """The RGB image (H, W, 3) with what was found drawn on it (and what the label says)."""
 
+    def is_right(self, found: Found, label: Found) -> bool | None:
+        """Whether an answer is the label; None where there is no right or wrong, as for maps."""
+        return None
+
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         """Images to write beside the picture, by what their names end with; as OpenCV takes them."""
         return {}

@@ -29,11 +29,6 @@ def join(precision: str) -> Accelerator:
     return accelerator
 
 
-def is_first() -> bool:
-    """Whether this process is the one that writes."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 def meet() -> None:
     """Wait until every process of the group is here."""
     PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
