@@ -28,7 +28,7 @@ def match(own: Shapes, given: Shapes) -> Match:
 
     Prefixes that wrappers add (module., model., …) are dropped. If fewer than half of the names are known even
     so, tensors are paired in order, provided that every kind (weight, running_mean, …) and, but for the last
-    layer's, every shape agrees.
+    layer's, every shape agrees. A network without its classifier, as decoders use it, takes the first ones.
     """
     own = {key: shape for key, shape in own.items() if not key.endswith(COUNTER)}
     given = {key: shape for key, shape in given.items() if not key.endswith(COUNTER)}
@@ -72,17 +72,21 @@ def _by_name(own: Shapes, given: Shapes, prefix: str) -> Match:
 
 
 def _by_order(own: Shapes, given: Shapes) -> Match | None:
-    if len(own) != len(given):
+    if len(own) > len(given):
         return None
+    whole = len(own) == len(given)
     last_layer = list(own)[-1].rpartition(".")[0]
-    renamed = dict(zip(own, given, strict=True))
+    renamed = dict(zip(own, given, strict=False))
     for key, theirs in renamed.items():
         same_kind = key.rpartition(".")[2] == theirs.rpartition(".")[2]
-        if not same_kind or (own[key] != given[theirs] and key.rpartition(".")[0] != last_layer):
+        may_differ = whole and key.rpartition(".")[0] == last_layer
+        if not same_kind or (own[key] != given[theirs] and not may_differ):
             return None
     found = _by_name(own, {key: given[theirs] for key, theirs in renamed.items()}, "")
     pairs = {key: renamed[key] for key in found.pairs}
-    return Match(pairs, found.missing, found.unexpected, found.wrong_size, "in order, one to one")
+    rest = tuple(given)[len(own) :]
+    rule = "in order, one to one" if whole else "in order, the first ones"
+    return Match(pairs, found.missing, (*found.unexpected, *rest), found.wrong_size, rule)
 
 
 def _text(shape: Size) -> str:
