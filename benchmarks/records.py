@@ -48,6 +48,8 @@ JOBS = (
         "imagenet_classification",
         ("data.root=imagenet_samples/val", "data.val_ratio=0.8", *SAMPLES),
     ),
+    Job("camvid_segmentation", "camvid_segmentation", seeds=(0, 1, 2)),
+    Job("camvid_segmentation_scratch", "camvid_segmentation", ("net.weights=none",)),
 )
 
 

@@ -55,6 +55,14 @@ def test_other_names_are_matched_in_order() -> None:
     assert found.rule == "in order, one to one"
 
 
+def test_in_order_a_network_without_its_classifier_takes_the_first_ones() -> None:
+    trunk = {key: shape for key, shape in OWN.items() if not key.startswith("fc")}
+    found = match(trunk, renamed())
+    assert list(found.pairs) == NAMES[:3]
+    assert (found.rule, found.unexpected) == ("in order, the first ones", ("layer3.weight", "layer4.bias"))
+    assert match(trunk, renamed(l0=Size((9, 3, 3, 3)))).pairs == {}
+
+
 def test_in_order_only_the_last_layer_may_differ_in_size() -> None:
     found = match(OWN, renamed(l3=Size((1000, 8)), l4=Size((1000,))))
     assert list(found.pairs) == NAMES[:3]

@@ -101,6 +101,12 @@ def test_metrics_have_a_line_per_logged_step_and_per_epoch(tmp_path: Path) -> No
     assert "top1" in epochs[0]["val"]
 
 
+def test_validation_may_be_rarer_than_epochs(tmp_path: Path) -> None:
+    trained = tiny_train(tmp_path, epochs=5, validate_every=2)
+    assert [h["step"] for h in trained.history] == [10, 20, 25]
+    assert trained.best_path.exists()
+
+
 def test_max_steps_ends_epochs_and_schedules(tmp_path: Path) -> None:
     trained = tiny_train(tmp_path, max_steps=7, schedule="poly", log_every=1)
     assert trained.steps == 7

@@ -37,7 +37,7 @@ class Manifest:
     step: int
     epoch: float
     validated_step: int = -1
-    """The last step after which the network was validated."""
+    """The last step at the end of an epoch after which the network was validated, or did not have to be."""
     best_step: int = -1
     best: dict[str, float] = field(default_factory=dict)
     """Metrics of the best validation so far."""

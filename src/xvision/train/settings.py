@@ -36,6 +36,8 @@ class Train(BaseModel):
     """auto: bf16 on GPUs that have it, else fp32."""
     channels_last: bool = True
     compile: bool = False
+    validate_every: Annotated[int, Field(ge=1)] = 1
+    """Epochs between validations; there is always one at the end."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Compute threads (0: the cores at hand)."""
     workers: Annotated[int, Field(ge=-1)] = -1

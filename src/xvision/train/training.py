@@ -265,6 +265,9 @@ class Training:
     def validate(self, signals: Signals, bar: Progress) -> None:
         """Measure the network (its moving average, if there is one); keep it if it is the best so far."""
         self.read_losses(bar)
+        if not self._validation_is_due:
+            self.state.validated_step = self.step
+            return
         model = self.ema.model if self.ema else self.model
         started = time.monotonic()
         stop_at_once = signals.raising() if self.accelerator.num_processes == 1 else contextlib.nullcontext()
@@ -296,6 +299,11 @@ class Training:
             f"loss {self.latest_loss:.4g}  {primary} {metrics[primary]:.4g}  best {state.best[primary]:.4g}"
         )
         self.mark = time.monotonic()
+
+    @property
+    def _validation_is_due(self) -> bool:
+        epoch = self.step // self.steps_per_epoch
+        return self.step == self.total_steps or epoch % self.settings.validate_every == 0
 
     def save(self) -> None:
         """Write the checkpoint `last`: everything the next step depends on."""

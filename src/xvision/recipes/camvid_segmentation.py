@@ -1,0 +1,39 @@
+"""Semantic segmentation of CamVid's eleven classes, from packaged ImageNet weights."""
+
+from xvision.data.datasets import dataset
+from xvision.data.settings import Augment, Data
+from xvision.models.backbones import backbone
+from xvision.models.decoders import decoder
+from xvision.models.settings import Net
+from xvision.recipe import Recipe
+from xvision.recipes import recipe
+from xvision.tasks import task
+from xvision.train.optimizers import optimizer
+from xvision.train.settings import Train
+
+
+@recipe
+def camvid_segmentation() -> Recipe:
+    """EfficientNet-Lite0 with FPN-Lite on eleven classes of the road; needs the extra `weights`."""
+    return Recipe(
+        name="camvid_segmentation",
+        data=Data(
+            dataset=dataset.camvid(),
+            size=(192, 256),
+            augment=Augment(zoom=(0.75, 1.5), brightness=0.3, contrast=0.3, saturation=0.3),
+        ),
+        net=Net(
+            backbone=backbone.timm(model="tf_efficientnet_lite0"),
+            decoder=decoder.fpn_lite(),
+            weights="package:efficientnet_lite0",
+        ),
+        task=task.segmentation(losses=("cross_entropy:1", "dice:1")),
+        train=Train(
+            epochs=16,
+            batch_size=8,
+            optimizer=optimizer.adamw(lr=2e-3),
+            warmup_epochs=0.5,
+            ema=0.99,
+            validate_every=8,
+        ),
+    )
