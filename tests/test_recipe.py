@@ -51,7 +51,7 @@ def test_values_are_parsed_by_the_type_of_their_field(base: Recipe) -> None:
 def test_parts_are_chosen_before_their_keys_are_set(base: Recipe) -> None:
     recipe = override(base, ["data.root=somewhere", "data=image_folder", "train.optimizer=adamw"])
     assert recipe.data.dataset.name == "image_folder"
-    assert recipe.data.dataset.settings["root"] == "somewhere"
+    assert recipe.data.dataset["image_folder"].settings["root"] == "somewhere"
     assert recipe.data.size == base.data.size
     assert recipe.train.optimizer.name == "adamw"
 

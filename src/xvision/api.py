@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xvision.recipe import Recipe, override, read_recipe
+from xvision.recipe import Recipe, compose, override, read_recipe
 from xvision.recipes import recipe as recipes
 
 if TYPE_CHECKING:
@@ -12,24 +12,29 @@ if TYPE_CHECKING:
 
 
 def recipe(name: str, *overrides: str) -> Recipe:
-    """The recipe `name` (or of a YAML file) with ``key=value`` overrides; ValueError lists all problems."""
+    """The recipe `name` (or of a YAML file) with ``key=value`` overrides; ValueError lists all problems.
+
+    Names joined by + give one recipe for all their tasks (see `xvision.recipe.compose`).
+    """
     from pathlib import Path
 
     if name.endswith((".yaml", ".yml")):
         return override(read_recipe(Path(name)), overrides)
     try:
-        built: Recipe = recipes.builder(name).load()()
+        built: list[Recipe] = [recipes.builder(one).load()() for one in name.split("+")]
     except ValueError as e:
         raise ValueError(f"{e}; see `xvision list recipe`") from None
-    return override(built, overrides)
+    return override(compose(built), overrides)
 
 
 def build(recipe: Recipe) -> Model:
     """The network of a recipe: uint8 (B, 3, H, W) in, dict of raw outputs out."""
     import torch
 
+    from xvision.data.union import open_data
     from xvision.models.build import build_model
+    from xvision.tasks.multi import build_task
 
     torch.manual_seed(recipe.seed)
-    task = recipe.task.build(recipe.data.dataset.build().classes)
-    return build_model(recipe.net, task.outputs, recipe.data.size)
+    task = build_task(recipe.task, open_data(recipe.data).classes)
+    return build_model(recipe.net, task.outputs, recipe.data.size, task.owners)

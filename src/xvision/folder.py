@@ -43,8 +43,9 @@ class Run:
 
     @cached_property
     def dataset(self) -> Dataset:
-        dataset: Dataset = self.recipe.data.dataset.build()
-        return dataset
+        from xvision.data.union import open_data
+
+        return open_data(self.recipe.data)
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -53,8 +54,9 @@ class Run:
 
     @cached_property
     def task(self) -> Task:
-        task: Task = self.recipe.task.build(self.dataset.classes)
-        return task
+        from xvision.tasks.multi import build_task
+
+        return build_task(self.recipe.task, self.dataset.classes)
 
     def split(self, name: str) -> Split:
         """A split of the data; DataError says which there are."""
@@ -118,15 +120,18 @@ class Run:
         torch.manual_seed(self.recipe.seed)
         net = self.recipe.net if weights else self.recipe.net.model_copy(update={"weights": "none"})
         try:
-            model = build_model(net, self.task.outputs, self.recipe.data.size)
+            model = build_model(net, self.task.outputs, self.recipe.data.size, self.task.owners)
         except ValueError as e:
             raise SettingError(str(e)) from e
-        if model.gives_maps != bool(self.task.maps):
-            wanted, given = ("maps", "class scores") if self.task.maps else ("class scores", "maps")
-            raise SettingError(
-                f"net.decoder: {self.task.name} needs {wanted}, {net.decoder.name} gives {given}; "
-                "choose another decoder or preset (see `xvision list decoder`)"
-            )
+        for output, task in self.task.owners.items():
+            wanted = output in self.task.maps
+            if (output in model.map_outputs) != wanted:
+                needed, given = ("maps", "class scores") if wanted else ("class scores", "maps")
+                alone = f"; for {task} alone: net.heads.{task}=NAME" if len(self.task.parts) > 1 else ""
+                raise SettingError(
+                    f"net.decoder: {task} needs {needed}, {net.heads.get(task, net.decoder).name} gives {given}; "
+                    f"choose another decoder or preset (see `xvision list decoder`){alone}"
+                )
         return model
 
     @cached_property
@@ -167,12 +172,15 @@ class Run:
         result = evaluate(
             model, self.task, self.loader("val"), console=self.console, pixels=self.recipe.net.pixels
         )
-        entry = {"metrics": result.metrics, **result.tables}
-        write_json(
-            self.folder / "evaluation.json",
-            self.evaluation() | {key: entry, "classes": list(self.task.classes)},
-        )
+        classes = {field: list(names) for field, names in self.task.classes.items()}
+        self.keep(key, {"metrics": result.metrics, "confusion": result.confusions}, classes)
         return result.metrics
+
+    def keep(self, key: str, found: dict[str, Any], classes: dict[str, list[str]] | None = None) -> None:
+        """Add to an entry of evaluation.json."""
+        plain = self.evaluation()
+        plain[key] = plain.get(key, {}) | found
+        write_json(self.folder / "evaluation.json", plain | ({} if classes is None else {"classes": classes}))
 
 
 def load_run(folder: Path, console: Console | None = None) -> Run:

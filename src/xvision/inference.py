@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,14 +24,15 @@ class Target:
     """Networks that share a recipe: a run's float and int8 ones, or an ONNX file."""
 
     recipe: Recipe
-    classes: tuple[str, ...]
+    classes: Mapping[str, tuple[str, ...]]
     models: dict[str, Callable[..., Any]]
 
     @property
     def task(self) -> Task:
         """The task with the classes that the network was trained for."""
-        task: Task = self.recipe.task.build(dict.fromkeys(("class", "segmentation"), self.classes))
-        return task
+        from xvision.tasks.multi import build_task
+
+        return build_task(self.recipe.task, self.classes)
 
 
 def open_target(path: Path, overrides: Sequence[str] = ()) -> Target:
@@ -56,8 +57,9 @@ def _open_file(path: Path) -> Target:
     model = OnnxModel(path)
     try:
         recipe = Recipe.model_validate(json.loads(model.metadata["recipe"]))
-        classes = tuple(json.loads(model.metadata["classes"]))
-    except (KeyError, ValueError) as e:
+        named = json.loads(model.metadata["classes"])
+        classes = {field: tuple(names) for field, names in named.items()}
+    except (KeyError, ValueError, AttributeError) as e:
         raise FileError(
             f"{path}: says nothing of its preprocessing and classes ({e}); expected a file from `xvision export`"
         ) from e
@@ -68,15 +70,16 @@ def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str
     """Metrics on the validation split, by what was measured: float and int8, or onnx."""
     from xvision.data.dataset import DataError
     from xvision.data.loader import Loader
+    from xvision.data.union import open_data
     from xvision.train.loop import evaluate
 
     target = open_target(path, overrides)
     recipe, task = target.recipe, target.task
-    dataset = recipe.data.dataset.build()
-    for field in task.needs:
-        if tuple(dataset.classes.get(field, target.classes)) != target.classes:
+    dataset = open_data(recipe.data)
+    for field, names in target.classes.items():
+        if tuple(dataset.classes.get(field, names)) != names:
             raise DataError(
-                f"{path} knows the classes {', '.join(target.classes)}; the data set {dataset.name} has "
+                f"{path} knows the classes {', '.join(names)}; the data set {dataset.name} has "
                 f"{', '.join(dataset.classes[field])}; measure it on data with the same classes in the same order"
             )
     if "val" not in dataset.splits:

@@ -22,7 +22,7 @@ import importlib.util
 import inspect
 import textwrap
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -342,3 +342,75 @@ class part_of:
             ((name, settings),) = value.items()
             return self.registry.part(str(name), settings or {})
         raise ValueError(f"expected the name of a {self.registry.kind}, came {value!r}")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One or more parts of a registry, each name once: the tasks of a network, the data sets of a training.
+
+    >>> from xvision.tasks import task
+    >>> parts_of(task).parse("segmentation+depth").name
+    'segmentation+depth'
+    """
+
+    registry: Registry = field(repr=False, compare=False)
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        names = [part.name for part in self.parts]
+        assert names, f"no {self.registry.kind}"
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the {self.registry.kind} '{twice[0]}' is named twice; name each once")
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, name: str) -> Part:
+        return next(part for part in self.parts if part.name == name)
+
+    @property
+    def name(self) -> str:
+        """The names, joined by '+'."""
+        return "+".join(part.name for part in self.parts)
+
+    def replace(self, name: str, part: Part) -> Parts:
+        """The same parts with another one in the place of `name`."""
+        return Parts(self.registry, tuple(part if p.name == name else p for p in self.parts))
+
+    def to_yaml(self) -> str | dict[str, Any]:
+        """A bare name, or a mapping from each name to its settings."""
+        if len(self.parts) == 1:
+            return self.parts[0].to_yaml()
+        return {part.name: dict(part.settings) for part in self.parts}
+
+
+class parts_of:
+    """Annotation of a section's field that holds parts of one registry: ``Annotated[Parts, parts_of(task)]``."""
+
+    def __init__(self, registry: Registry) -> None:
+        assert isinstance(registry, Registry), registry
+        self.registry = registry
+        self._one = part_of(registry)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            self.parse,
+            serialization=core_schema.plain_serializer_function_ser_schema(Parts.to_yaml),
+        )
+
+    def parse(self, value: Any) -> Parts:
+        """Parts from `Parts` or a `Part`, from 'name+name', or from ``{name: {setting: value}, …}``."""
+        if isinstance(value, Parts):
+            parts = value.parts
+        elif isinstance(value, str):
+            parts = tuple(self._one.parse(name) for name in value.split("+"))
+        elif isinstance(value, dict) and value:
+            parts = tuple(self._one.parse({name: settings}) for name, settings in value.items())
+        else:
+            parts = (self._one.parse(value),)
+        return Parts(self.registry, tuple(self._one.parse(part) for part in parts))

@@ -5,7 +5,8 @@ complete: every default is written out, so equal YAML means equal run, and `Reci
 
 Command-line overrides are `key=value`. Choices of parts (``data=cifar10``, ``net.backbone=timm:regnetx_004``)
 are applied first, then keys, whatever the order; values are parsed by the type of their field. A setting may be
-called by its short key when only one part of the section has it: ``data.root`` is ``data.dataset.root``.
+called by a shorter key that leaves out names in between, as long as one setting alone is meant: ``data.root`` is
+``data.dataset.camvid.root``, ``task.losses`` is ``task.segmentation.losses``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xvision.data.settings import Data
 from xvision.models.settings import Net
-from xvision.parts import Part, Size, explain, nearest, part_of
+from xvision.parts import Part, Parts, Size, explain, nearest, part_of, parts_of
 from xvision.quant.settings import Quant
 from xvision.tasks import task
 from xvision.train.settings import Train
@@ -37,7 +38,7 @@ class Recipe(BaseModel):
     name: str
     data: Data
     net: Net
-    task: Annotated[Part, part_of(task)]
+    task: Annotated[Parts, parts_of(task)]
     train: Train = Train()
     quant: Quant = Quant()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -104,6 +105,35 @@ def differing_keys(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
     return {k: (x.get(k), y.get(k)) for k in [*x, *(k for k in y if k not in x)] if x.get(k) != y.get(k)}
 
 
+def compose(recipes: Sequence[Recipe]) -> Recipe:
+    """One recipe for the tasks of several: one network with a head for each task.
+
+    All else is the first one's; where the decoder of another recipe differs, it becomes its task's own head, and the
+    network takes what the most demanding recipe takes.
+
+    Raises: ValueError if two recipes have the same task.
+    """
+    first, parts = recipes[0], tuple(part for r in recipes for part in r.task)
+    if len(recipes) == 1:
+        return first
+    name = "+".join(r.name for r in recipes)
+    names = [part.name for part in parts]
+    if twice := sorted({task for task in names if names.count(task) > 1}):
+        raise ValueError(f"{name}: the task '{twice[0]}' is there twice; name each once")
+    others = {
+        part.name: r.net.decoder for r in recipes for part in r.task if r.net.decoder != first.net.decoder
+    }
+    return first.model_copy(
+        update={
+            "name": name,
+            "task": Parts(first.task.registry, parts),
+            "net": first.net.model_copy(update={"heads": others}),
+            "expect": {},
+            "source": "; ".join(dict.fromkeys(r.source for r in recipes if r.source)),
+        }
+    )
+
+
 # ---------------------------------------------------------------------------------------------- overrides
 
 
@@ -111,7 +141,7 @@ def differing_keys(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
 class _Slot:
     """Where a dotted key points to: an attribute of a section, or a setting of a part."""
 
-    path: tuple[str, ...]  # attributes from the recipe down to the section or part
+    path: tuple[str, ...]  # names from the recipe down to the section or part
     key: str  # field of that section, or setting of that part
     annotation: Any
     metadata: Sequence[Any]
@@ -152,30 +182,45 @@ def override(recipe: Recipe, texts: Iterable[str]) -> Recipe:
     return recipe
 
 
+def _child(node: Any, name: str) -> Any:
+    """What a name below a section, or below parts, means; None if nothing."""
+    if isinstance(node, BaseModel):
+        return getattr(node, name) if name in type(node).model_fields else None
+    if isinstance(node, Parts):
+        return next((part for part in node if part.name == name), None)
+    return node.get(name) if isinstance(node, Mapping) else None
+
+
 def _is_choice(recipe: Recipe, key: str) -> bool:
-    """True for keys that name a part or a whole section."""
+    """True for keys that name a part, several parts or a whole section."""
     node: Any = recipe
-    for name in key.split("."):
-        if not isinstance(node, BaseModel) or name not in type(node).model_fields:
-            return False
-        node = getattr(node, name)
-    return isinstance(node, Part | BaseModel)
+    *path, last = key.split(".")
+    for name in path:
+        node = _child(node, name)
+    if isinstance(node, Mapping):  # of parts by the names of outputs: a key may be new
+        return True
+    return not isinstance(node, Parts) and isinstance(_child(node, last), Part | Parts | BaseModel)
 
 
 def _choose(recipe: Recipe, key: str, value: str, problems: list[str]) -> Recipe:
     *path, last = key.split(".")
     owner: Any = recipe
     for name in path:
-        owner = getattr(owner, name)
-    node = getattr(owner, last)
+        owner = _child(owner, name)
+    node = _child(owner, last)
     try:
         if isinstance(node, BaseModel):
             if not hasattr(node, "choose"):
                 raise ValueError(f"is a section; set one of its keys: {', '.join(type(node).model_fields)}")
-            section: Recipe = _put(recipe, (*path, last), node.choose(value))
-            return section
-        chosen: Recipe = _put(recipe, (*path, last), part_of(node.registry).parse(value))
-        return chosen
+            chosen = node.choose(value)
+        elif isinstance(node, Parts):
+            chosen = parts_of(node.registry).parse(value)
+        elif isinstance(node, Part):
+            chosen = part_of(node.registry).parse(value)
+        else:  # a new entry of a mapping; the field's type says of what
+            chosen = TypeAdapter(_annotation(recipe, path)).validate_python({last: value})[last]
+        changed: Recipe = _put(recipe, (*path, last), chosen)
+        return changed
     except ValidationError as e:
         problems += [f"{key}: {line}" for line in explain(e)]
     except ValueError as e:
@@ -183,50 +228,75 @@ def _choose(recipe: Recipe, key: str, value: str, problems: list[str]) -> Recipe
     return recipe
 
 
+def _annotation(recipe: Recipe, path: Sequence[str]) -> Any:
+    owner: Any = recipe
+    for name in path[:-1]:
+        owner = _child(owner, name)
+    return type(owner).model_fields[path[-1]].annotation
+
+
 def _put(node: Any, path: tuple[str, ...], value: Any) -> Any:
     """A copy of a frozen tree with one leaf replaced."""
     if not path:
         return value
+    first, rest = path[0], path[1:]
     if isinstance(node, Part):
-        assert len(path) == 1, path
-        return node.with_settings(**{path[0]: value})
-    return node.model_copy(update={path[0]: _put(getattr(node, path[0]), path[1:], value)})
+        assert not rest, path
+        return node.with_settings(**{first: value})
+    inner = _put(_child(node, first), rest, value)
+    if isinstance(node, Parts):
+        return node.replace(first, inner)
+    if isinstance(node, Mapping):
+        return {**node, first: inner}
+    return node.model_copy(update={first: inner})
 
 
 def _slots(node: Any, path: tuple[str, ...] = ()) -> Iterator[_Slot]:
     """Every key below a section, parts included."""
+    if isinstance(node, Part):
+        for key, setting in node.registry.builder(node.name).schema.model_fields.items():
+            yield _Slot(path, key, setting.annotation, setting.metadata)
+        return
+    if isinstance(node, Parts):
+        for part in node:
+            yield from _slots(part, (*path, part.name))
+        return
     for name, info in type(node).model_fields.items():
         value = getattr(node, name)
-        if isinstance(value, Part):
-            for key, setting in value.registry.builder(value.name).schema.model_fields.items():
-                yield _Slot((*path, name), key, setting.annotation, setting.metadata)
-        elif isinstance(value, BaseModel):
+        if isinstance(value, Part | Parts | BaseModel):
             yield from _slots(value, (*path, name))
+        elif isinstance(value, Mapping) and value and all(isinstance(v, Part) for v in value.values()):
+            for key, part in value.items():
+                yield from _slots(part, (*path, name, key))
         else:
             yield _Slot(path, name, info.annotation, info.metadata)
 
 
 def _find(recipe: Recipe, key: str) -> _Slot:
-    """The slot of a full key, or of a short key that only one part of its section has."""
-    slots = list(_slots(recipe))
-    for slot in slots:
-        if ".".join((*slot.path, slot.key)) == key:
-            return slot
-    *path, last = key.split(".")
-    short = [
-        s for s in slots if path and s.key == last and len(s.path) == 1 + len(path) and [*s.path[:-1]] == path
-    ]
-    if len(short) == 1:
-        return short[0]
-    if short:
-        raise ValueError(f"means several settings: {' or '.join('.'.join((*s.path, s.key)) for s in short)}")
+    """The slot of a full key, or of a shorter one that leaves out names and fits no other setting."""
+    slots = {".".join((*slot.path, slot.key)): slot for slot in _slots(recipe)}
+    if key in slots:
+        return slots[key]
+    fits = [full for full in slots if _leaves_out(key, full)]
+    if len(fits) == 1:
+        return slots[fits[0]]
+    if fits:
+        raise ValueError(f"means several settings: {' or '.join(fits)}")
     raise ValueError(f"no such key; {nearest(key, _all_keys(slots))}")
 
 
-def _all_keys(slots: list[_Slot]) -> set[str]:
-    """Full keys, and the short ones of settings of parts."""
-    full = {".".join((*s.path, s.key)) for s in slots}
-    return full | {".".join((*s.path[:-1], s.key)) for s in slots if len(s.path) > 1}
+def _leaves_out(key: str, full: str) -> bool:
+    """Whether a key is a full one without some names in its middle."""
+    short, names = key.split("."), full.split(".")
+    if len(short) < 2 or (short[0], short[-1]) != (names[0], names[-1]):
+        return False
+    rest = iter(names[1:-1])
+    return all(name in rest for name in short[1:-1])
+
+
+def _all_keys(slots: Iterable[str]) -> set[str]:
+    """Full keys, and the shortest ones of settings of parts."""
+    return {*slots, *(f"{full.split('.')[0]}.{full.rpartition('.')[2]}" for full in slots if "." in full)}
 
 
 def _parse(slot: _Slot, text: str) -> Any:

@@ -11,10 +11,12 @@ from xvision.folder import Run, read_status
 def write_record(run: Run) -> None:
     """record.json: what this run achieved so far, with everything needed to repeat it; cost.json: its layers."""
     from xvision.analysis.cost import count
-    from xvision.report.record import Artefact, Complexity, Record, SplitData, Stage, environment
+    from xvision.analysis.heads import head_costs
+    from xvision.report.record import Artefact, Complexity, HeadCost, Record, SplitData, Stage, environment
 
     recipe, folder = run.recipe, run.folder
     cost = count(run.model, recipe.data.size)
+    heads = head_costs(run.model, cost) if len(run.task.parts) > 1 else {}
     write_json(folder / "cost.json", [asdict(layer) for layer in cost.layers])
     evaluation = run.evaluation()
     stages = read_status(folder)["stages"]
@@ -38,8 +40,10 @@ def write_record(run: Run) -> None:
             name: SplitData(num_samples=len(split), sha256=run.digests[name])
             for name, split in run.dataset.splits.items()
         },
-        classes=run.task.classes,
+        classes=dict(run.task.classes),
         cost=Complexity(macs=cost.macs, params=cost.params, size=recipe.data.size),
+        heads={name: HeadCost(macs=macs, params=params) for name, (macs, params) in heads.items()},
+        affinity=evaluation.get("float", {}).get("affinity"),
         primary=run.task.primary,
         metrics={key: evaluation[key]["metrics"] for key in ("float", "int8", "onnx") if key in evaluation},
         parity=read_json(folder / "export/parity.json") if "verify" in stages else None,
@@ -56,10 +60,12 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     import torch
 
     from xvision.models.pixels import encode
+    from xvision.tasks.multi import rows_of
 
     folder, task = run.folder / "samples", run.task
     folder.mkdir(exist_ok=True)
-    batch = {key: value[:num_samples] for key, value in next(run.loader("val").epoch(0)).items()}
+    batch = next(run.loader("val").epoch(0))
+    batch = rows_of(batch, range(min(num_samples, len(batch["name"]))))
     images = batch["image"]
     sizes = [tuple(images.shape[2:])] * len(images)
     with torch.inference_mode():

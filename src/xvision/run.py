@@ -65,6 +65,10 @@ def _train(run: Run) -> None:
         )
     _go_on_alone()
     run.evaluate("float", run.model)
+    if len(run.task.parts) > 1:
+        from xvision.train.affinity import affinity
+
+        run.keep("float", {"affinity": affinity(run.model, run.task, run.loader("train", train=True))})
 
 
 def _go_on_alone() -> None:
@@ -128,10 +132,11 @@ def _export(run: Run) -> None:
 
 def _portable(recipe: Recipe) -> dict[str, Any]:
     """The recipe without the folders of the machine that trained it, to be read elsewhere."""
-    dataset = recipe.data.dataset
-    settings = {k: v for k, v in dataset.settings.items() if not _is_place(v)}
     plain = recipe.to_dict()
-    plain["data"]["dataset"] = {dataset.name: settings}
+    plain["data"]["dataset"] = {
+        part.name: {k: v for k, v in part.settings.items() if not _is_place(v)}
+        for part in recipe.data.dataset
+    }
     if _is_place(recipe.net.weights):
         plain["net"]["weights"] = Path(recipe.net.weights).name
     return plain
@@ -214,9 +219,11 @@ def run(
 def _described(run: Run) -> str:
     """The data set that was found: its splits, and the classes of what the task learns."""
     splits = ", ".join(f"{name} {len(split)}" for name, split in run.dataset.splits.items())
-    names = next((n for field in run.task.needs if (n := run.dataset.classes.get(field))), ())
-    some = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f"{run.dataset.name}: {splits}" + (f"; {len(names)} classes ({some})" if names else "")
+    found = f"{run.dataset.name}: {splits}"
+    for names in run.task.classes.values():
+        some = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        found += f"; {len(names)} classes ({some})"
+    return found
 
 
 def _data_digest(run: Run) -> str:

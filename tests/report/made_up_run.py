@@ -58,7 +58,7 @@ def make_record(seed: int = 1, top1: float = 87.31, **changes: Any) -> Record:
             "train": {"num_samples": 50000, "sha256": sha256("train")},
             "val": {"num_samples": 10000, "sha256": sha256("val")},
         },
-        "classes": CLASSES,
+        "classes": {"class": CLASSES},
         "cost": {"macs": 38_412_544, "params": 472_474, "size": "32x32"},
         "primary": "top1",
         "metrics": {
@@ -111,13 +111,13 @@ def make_run(folder: Path, *, until: str = "report", recipe: dict[str, Any] = RE
 def make_evaluation(classes: list[str], kinds: dict[str, float]) -> dict[str, Any]:
     """Metrics and a confusion matrix with the given share on its diagonal."""
     rng = np.random.default_rng(0)
-    found: dict[str, Any] = {"classes": classes}
+    found: dict[str, Any] = {"classes": {"class": classes}}
     for key, right in kinds.items():
         others = rng.dirichlet(np.full(len(classes) - 1, 0.4), len(classes)) * (1 - right)
         table = np.array([np.insert(row, i, right) for i, row in enumerate(others)])
         found[key] = {
             "metrics": {"top1": 100 * right, "f1": 0.5},
-            "confusion": np.rint(table * 1000).astype(int).tolist(),
+            "confusion": {"class": np.rint(table * 1000).astype(int).tolist()},
         }
     return found
 

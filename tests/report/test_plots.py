@@ -48,7 +48,7 @@ def test_plots_do_not_clash_and_point_nowhere() -> None:
 @pytest.mark.parametrize(("num_classes", "labelled"), [(2, True), (20, True), (21, False), (100, False)])
 def test_a_confusion_matrix_is_readable_at_any_size(num_classes: int, labelled: bool) -> None:
     names = [f"class {i}" for i in range(num_classes)]
-    table = make_evaluation(names, {"int8": 0.9})["int8"]["confusion"]
+    table = make_evaluation(names, {"int8": 0.9})["int8"]["confusion"]["class"]
     svg = plots.confusion(table, names, "int8", "Int8")
     assert ("class 1" in texts(svg)) == labelled
     assert len(svg) < 150_000

@@ -22,7 +22,7 @@ def make(**settings: object) -> Task:
 
 def test_outputs_follow_the_classes_of_the_data() -> None:
     assert make().outputs == {"class": 3}
-    assert make(num_classes=5).classes == ("cat", "dog", "newt", "class 3", "class 4")
+    assert make(num_classes=5).classes == {"class": ("cat", "dog", "newt", "class 3", "class 4")}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_metrics_by_hand() -> None:
     assert values["mean_class_accuracy"] == pytest.approx(100 * (1 + 0.5 + 1) / 3)
     assert values["f1"] == pytest.approx(100 * (2 / 3 + 2 / 3 + 1) / 3)
     assert "top5" not in values
-    assert metric.tables() == {"confusion": [[1, 0, 0], [1, 1, 0], [0, 0, 1]]}
+    assert metric.confusions() == {"class": [[1, 0, 0], [1, 1, 0], [0, 0, 1]]}
 
 
 def test_top5_comes_with_more_than_five_classes() -> None:

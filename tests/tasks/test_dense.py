@@ -47,9 +47,10 @@ def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
     image = np.full((2, 2, 3), 100, np.uint8)
     (truth,) = made.truth({"segmentation": torch.tensor([[[0, 255], [255, 255]]], dtype=torch.uint8)})
     drawn = made.draw(image, truth)
-    assert (drawn[0, 0] != 100).any()
-    assert (drawn[1] == 100).all()
-    assert made.draw(image, truth, truth).shape == (2, 6, 3)
+    side = len(drawn) // 2  # small images are enlarged by a whole factor
+    assert (drawn[:side, :side] != 100).any(axis=2).all()
+    assert (drawn[side:] == 100).all()
+    assert made.draw(image, truth, truth).shape == (2 * side, 6 * side, 3)
     assert made.files(truth)["segmentation.png"].dtype == np.uint8
 
 

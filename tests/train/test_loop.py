@@ -383,7 +383,7 @@ def test_other_errors_of_a_network_pass_through(tmp_path: Path) -> None:
 def test_evaluation_counts_every_sample_once_and_leaves_the_mode() -> None:
     model = TinyNet().train()
     result = evaluate(model, tiny_task(), tiny_loader(13, batch_size=4, train=False))
-    assert sum(map(sum, result.tables["confusion"])) == 13
+    assert sum(map(sum, result.confusions["class"])) == 13
     assert model.training
 
 

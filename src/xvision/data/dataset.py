@@ -31,6 +31,8 @@ class Split:
     load: Callable[[int], Sample]
     digest: Callable[[], str]
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # filled in by `Dataset`
+    fields: tuple[str, ...] = ()  # likewise
+    parts: tuple[Split, ...] = ()  # where samples come from several sets: their splits, in order
 
     def __len__(self) -> int:
         return len(self.names)
@@ -38,7 +40,8 @@ class Split:
     def take(self, indices: Sequence[int]) -> Split:
         """The samples at `indices`, in that order."""
         part = _Part(self, tuple(int(i) for i in indices))
-        return Split(tuple(self.names[i] for i in part.indices), part.load, part.digest, self.classes)
+        names = tuple(self.names[i] for i in part.indices)
+        return Split(names, part.load, part.digest, self.classes, self.fields)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Splits ("train", "val", perhaps "test") of samples that hold the same fields."""
+    """Splits ("train", "val", perhaps "test") of samples that hold the same fields (of several sets: some)."""
 
     name: str
     fields: tuple[str, ...]
@@ -64,6 +67,9 @@ class Dataset:
     splits: Mapping[str, Split]
 
     def __post_init__(self) -> None:
-        """A split knows the classes of its set, so that no builder can forget to tell it."""
-        splits = {name: replace(split, classes=self.classes) for name, split in self.splits.items()}
+        """A split knows the classes and fields of its set, so that no builder can forget to tell it."""
+        splits = {
+            name: replace(split, classes=self.classes, fields=self.fields)
+            for name, split in self.splits.items()
+        }
         object.__setattr__(self, "splits", splits)

@@ -26,12 +26,14 @@ from xvision.data.draws import Purpose, permutation
 from xvision.data.geometry import centre_map, place_samples, resize_map, warp
 from xvision.data.photometry import Photometry
 from xvision.data.settings import Data
+from xvision.data.union import Joined
 from xvision.fields import FIELDS
 
 Batch = dict[str, Any]
 """field -> Tensor (pixels: B, C, H, W or B, H, W; objects padded with rows of -1), "index": int64 (B,), "name".
 
-Fields that keep their own size are lists of tensors where the sizes in a batch differ."""
+Fields that keep their own size are lists of tensors where the sizes in a batch differ. Where samples of several sets
+meet, "labelled" maps each field that some sample lacks to a list that says which have it; the others hold its fill."""
 
 _PREFETCH = 2
 
@@ -156,17 +158,30 @@ def calibration_batches(
 def _opened(
     split: Split, fields: tuple[str, ...], data: Data, own_size: tuple[str, ...], progress: Progress | None
 ) -> Split:
+    if split.parts:
+        several = Joined(
+            tuple(
+                _opened(part, _held(part, fields), data, _held(part, own_size), progress)
+                for part in split.parts
+            )
+        )
+        return replace(split, load=several.load, parts=())
+
     def opened(some: tuple[str, ...], size: tuple[int, int] | None) -> Split:
         return cached(split, some, size, progress) if data.cache else prepared(split, some, size)
 
     resized = tuple(field for field in fields if field not in own_size)
     if not own_size:
         return opened(resized, data.size)
-    return replace(split, load=_Joined(opened(resized, data.size), opened(own_size, None)).load)
+    return replace(split, load=_TwoForms(opened(resized, data.size), opened(own_size, None)).load)
+
+
+def _held(split: Split, fields: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(field for field in fields if field in split.fields)
 
 
 @dataclass(frozen=True)
-class _Joined:
+class _TwoForms:
     """Samples whose fields come from two forms of one split."""
 
     one: Split
@@ -229,8 +244,7 @@ class _Batches:
     def _warped(self, samples: list[Sample], job: _Job) -> Batch:
         """Every field of every sample under its map, stacked."""
         target = self.data.size
-        resized = tuple(field for field in self.fields if field not in self.own_size)
-        shapes = [_image_shape(sample, resized) for sample in samples]
+        shapes = [_image_shape(sample) for sample in samples]
         if self.train:
             key = (self.seed, job.epoch, job.indices, Purpose.PLACE)
             placements = place_samples(self.data.augment, target, *key)
@@ -239,22 +253,56 @@ class _Batches:
             maps = [resize_map(shape, target) for shape in shapes]
         else:
             maps = [centre_map(shape, target, self.data.fit) for shape in shapes]
-        batch: Batch = {field: _kept([sample[field] for sample in samples]) for field in self.own_size}
-        for field in resized:
-            values = [sample[field] for sample in samples]
-            if not FIELDS[field].dims.startswith("HW"):
-                batch[field] = _stacked([warp(field, v, m) for v, m in zip(values, maps, strict=True)])
-                continue
-            out = np.empty((len(samples), *target, *values[0].shape[2:]), values[0].dtype)
-            for row, value, moved in zip(out, values, maps, strict=True):
-                warp(field, value, moved, row)
-            pixels = torch.from_numpy(out)
-            batch[field] = pixels.permute(0, 3, 1, 2) if pixels.ndim == 4 else pixels
+        batch: Batch = {}
+        for field in self.fields:
+            has = [field in sample for sample in samples]
+            if not all(has):
+                batch.setdefault("labelled", {})[field] = has
+            if field in self.own_size:
+                batch[field] = _kept(
+                    [sample[field] if field in sample else _nothing(field) for sample in samples]
+                )
+            elif not FIELDS[field].dims.startswith("HW"):
+                rows = [
+                    warp(field, sample[field], m) if field in sample else _nothing(field)
+                    for sample, m in zip(samples, maps, strict=True)
+                ]
+                batch[field] = _stacked(rows)
+            else:
+                batch[field] = _warped_maps(field, samples, maps, target)
         return batch
 
 
-def _image_shape(sample: Sample, fields: tuple[str, ...]) -> tuple[int, int]:
-    height, width = next(sample[name].shape[:2] for name in fields if FIELDS[name].dims.startswith("HW"))
+def _warped_maps(field: str, samples: list[Sample], maps: list[Any], target: tuple[int, int]) -> Tensor:
+    """(B, C, H, W) or (B, H, W); the fill for samples that lack the field."""
+    held = [sample[field] for sample in samples if field in sample]
+    trailing, dtype = (held[0].shape[2:], held[0].dtype) if held else ((), np.dtype(FIELDS[field].dtype))
+    out = np.empty((len(samples), *target, *trailing), dtype)
+    for row, sample, moved in zip(out, samples, maps, strict=True):
+        if field in sample:
+            warp(field, sample[field], moved, row)
+        else:
+            row[...] = FIELDS[field].fill
+    pixels = torch.from_numpy(out)
+    return pixels.permute(0, 3, 1, 2) if pixels.ndim == 4 else pixels
+
+
+def _nothing(field: str) -> np.ndarray[Any, Any]:
+    """What stands in the place of a label that a sample lacks; nobody reads it."""
+    what = FIELDS[field]
+    if what.dims.startswith("HW"):
+        return np.full((1, 1), what.fill, what.dtype)
+    return np.array(-1, what.dtype) if not what.dims else np.empty((0, *_ROW[field]), what.dtype)
+
+
+_ROW = {"boxes": (5,), "keypoints": (17, 3)}  # shape of one object
+
+
+def _image_shape(sample: Sample) -> tuple[int, int]:
+    """Of the frame; else (labels alone are wanted) of the first map."""
+    height, width = next(
+        value.shape[:2] for name, value in sample.items() if FIELDS[name].dims.startswith("HW")
+    )
     return height, width
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from xvision.data.datasets import dataset
-from xvision.parts import Part, Size, part_of
+from xvision.parts import Parts, Size, parts_of
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -60,7 +60,12 @@ class Data(BaseModel):
 
     model_config = FROZEN
 
-    dataset: Annotated[Part, part_of(dataset)]
+    dataset: Annotated[Parts, parts_of(dataset)]
+    """One data set, or several that samples are drawn from: ``camvid+nyuv2``."""
+    labels: tuple[str, ...] = ()
+    """With several data sets: which labels are learned from which, as ``camvid:segmentation`` (empty: all from all)."""
+    draw: Literal["all", "equal"] = "all"
+    """With several data sets, an epoch: every sample once, or smaller sets repeated to the length of the largest."""
     size: Size
     """Height and width of the network's input."""
     fit: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -73,5 +78,5 @@ class Data(BaseModel):
     augment: Augment = Augment()
 
     def choose(self, name: str) -> Data:
-        """The section with another data set: what ``data=NAME`` means."""
-        return self.model_copy(update={"dataset": part_of(dataset).parse(name)})
+        """The section with another data set, or several: what ``data=NAME+NAME`` means."""
+        return self.model_copy(update={"dataset": parts_of(dataset).parse(name)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from xvision.models.weights import Loaded
 
 
+SEPARATOR = "+"  # between the outputs in the name of a head that gives several
+
+
 class Model(nn.Module):
     """A network from uint8 planes to named raw outputs: no loss, no argmax, no task inside.
 
     `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order; one that
-    enlarges maps has `divisor`, of which the image's sides must be multiples, so that every factor is whole.
-    `loaded` says what became of the weights that were asked for.
+    enlarges maps has `divisor`, of which the image's sides must be multiples, so that every factor is whole. A `Shared`
+    one gives several outputs.
+    `routes` says which outputs of `backbone` each head takes, `loaded` what became of the weights that were asked for.
 
     Raises: ValueError if the size is not such a multiple.
     """
@@ -35,7 +39,7 @@ class Model(nn.Module):
         self.heads = nn.ModuleDict(heads)
         self.size = size
         self.loaded: Loaded | None = None
-        self._routes = {name: tuple(wanted.index(tap) for tap in _taps(head)) for name, head in heads.items()}
+        self.routes = {name: tuple(wanted.index(tap) for tap in _taps(head)) for name, head in heads.items()}
 
     @property
     def inputs(self) -> tuple[Plane, ...]:
@@ -45,16 +49,55 @@ class Model(nn.Module):
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names that `forward` returns."""
-        return tuple(self.heads)
+        return tuple(name for key in self.heads for name in key.split(SEPARATOR))
 
     @property
-    def gives_maps(self) -> bool:
-        """Whether a head enlarges maps to the image's size; else all give class scores."""
-        return any(hasattr(head, "divisor") for head in self.heads.values())
+    def map_outputs(self) -> tuple[str, ...]:
+        """The outputs that are maps of the image's size; the others are class scores."""
+        heads = self.heads.items()
+        return tuple(name for key, head in heads if hasattr(head, "divisor") for name in key.split(SEPARATOR))
+
+    def shared_parameters(self, scope: Literal["none", "last", "all"]) -> list[Tensor]:
+        """Parameters that every head depends on: of the whole backbone, or of its last convolution alone."""
+        trained: list[Tensor] = (
+            [p for p in self.backbone.parameters() if p.requires_grad] if scope != "none" else []
+        )
+        if scope != "last":
+            return trained
+        called = [
+            self.backbone.get_submodule(str(n.target))
+            for n in self.backbone.graph.nodes
+            if n.op == "call_module"
+        ]
+        last = next(module for module in reversed(called) if isinstance(module, nn.Conv2d))
+        return [last.weight]
 
     def forward(self, *planes: Tensor) -> dict[str, Tensor]:
         features = self.backbone(self.pixels(*planes))
-        return {name: head(*(features[i] for i in self._routes[name])) for name, head in self.heads.items()}
+        found: dict[str, Tensor] = {}
+        for key, head in self.heads.items():
+            out = head(*(features[i] for i in self.routes[key]))
+            found |= out if isinstance(head, Shared) else {key: out}
+        return found
+
+
+class Shared(nn.Module):
+    """One decoder for several outputs: the channels of its last layer, one output's after the other's."""
+
+    def __init__(self, decoder: nn.Module, channels: Mapping[str, int]) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.channels = dict(channels)
+        self.taps = decoder.taps
+        if hasattr(decoder, "divisor"):
+            self.divisor = decoder.divisor
+
+    def forward(self, *levels: Tensor) -> dict[str, Tensor]:
+        out, start, found = self.decoder(*levels), 0, {}
+        for name, channels in self.channels.items():
+            found[name] = out[:, start : start + channels]
+            start += channels
+        return found
 
 
 def _check_size(size: tuple[int, int], divisor: int) -> None:

@@ -19,12 +19,18 @@ class Net(BaseModel):
 
     backbone: Annotated[Part, part_of(backbone)]
     decoder: Annotated[Part, part_of(decoder)]
+    """Of every task that is not in `heads`."""
+    heads: dict[str, Annotated[Part, part_of(decoder)]] = {}
+    """Decoders of single tasks, where they are to differ: ``net.heads.depth=unet_lite``."""
+    shared_decoder: bool = False
+    """One `decoder` for all tasks that it serves, which differ in its last layer alone; else one each."""
     pixels: Literal["rgb", "bgr", "gray", "yuv444", "nv12"] = "rgb"
     """What the camera pipeline delivers; kept in the model and in the exported file."""
     weights: str = "none"
     """none | pretrained (downloads on this word only) | FILE | URL | package:NAME."""
 
     def choose(self, name: str) -> Net:
-        """The network of a preset, with this section's pixel format: what ``net=NAME`` means."""
+        """The network of a preset, with this section's pixel format and heads: what ``net=NAME`` means."""
         chosen: Net = preset.part(name).build()
-        return chosen.model_copy(update={"pixels": self.pixels})
+        kept = {key: getattr(self, key) for key in ("pixels", "heads", "shared_decoder")}
+        return chosen.model_copy(update=kept)

@@ -55,6 +55,54 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """The confusion matrices of one label, by what was measured, and what they say of its classes."""
+
+    field: str
+    classes: list[str]
+    tables: dict[str, list[list[int]]]
+
+    @cached_property
+    def matrices(self) -> list[Any]:
+        return _safe(
+            [
+                plots.confusion(table, self.classes, key, f"{KINDS[key]}: label against prediction")
+                for key, table in self.tables.items()
+            ]
+        )
+
+    @cached_property
+    def per_class(self) -> Any:
+        """Bars of the share found per class; of the worst classes when there are many."""
+        found = {
+            key: [100 * row[i] / max(1, sum(row)) for i, row in enumerate(table)]
+            for key, table in self.tables.items()
+        }
+        last = next(reversed(found.values()))
+        shown = sorted(range(len(last)), key=last.__getitem__)[:MAX_BARS]
+        if shorter := len(last) <= MAX_BARS:
+            shown.sort()
+        return _safe(
+            [
+                plots.per_class(
+                    {key: [values[i] for i in shown] for key, values in found.items()},
+                    [self.classes[i] for i in shown],
+                    "Share found per class" + ("" if shorter else f", the {MAX_BARS} worst of {len(last)}"),
+                )
+            ]
+        )[0]
+
+    @cached_property
+    def confused(self) -> list[tuple[str, str, list[int]]]:
+        """The pairs of classes confused most: label, prediction, how often by each network."""
+        tables = list(self.tables.values())
+        side = range(len(self.classes))
+        pairs = [(sum(t[i][j] for t in tables), i, j) for i in side for j in side if i != j]
+        worst = sorted((p for p in pairs if p[0]), key=lambda p: (-p[0], p[1:]))[:8]
+        return [(self.classes[i], self.classes[j], [t[i][j] for t in tables]) for _, i, j in worst]
+
+
+@dataclass(frozen=True)
 class Page:
     """What the template shows, prepared from a run folder."""
 
@@ -178,55 +226,44 @@ class Page:
         return _safe(drawn)
 
     @cached_property
-    def tables(self) -> dict[str, list[list[int]]]:
-        """Confusion matrices of float and int8."""
+    def confusions(self) -> list[Confusion]:
+        """One for each label that is classes, with the matrices of float and int8."""
         evaluation = self.run.evaluation
-        return {
-            k: evaluation[k].confusion
-            for k in ("float", "int8")
-            if k in evaluation and evaluation[k].confusion
-        }
-
-    @cached_property
-    def confusions(self) -> list[Any]:
-        return _safe(
-            [
-                plots.confusion(table, self.run.classes, key, f"{KINDS[key]}: label against prediction")
-                for key, table in self.tables.items()
-            ]
-        )
-
-    @cached_property
-    def per_class(self) -> Any:
-        """Bars of the share found per class; of the worst classes when there are many."""
-        if not self.tables:
-            return None
+        kinds = [kind for kind in KINDS if kind != "onnx" and kind in evaluation]
         found = {
-            key: [100 * row[i] / max(1, sum(row)) for i, row in enumerate(table)]
-            for key, table in self.tables.items()
+            field: {kind: evaluation[kind].confusion.get(field, []) for kind in kinds}
+            for field in self.run.classes
         }
-        last = next(reversed(found.values()))
-        shown = sorted(range(len(last)), key=last.__getitem__)[:MAX_BARS]
-        if shorter := len(last) <= MAX_BARS:
-            shown.sort()
-        return _safe(
-            [
-                plots.per_class(
-                    {key: [values[i] for i in shown] for key, values in found.items()},
-                    [self.run.classes[i] for i in shown],
-                    "Samples found per class" + ("" if shorter else f", the {MAX_BARS} worst of {len(last)}"),
-                )
-            ]
-        )[0]
+        tables = {field: {k: t for k, t in of_field.items() if t} for field, of_field in found.items()}
+        return [Confusion(f, self.run.classes[f], of_field) for f, of_field in tables.items() if of_field]
 
     @cached_property
-    def confused(self) -> list[tuple[str, str, list[int]]]:
-        """The pairs of classes confused most: label, prediction, how often by each network."""
-        tables = list(self.tables.values())
-        side = range(len(self.run.classes) if tables else 0)
-        pairs = [(sum(t[i][j] for t in tables), i, j) for i in side for j in side if i != j]
-        worst = sorted((p for p in pairs if p[0]), key=lambda p: (-p[0], p[1:]))[:8]
-        return [(self.run.classes[i], self.run.classes[j], [t[i][j] for t in tables]) for _, i, j in worst]
+    def heads(self) -> list[tuple[str, str, str, str]]:
+        """What each head adds to the encoder: name, MACs, their share, parameters; empty with one task."""
+        record = self.run.record
+        if record is None or not record.heads:
+            return []
+        rest = (
+            record.cost.macs - sum(head.macs for head in record.heads.values()),
+            record.cost.params - sum(head.params for head in record.heads.values()),
+        )
+        rows = {"shared encoder": rest} | {name: (h.macs, h.params) for name, h in record.heads.items()}
+        total = max(1, record.cost.macs)
+        return [
+            (name, units.count(macs), f"{100 * macs / total:.1f} %", units.count(params))
+            for name, (macs, params) in rows.items()
+        ]
+
+    @cached_property
+    def affinity(self) -> list[tuple[str, list[str]]]:
+        """Rows of the table of cosines: task, its cosine with each."""
+        found = self.run.record.affinity if self.run.record else None
+        if found is None:
+            return []
+        return [
+            (name, ["–" if value is None else f"{value:+.2f}".replace("-", "−") for value in row])
+            for name, row in zip(found.tasks, found.cosines, strict=True)
+        ]
 
     @cached_property
     def samples(self) -> list[tuple[Any, str]]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from xvision.files import read_json, write_json
 from xvision.parts import Size, explain
@@ -83,6 +83,27 @@ class Complexity(_Frozen):
     size: Size
 
 
+class HeadCost(_Frozen):
+    """What one head adds to the network: multiply-accumulates and parameters."""
+
+    macs: Count
+    params: Count
+
+
+class Affinity(_Frozen):
+    """How far the gradients of tasks agree on the shared encoder: mean cosines over batches of training samples."""
+
+    tasks: tuple[str, ...]
+    cosines: tuple[tuple[float | None, ...], ...]
+    """None where two tasks were never labelled together."""
+    samples: Count
+
+
+def _by_field(classes: Any) -> Any:
+    """Records of the first version list the classes of their one task, a classification."""
+    return {"class": classes} if isinstance(classes, list | tuple) else classes
+
+
 class LevelParity(_Frozen):
     """Simulation and runtime at one optimisation level of the runtime."""
 
@@ -114,7 +135,8 @@ class Record(_File):
 
     `metrics` holds the values by what was measured: "float" (the trained network), "int8" (the simulation of the
     quantized one) and "onnx" (the exported file in ONNX Runtime); shares are in percent. Keys of `artefacts` are paths
-    relative to the run folder. A run that never reached a stage has no entry for it.
+    relative to the run folder. A run that never reached a stage has no entry for it. `heads` and `affinity` are of
+    networks with several tasks.
     """
 
     name: str
@@ -126,8 +148,10 @@ class Record(_File):
     started: str
     stages: dict[str, Stage]
     data: dict[str, SplitData]
-    classes: tuple[str, ...]
+    classes: Annotated[dict[str, tuple[str, ...]], BeforeValidator(_by_field)]
     cost: Complexity
+    heads: dict[str, HeadCost] = {}
+    affinity: Affinity | None = None
     primary: str
     metrics: dict[str, dict[str, float]]
     parity: Parity | None = None

@@ -26,16 +26,16 @@ class Evaluation(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     metrics: dict[str, float]
-    confusion: list[list[int]] = []
-    """Rows: label, columns: prediction."""
+    confusion: dict[str, list[list[int]]] = {}
+    """Label field to a table with rows for labels and columns for predictions."""
 
 
 class EvaluationFile(BaseModel):
-    """evaluation.json: the names of the classes, and what each way to compute the network reaches."""
+    """evaluation.json: the names of the classes by label field, and what each way to compute the network reaches."""
 
     model_config = ConfigDict(frozen=True)
 
-    classes: list[str] = []
+    classes: dict[str, list[str]] = {}
     float: Evaluation | None = None
     int8: Evaluation | None = None
     onnx: Evaluation | None = None
@@ -148,18 +148,18 @@ class RunFolder:
     def evaluation(self) -> dict[str, Evaluation]:
         measured = {key: getattr(self._evaluation_file, key) for key in ("float", "int8", "onnx")}
         found: dict[str, Evaluation] = {key: value for key, value in measured.items() if value}
-        side = len(self.classes)
         for key, evaluation in found.items():
-            table = evaluation.confusion
-            if table and (len(table) != side or any(len(row) != side for row in table)):
-                raise ValueError(
-                    f"{self.path / 'evaluation.json'}: {key}.confusion: expected {side} rows and columns, one a class, "
-                    f"came {len(table)} x {len(table[0])}; run `xvision val` again"
-                )
+            for field, table in evaluation.confusion.items():
+                side = len(self.classes.get(field, ()))
+                if len(table) != side or any(len(row) != side for row in table):
+                    raise ValueError(
+                        f"{self.path / 'evaluation.json'}: {key}.confusion.{field}: expected {side} rows and columns, "
+                        f"one a class, came {len(table)} x {len(table[0])}; run `xvision val` again"
+                    )
         return found
 
     @cached_property
-    def classes(self) -> list[str]:
+    def classes(self) -> dict[str, list[str]]:
         return self._evaluation_file.classes
 
     @cached_property

@@ -23,12 +23,12 @@ def metric_name(name: str) -> str:
 
 
 def part_kind(plain: Any) -> str:
-    """The bare name of a part of a recipe's YAML.
+    """The bare name of a part of a recipe's YAML, the names of several joined by +.
 
-    >>> part_kind({"image_folder": {"root": "photos"}}), part_kind("cifar10")
-    ('image_folder', 'cifar10')
+    >>> part_kind({"image_folder": {"root": "photos"}}), part_kind("cifar10"), part_kind({"depth": {}, "motion": {}})
+    ('image_folder', 'cifar10', 'depth+motion')
     """
-    return str(next(iter(plain), "")) if isinstance(plain, dict) else str(plain or "")
+    return "+".join(map(str, plain)) if isinstance(plain, dict) else str(plain or "")
 
 
 def part_text(plain: Any) -> str:

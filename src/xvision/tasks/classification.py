@@ -42,10 +42,12 @@ class Classification(Task):
 
     name = "classification"
     needs = ("class",)
+    terms = ("cross_entropy",)
     primary = "top1"
 
     def __init__(self, classes: tuple[str, ...], label_smoothing: float) -> None:
-        self.classes = classes
+        self.names = classes
+        self.classes = {"class": classes}
         self.outputs = {"class": len(classes)}
         self.label_smoothing = label_smoothing
 
@@ -58,19 +60,18 @@ class Classification(Task):
         }
 
     def metric(self) -> TaskMetric:
-        return ClassificationMetric(len(self.classes))
+        return ClassificationMetric(len(self.names))
 
     def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
         """The five most likely classes and their softmax scores."""
-        scores, ids = out["class"].float().softmax(dim=1).topk(min(5, len(self.classes)), dim=1)
+        scores, ids = out["class"].float().softmax(dim=1).topk(min(5, len(self.names)), dim=1)
         return [
             Found(
                 {
-                    "class": self.classes[row_ids[0]],
+                    "class": self.names[row_ids[0]],
                     "score": row_scores[0],
                     "top5": [
-                        {"class": self.classes[i], "score": s}
-                        for i, s in zip(row_ids, row_scores, strict=True)
+                        {"class": self.names[i], "score": s} for i, s in zip(row_ids, row_scores, strict=True)
                     ],
                 }
             )
@@ -78,7 +79,7 @@ class Classification(Task):
         ]
 
     def truth(self, batch: Batch) -> list[Found]:
-        return [Found({"class": self.classes[i]}) for i in batch["class"].tolist()]
+        return [Found({"class": self.names[i]}) for i in batch["class"].tolist()]
 
     def caption(self, found: Found) -> str:
         score = found.values.get("score")
@@ -126,6 +127,5 @@ class ClassificationMetric(TaskMetric):
     def compute(self) -> dict[str, float]:
         return {name: 100 * float(value) for name, value in self.shares.compute().items()}
 
-    def tables(self) -> dict[str, list[list[int]]]:
-        table: list[list[int]] = self.confusion.compute().to(torch.int64).tolist()
-        return {"confusion": table}
+    def confusions(self) -> dict[str, list[list[int]]]:
+        return {"class": self.confusion.compute().to(torch.int64).tolist()}

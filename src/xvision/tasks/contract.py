@@ -48,24 +48,37 @@ class TaskMetric(nn.Module, ABC):
     def compute(self) -> dict[str, float]:
         """The scalar metrics, in percent where they are shares."""
 
-    def tables(self) -> dict[str, list[list[int]]]:
-        """Larger counts for the report, such as a confusion matrix (rows: label, columns: prediction)."""
+    def confusions(self) -> dict[str, list[list[int]]]:
+        """Label field to its confusion matrix (rows: label, columns: prediction)."""
         return {}
 
 
 class Task(ABC):
-    """One task; `MultiTask` composes several."""
+    """One task; `MultiTask` is several in one network."""
 
     name: str
     inputs: tuple[str, ...] = ("image",)
     needs: tuple[str, ...]
     """Label fields of a sample that the loss and the metric read."""
     outputs: Mapping[str, int]
-    """Raw outputs of the network and their channels."""
-    classes: tuple[str, ...]
+    """Raw outputs of the network and their channels; each is called like the label that it is compared with."""
+    classes: Mapping[str, tuple[str, ...]]
+    """Label fields that are classes, and the names of those in the order of their ids."""
+    terms: tuple[str, ...]
+    """The names that `loss` returns."""
     primary: str
     """The metric by which checkpoints are compared."""
     larger_is_better: bool = True
+
+    @property
+    def parts(self) -> tuple[Task, ...]:
+        """The tasks that this one is made of: itself."""
+        return (self,)
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """The name of the part that each output belongs to."""
+        return {output: part.name for part in self.parts for output in part.outputs}
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -79,6 +92,10 @@ class Task(ABC):
     @abstractmethod
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms, to be added up."""
+
+    def losses(self, out: Outputs, batch: Batch) -> dict[str, dict[str, Tensor]]:
+        """The terms of each of `parts` that has labels in this batch, by its name."""
+        return {self.name: self.loss(out, batch)}
 
     @abstractmethod
     def metric(self) -> TaskMetric: ...

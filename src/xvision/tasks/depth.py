@@ -46,11 +46,12 @@ class Depth(Task):
     needs = ("depth",)
     primary = "ard"
     larger_is_better = False
-    classes = ()
 
     def __init__(self, losses: Sequence[str]) -> None:
+        self.classes = {}
         self.outputs = {"depth": 1}
         self._losses = WeightedLosses(losses, "depth")
+        self.terms = self._losses.names
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Terms of `losses`; depth (B, H, W) against labels (B, H, W), 0 unknown."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xvision.tasks import task
-from xvision.tasks.colours import label_overlay, palette, side_by_side
+from xvision.tasks.colours import label_overlay, legible, palette, side_by_side
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.label_map import LabelMapMetric
@@ -55,10 +55,12 @@ class Segmentation(Task):
     def __init__(
         self, classes: tuple[str, ...], losses: Sequence[str], class_weights: Sequence[float]
     ) -> None:
-        self.classes = classes
+        self.names = classes
+        self.classes = {"segmentation": classes}
         self.outputs = {"segmentation": len(classes)}
         self.colours = palette(len(classes))
         self._losses = WeightedLosses(losses, "label")
+        self.terms = self._losses.names
         self._weights = torch.tensor(class_weights) if class_weights else None
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
@@ -69,7 +71,7 @@ class Segmentation(Task):
         return self._losses(scores, batch["segmentation"], self._weights)
 
     def metric(self) -> TaskMetric:
-        return LabelMapMetric("segmentation", "segmentation", self.classes)
+        return LabelMapMetric("segmentation", "segmentation", self.names)
 
     def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
         """Ids of the largest score, after enlarging the scores to each image."""
@@ -83,9 +85,9 @@ class Segmentation(Task):
         return [self._found(labels.cpu().numpy()) for labels in batch["segmentation"]]
 
     def _found(self, labels: np.ndarray[Any, Any]) -> Found:
-        counts = np.bincount(labels[labels != UNKNOWN].ravel(), minlength=len(self.classes))
+        counts = np.bincount(labels[labels != UNKNOWN].ravel(), minlength=len(self.names))
         shares = {
-            self.classes[i]: round(float(counts[i] / max(1, counts.sum())), 4)
+            self.names[i]: round(float(counts[i] / max(1, counts.sum())), 4)
             for i in np.argsort(-counts, kind="stable")
             if counts[i]
         }
@@ -97,6 +99,7 @@ class Segmentation(Task):
 
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
         """Class colours over the image; with labels the image, the labels and what was found, side by side."""
+        image = legible(image)
         drawn = label_overlay(image, found.maps["segmentation"], self.colours)
         if label is None:
             return drawn

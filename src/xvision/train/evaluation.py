@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of a model on a split, and larger tables such as a confusion matrix."""
+    """Metrics of a model on a split, and the confusion matrix of each label that is classes."""
 
     metrics: dict[str, float]
-    tables: dict[str, list[list[int]]]
+    confusions: dict[str, list[list[int]]]
 
 
 def evaluate(
@@ -57,7 +57,7 @@ def evaluate(
                 with explaining_memory(batch):
                     metric.update(forward(model, batch, pixels), batch)
                 bar.advance(1)
-            return Evaluation(_defined(metric.compute(), task.primary), metric.tables())
+            return Evaluation(_defined(metric.compute(), task.primary), metric.confusions())
     finally:
         if isinstance(model, nn.Module):
             model.train(training)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from xvision.parts import Part, part_of
+from xvision.train import balancing as methods
 from xvision.train import optimizers, schedules
 
 
@@ -25,6 +26,8 @@ class Train(BaseModel):
     """Batches per optimizer step."""
     optimizer: Annotated[Part, part_of(optimizers.optimizer)] = optimizers.optimizer.sgd()
     schedule: Annotated[Part, part_of(schedules.schedule)] = schedules.schedule.cosine()
+    balancing: Annotated[Part, part_of(methods.balancing)] = methods.balancing.fixed()
+    """How the losses of several tasks are weighed against each other."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     decay: Literal["all", "weights"] = "all"
     """What weight decay reaches: every parameter (quantization-friendly), or all but biases and norms."""

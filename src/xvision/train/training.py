@@ -9,7 +9,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from xvision.console import Console, Progress
+from xvision.train.balancing.contract import Balancing
 from xvision.train.checkpoint import (
     Checkpoints,
     Manifest,
@@ -103,6 +104,11 @@ class Training:
             self.model.to(memory_format=torch.channels_last)
         self.model = self._synchronized(self.model)
         self.ema = Ema(self.model, settings.ema) if settings.ema else None
+        self.balancing: Balancing = settings.balancing.build([part.name for part in task.parts]).to(
+            self.device
+        )
+        scope = self.balancing.scope
+        self.shared: list[Tensor] = [] if scope == "none" else self.model.shared_parameters(scope)  # type: ignore[operator]
         self.optimizer = settings.optimizer.build(_groups(self.model, settings.decay))
         self.lr: float = self.optimizer.param_groups[0]["lr"]
         self.schedule = settings.schedule.build(self.total_steps / self.steps_per_epoch)
@@ -112,7 +118,7 @@ class Training:
 
         self.checkpoints = Checkpoints(folder / "checkpoints")
         self.log = Log(folder, tensorboard=settings.tensorboard, enabled=self.accelerator.is_main_process)
-        self.losses = Losses(self.accelerator)
+        self.losses = Losses(self.accelerator, ("loss", *task.terms))
         self.state = Manifest(self._identity(identity), step=0, epoch=0)
         self.latest_loss = math.nan
         self.started = self.saved = self.mark = time.monotonic()
@@ -145,6 +151,8 @@ class Training:
         if self.ema:
             ema = {k.removeprefix("ema."): v for k, v in state.items() if k.startswith("ema.")}
             fill(self.ema.model, ema, self.checkpoints.last)
+        balancing = {k.removeprefix("balancing."): v for k, v in state.items() if k.startswith("balancing.")}
+        fill(self.balancing, balancing, self.checkpoints.last)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(manifest.scalars["scaler"])
         self.state = manifest
@@ -196,12 +204,15 @@ class Training:
             last = i == len(batches) - 1
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.network):
                 for name, value in self._backward(to_device(batch, self.device), 1 / len(batches)).items():
-                    losses[name] = losses[name] + value if i else value
+                    losses[name] = losses[name] + value if name in losses else value
         if self.settings.clip_norm:
             self.accelerator.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self.balancing.step()
         self.state.step += 1
+        if self.step % self.steps_per_epoch == 0:
+            self.balancing.end_epoch()
         self.state.num_samples += sum(len(b["name"]) for b in batches) * self.accelerator.num_processes
         if self.ema:
             self.ema.update(self.model, self.step)
@@ -210,10 +221,26 @@ class Training:
     def _backward(self, batch: Batch, share: float) -> dict[str, Tensor]:
         """Add the gradient of `share` times the loss; the loss and its terms, times `share`."""
         with explaining_memory(batch):
-            terms = self.task.loss(forward(self.network, batch, self.pixels), batch)
-            loss = torch.stack(list(terms.values())).sum() * share
+            out = forward(self.network, batch, self.pixels)
+            losses = self.task.losses(out, batch)
+            loss = self._balanced(out, losses) * share
             self.accelerator.backward(loss)
-        return {"loss": loss.detach(), **{name: value.detach() * share for name, value in terms.items()}}
+        several = len(self.task.parts) > 1
+        terms = {
+            f"{task}.{name}" if several else name: value.detach() * share
+            for task, of_task in losses.items()
+            for name, value in of_task.items()
+        }
+        return {"loss": loss.detach(), **terms}
+
+    def _balanced(self, out: Mapping[str, Tensor], losses: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
+        """The tasks' losses as one; outputs that no label speaks to get a gradient of zero, which DDP waits for."""
+        silent = [out[name].sum() * 0 for name, task in self.task.owners.items() if task not in losses]
+        totals = {task: torch.stack(list(terms.values())).sum() for task, terms in losses.items()}
+        if not totals:
+            return torch.stack(silent).sum()
+        loss = self.balancing.combine(totals, self.shared)
+        return torch.stack([loss, *silent]).sum() if silent else loss
 
     @property
     def rate(self) -> float:
@@ -312,6 +339,7 @@ class Training:
         state.seconds = time.monotonic() - self.started
         state.cpu_seconds = _cpu_seconds() - self.cpu_started
         tensors, state.scalars = pack_optimizer(self.optimizer)
+        tensors |= {f"balancing.{name}": value for name, value in self.balancing.state_dict().items()}
         if self.ema:
             tensors |= {f"ema.{name}": value for name, value in self.ema.model.state_dict().items()}
         if self.accelerator.scaler is not None:

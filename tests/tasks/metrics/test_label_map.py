@@ -34,7 +34,7 @@ def test_every_score_by_hand() -> None:
     )
     assert [scores[f"iou_{c}"] for c in CLASSES[:3]] == pytest.approx([100 * v for v in iou])
     assert math.isnan(scores["iou_boat"])
-    assert m.tables() == {"confusion": [[2, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]}
+    assert m.confusions() == {"segmentation": [[2, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]}
 
 
 def test_a_class_that_is_found_and_never_labelled_counts_as_zero() -> None:
@@ -66,7 +66,7 @@ def test_scores_are_enlarged_before_the_argmax() -> None:
     labels = torch.tensor([[[0, 0, 1, 1]]], dtype=torch.uint8)
     m = metric()
     m.update({"segmentation": scores}, {"segmentation": labels})
-    assert m.tables()["confusion"][0][:2] in ([2, 0], [1, 1])  # a tie at the second pixel
+    assert m.confusions()["segmentation"][0][:2] in ([2, 0], [1, 1])  # a tie at the second pixel
     ids = metric()
     ids.update({"segmentation": scores.argmax(1)}, {"segmentation": labels})
     assert ids.compute()["pixel_accuracy"] == 100
@@ -79,7 +79,7 @@ def test_labels_of_different_sizes() -> None:
     m.update({"segmentation": maps}, {"segmentation": labels})
     with_channel.update({"segmentation": maps[:, None]}, {"segmentation": labels})
     assert m.compute()["pixel_accuracy"] == pytest.approx(100 * 5 / 6)
-    assert m.tables() == with_channel.tables()
+    assert m.confusions() == with_channel.confusions()
 
 
 def test_processes_add_up() -> None:

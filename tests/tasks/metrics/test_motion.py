@@ -19,7 +19,7 @@ def test_iou_of_both_and_their_mean() -> None:
     assert scores == pytest.approx(
         {"miou": 100 * (1 / 3 + 1 / 2) / 2, "moving_iou": 100 / 3, "static_iou": 50}
     )
-    assert m.tables() == {"confusion": [[2, 1], [1, 1]]}
+    assert m.confusions() == {"motion": [[2, 1], [1, 1]]}
 
 
 def test_where_nothing_moves_and_nothing_is_said_to() -> None:

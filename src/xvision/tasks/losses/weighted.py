@@ -98,6 +98,11 @@ class WeightedLosses:
         self.terms = parse_terms(texts, kind, where)
         self._losses: list[Callable[..., Tensor]] = [term.part.build() for term in self.terms]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The terms, in the order of their texts."""
+        return tuple(term.part.name for term in self.terms)
+
     def __call__(self, prediction: Tensor, target: Tensor, *more: Tensor | None) -> dict[str, Tensor]:
         """`more` is what the kind of map has besides: class weights (C,), or where flow is known (B, H, W)."""
         return {

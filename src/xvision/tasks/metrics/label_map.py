@@ -79,7 +79,6 @@ class LabelMapMetric(TaskMetric):
             scores |= {f"iou_{name}": value for name, value in zip(self.classes, iou, strict=True)}
         return {name: 100 * float(value) for name, value in scores.items()}
 
-    def tables(self) -> dict[str, list[list[int]]]:
+    def confusions(self) -> dict[str, list[list[int]]]:
         """The confusion matrix in pixels (rows: label, columns: prediction)."""
-        table: list[list[int]] = self.confusion.compute().to(torch.int64).tolist()
-        return {"confusion": table}
+        return {self.field: self.confusion.compute().to(torch.int64).tolist()}

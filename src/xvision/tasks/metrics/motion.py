@@ -28,5 +28,5 @@ class MotionMetric(TaskMetric):
             "static_iou": scores["iou_static"],
         }
 
-    def tables(self) -> dict[str, list[list[int]]]:
-        return self.map.tables()
+    def confusions(self) -> dict[str, list[list[int]]]:
+        return self.map.confusions()

@@ -72,12 +72,17 @@ class Balancing(nn.Module):
         present = [i for i, name in enumerate(self.tasks) if name in losses]
         values = torch.stack([losses[self.tasks[i]] for i in present])
         with torch.no_grad():
-            self._loss_sums[present] += values.detach().double()
-            self._counts[present] += 1
+            if len(present) == len(self.tasks):  # no index to send to the device
+                self._loss_sums += values.detach()
+                self._counts += 1
+            else:
+                self._loss_sums[present] += values.detach().double()
+                self._counts[present] += 1
         return self._total(present, values, shared)
 
     def _total(self, present: list[int], values: Tensor, shared: Sequence[Tensor]) -> Tensor:
-        return (self.weights[present].to(values.dtype) * values).sum()
+        weights = self.weights if len(present) == len(self.tasks) else self.weights[present]
+        return (weights.to(values.dtype) * values).sum()
 
     def _observe_gradients(self, present: list[int], values: Tensor, shared: Sequence[Tensor]) -> None:
         """Add the gradients of the present tasks to those of this step."""

@@ -1,0 +1,217 @@
+"""Several tasks in one network: one encoder, the outputs, losses, metrics and pictures of each.
+
+A sample may lack the labels of a task (it comes from a data set without them): each task then learns from, and is
+measured on, the samples that have all it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xvision.parts import Parts
+from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
+
+
+def build_task(parts: Parts, classes: Mapping[str, tuple[str, ...]]) -> Task:
+    """The task that a recipe names, or its several ones as one, for data with these classes.
+
+    Raises: ValueError for settings that do not fit, and for two tasks with the same output.
+    """
+    tasks: list[Task] = [part.build(classes) for part in parts]
+    if len(tasks) == 1:
+        return tasks[0]
+    owners: dict[str, str] = {}
+    for task in tasks:
+        for output in task.outputs:
+            if owners.setdefault(output, task.name) != task.name:
+                raise ValueError(
+                    f"task: {owners[output]} and {task.name} both give the output '{output}'; leave one out"
+                )
+    return MultiTask(tasks)
+
+
+class MultiTask(Task):
+    """Tasks side by side; names of metrics and loss terms begin with their task's, as ``depth.ard``.
+
+    Checkpoints are compared by `score`: the mean over tasks of the primary metric, or of 100 minus it where smaller
+    is better (0 at least); in percent.
+    """
+
+    primary = "score"
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = tuple(tasks)
+        self.name = "+".join(task.name for task in tasks)
+        self.needs = tuple(dict.fromkeys(chain.from_iterable(task.needs for task in tasks)))
+        self.outputs = {name: channels for task in tasks for name, channels in task.outputs.items()}
+        self.classes = {field: names for task in tasks for field, names in task.classes.items()}
+        self.terms = tuple(f"{task.name}.{term}" for task in tasks for term in task.terms)
+
+    @property
+    def parts(self) -> tuple[Task, ...]:
+        return self.tasks
+
+    def losses(self, out: Outputs, batch: Batch) -> dict[str, dict[str, Tensor]]:
+        found = {}
+        for task in self.tasks:
+            own = labelled(task, out, batch)
+            if own is not None:
+                found[task.name] = task.loss(*own)
+        return found
+
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the tasks that have labels in this batch."""
+        return {
+            f"{name}.{term}": value
+            for name, terms in self.losses(out, batch).items()
+            for term, value in terms.items()
+        }
+
+    def metric(self) -> TaskMetric:
+        return MultiTaskMetric(self.tasks)
+
+    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
+        """What each task finds: its values under its name, its maps under theirs."""
+        return self._side_by_side([task.decode(out, sizes) for task in self.tasks])
+
+    def truth(self, batch: Batch) -> list[Found]:
+        """Labels; a task without labels for a sample has no entry there."""
+        rows: list[list[Found | None]] = []
+        for task in self.tasks:
+            has = which(task, batch)
+            held = iter(task.truth(batch if has is None else rows_of(batch, has)) if has != [] else ())
+            count = len(batch["name"])
+            rows.append([next(held) if has is None or i in has else None for i in range(count)])
+        return self._side_by_side(rows)
+
+    def _side_by_side(self, found: Sequence[Sequence[Found | None]]) -> list[Found]:
+        return [
+            Found(
+                {task.name: f.values for task, f in zip(self.tasks, of_one, strict=True) if f},
+                {field: values for f in of_one if f for field, values in f.maps.items()},
+            )
+            for of_one in zip(*found, strict=True)
+        ]
+
+    def _parts_of(self, found: Found) -> dict[str, Found]:
+        return {
+            task.name: Found(
+                found.values[task.name],
+                {name: found.maps[name] for name in task.outputs if name in found.maps},
+            )
+            for task in self.tasks
+            if task.name in found.values
+        }
+
+    def caption(self, found: Found) -> str:
+        parts = self._parts_of(found)
+        return "; ".join(f"{t.name}: {t.caption(parts[t.name])}" for t in self.tasks if t.name in parts)
+
+    def is_right(self, found: Found, label: Found) -> bool | None:
+        """Whether every task that knows right and wrong is right."""
+        ours, theirs = self._parts_of(found), self._parts_of(label)
+        answers = [t.is_right(ours[t.name], theirs[t.name]) for t in self.tasks if t.name in theirs]
+        known = [answer for answer in answers if answer is not None]
+        return all(known) if known else None
+
+    def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
+        """The pictures of the tasks, one below the other."""
+        ours, theirs = self._parts_of(found), self._parts_of(label) if label else {}
+        return stacked([task.draw(image, ours[task.name], theirs.get(task.name)) for task in self.tasks])
+
+    def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
+        ours = self._parts_of(found)
+        return {ending: content for t in self.tasks for ending, content in t.files(ours[t.name]).items()}
+
+
+class MultiTaskMetric(TaskMetric):
+    """The metrics of each task, and `score`."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.metrics = nn.ModuleDict({task.name: task.metric() for task in tasks})
+
+    def _of(self, task: Task) -> TaskMetric:
+        metric = self.metrics[task.name]
+        assert isinstance(metric, TaskMetric)
+        return metric
+
+    def update(self, out: Outputs, batch: Batch) -> None:
+        for task in self.tasks:
+            own = labelled(task, out, batch)
+            if own is not None:
+                self._of(task).update(*own)
+
+    def compute(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        scores = []
+        for task in self.tasks:
+            values = self._of(task).compute()
+            found |= {f"{task.name}.{name}": value for name, value in values.items()}
+            primary = values[task.primary]
+            scores.append(primary if task.larger_is_better else max(0.0, 100 - primary))
+        return {"score": sum(scores) / len(scores), **found}
+
+    def confusions(self) -> dict[str, list[list[int]]]:
+        return {field: table for task in self.tasks for field, table in self._of(task).confusions().items()}
+
+
+# ---------------------------------------------------------------------------------------------- partial labels
+
+
+def which(task: Task, batch: Batch) -> list[int] | None:
+    """The samples of a batch that have all labels of a task; None if all have."""
+    lists: Mapping[str, list[bool]] = batch.get("labelled", {})
+    partial = [lists[field] for field in task.needs if field in lists]
+    if not partial:
+        return None
+    return [i for i, has in enumerate(zip(*partial, strict=True)) if all(has)]
+
+
+def labelled(task: Task, out: Outputs, batch: Batch) -> tuple[Outputs, Batch] | None:
+    """Outputs and labels of the samples that a task can use; None if there is none."""
+    rows = which(task, batch)
+    if rows is None:
+        return out, batch
+    if not rows:
+        return None
+    device = next(iter(out.values())).device
+    index = torch.tensor(rows, device=device)
+    return {name: out[name][index] for name in task.outputs}, rows_of(batch, rows, task.needs)
+
+
+def rows_of(batch: Batch, rows: Sequence[int], fields: Sequence[str] = ()) -> dict[str, Any]:
+    """The samples `rows` of a batch, only some fields if named."""
+
+    def taken(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value[torch.tensor(rows, device=value.device)]
+        return same_size([value[i] for i in rows])
+
+    kept = {*fields, "name"} if fields else batch.keys() - {"labelled"}
+    return {key: taken(batch[key]) for key in batch if key in kept}
+
+
+def same_size(values: list[Any]) -> Any:
+    """One tensor of maps of one size; other lists as they are."""
+    if all(isinstance(v, Tensor) for v in values) and len({v.shape for v in values}) == 1:
+        return torch.stack(values)
+    return values
+
+
+def stacked(pictures: Sequence[Image]) -> Image:
+    """Pictures below each other, narrow ones enlarged by a whole factor."""
+    width = max(picture.shape[1] for picture in pictures)
+    rows = []
+    for picture in pictures:
+        factor = width // picture.shape[1]
+        large = picture.repeat(factor, axis=0).repeat(factor, axis=1)
+        rows.append(np.pad(large, ((0, 0), (0, width - large.shape[1]), (0, 0)), constant_values=24))
+    return np.concatenate(rows)
