@@ -46,3 +46,15 @@ def test_a_map_task_goes_from_scenes_to_a_verified_file(
 
     assert call("val", str(run.file), "--json") == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["onnx"] == record.metrics["onnx"]
+
+
+def test_balanced_classes_are_counted_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [*SMALL, "train.max_steps=1", "task.class_balance=median_frequency"]
+    settings.remove("train.max_steps=3")
+    assert call("train", "segmentation", *settings, "--out", str(tmp_path / "run")) == 0
+    (line,) = [ln for ln in capsys.readouterr().out.splitlines() if ln.startswith("class weights of")]
+    assert line.startswith("class weights of segmentation (median_frequency, 24 samples): ")
+    assert call("val", str(tmp_path / "run")) == 0  # without counting
+    assert "class weights" not in capsys.readouterr().out

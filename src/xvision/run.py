@@ -52,10 +52,13 @@ def _train(run: Run) -> None:
         keep(run.build(), run.folder)
     else:
         recipe = run.recipe.to_dict()
+        model, loader = run.build(), run.loader("train", train=True)
+        if line := run.task.prepare(loader.split):
+            run.console.print(line)
         train(
-            run.build(),
+            model,
             run.task,
-            run.loader("train", train=True),
+            loader,
             run.loader("val"),
             run.recipe.train,
             run.folder,

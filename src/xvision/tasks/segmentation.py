@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xvision.data.dataset import Split
 from xvision.tasks import task
+from xvision.tasks.class_weights import Balance, balanced, check_balance
 from xvision.tasks.colours import label_overlay, palette, side_by_side
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
 from xvision.tasks.losses.weighted import WeightedLosses
@@ -25,9 +27,14 @@ def segmentation(
     *,
     losses: tuple[str, ...] = ("cross_entropy:1",),
     class_weights: tuple[float, ...] = (),
+    class_balance: Balance = "none",
     num_classes: int = 0,
 ) -> Task:
-    """Semantic segmentation: one class per pixel."""
+    """Semantic segmentation: one class per pixel.
+
+    Weights of the classes in the losses: `class_weights` by hand, or `class_balance`, which counts the labels of the
+    training split before training.
+    """
     names = classes.get("segmentation", ())
     if num_classes and len(names) > num_classes:
         raise ValueError(
@@ -38,11 +45,8 @@ def segmentation(
         raise ValueError(
             f"task.num_classes: segmentation needs at least two classes, the data set names {list(names)}"
         )
-    if class_weights and len(class_weights) != len(names):
-        raise ValueError(
-            f"task.class_weights: expected {len(names)} weights, one for each class, came {len(class_weights)}"
-        )
-    return Segmentation(names, losses, class_weights)
+    check_balance(class_balance, class_weights, names)
+    return Segmentation(names, losses, class_weights, class_balance)
 
 
 class Segmentation(Task):
@@ -53,13 +57,25 @@ class Segmentation(Task):
     primary = "miou"
 
     def __init__(
-        self, classes: tuple[str, ...], losses: Sequence[str], class_weights: Sequence[float]
+        self,
+        classes: tuple[str, ...],
+        losses: Sequence[str],
+        class_weights: Sequence[float],
+        class_balance: Balance,
     ) -> None:
         self.classes = classes
         self.outputs = {"segmentation": len(classes)}
         self.colours = palette(len(classes))
         self._losses = WeightedLosses(losses, "label")
         self._weights = torch.tensor(class_weights) if class_weights else None
+        self._balance = class_balance
+
+    def prepare(self, train: Split) -> str:
+        """Count the labels if the classes are to be balanced."""
+        if self._balance == "none":
+            return ""
+        self._weights, line = balanced(self._balance, train, "segmentation", self.classes)
+        return line
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Terms of `losses`; scores (B, K, H, W) against ids (B, H, W), 255 unknown."""
