@@ -120,6 +120,7 @@ def _export(run: Run) -> None:
                 "pixels": recipe.net.pixels,
                 "size": "x".join(map(str, recipe.data.size)),
                 "fit": recipe.data.fit,
+                "crop_rect": recipe.data.crop_rect,
             }
         ),
         "recipe": json.dumps(_portable(recipe)),
