@@ -115,6 +115,7 @@ def _export(run: Run) -> None:
     metadata = {
         "task": run.task.name,
         "classes": json.dumps(run.task.classes),
+        "class_ids": json.dumps(run.id_maps),  # outputs that are ids and not scores
         "preprocessing": json.dumps(
             {
                 "pixels": recipe.net.pixels,
@@ -127,7 +128,7 @@ def _export(run: Run) -> None:
         "recipe_id": recipe.id,
         "data_sha256": json.dumps(run.digests),
     }
-    export(run.quantized, run.file, inputs=next(run.planes("val")), metadata=metadata)
+    export(run.quantized, run.file, inputs=next(run.planes("val")), argmax=run.id_maps, metadata=metadata)
 
 
 def _portable(recipe: Recipe) -> dict[str, Any]:
@@ -180,7 +181,7 @@ STAGES = (
         "float",
     ),
     Stage("quantize", _quantize, ("quant",), ("quant/model.safetensors", "quant/model.json"), 5, "int8"),
-    Stage("export", _export, ("name",), ("export/model.onnx",), 5),
+    Stage("export", _export, ("name", "export"), ("export/model.onnx",), 5),
     Stage("verify", _verify, (), ("export/parity.json",), 6, "onnx"),
     Stage("report", _report, ("expect", "source"), ("record.json", "report.html"), 5),
 )
@@ -204,6 +205,7 @@ def run(
     names = [stage.name for stage in STAGES]
     before = _data_digest(this)
     this.console.print(f"data  {_described(this)}")
+    this.check_settings()
     executed = False
     for stage in STAGES[: names.index(until) + 1]:
         before, ran = _bring_up_to_date(this, stage, before)

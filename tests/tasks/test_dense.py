@@ -42,6 +42,17 @@ def test_scores_are_enlarged_before_the_argmax() -> None:
     assert made.caption(found) == "road 75 %, sky 25 %"
 
 
+def test_ids_of_a_file_take_the_nearest_pixel() -> None:
+    made = task.segmentation().build(NAMES)
+    assert made.class_maps == ("segmentation",)
+    ids = torch.tensor([[[[0, 1]]]], dtype=torch.uint8)
+    (found,) = made.decode({"segmentation": ids}, [(1, 4)])
+    assert found.maps["segmentation"].tolist() == [[0, 0, 1, 1]]
+    metric = made.metric()
+    metric.update({"segmentation": ids}, {"segmentation": torch.tensor([[[0, 0, 0, 1]]], dtype=torch.uint8)})
+    assert metric.compute()["pixel_accuracy"] == pytest.approx(75)
+
+
 def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
     made = task.segmentation().build(NAMES)
     image = np.full((2, 2, 3), 100, np.uint8)

@@ -67,6 +67,8 @@ class Task(ABC):
     primary: str
     """The metric by which checkpoints are compared."""
     larger_is_better: bool = True
+    class_maps: tuple[str, ...] = ()
+    """Outputs that score classes per pixel. A file may give ids for them, which `metric` and `decode` then take too."""
 
     @property
     def maps(self) -> tuple[str, ...]:

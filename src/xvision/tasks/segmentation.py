@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xvision.data.dataset import Split
@@ -17,6 +16,7 @@ from xvision.tasks.colours import label_overlay, palette, side_by_side
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.label_map import LabelMapMetric
+from xvision.tasks.metrics.resolution import class_ids
 
 UNKNOWN = 255
 
@@ -55,6 +55,7 @@ class Segmentation(Task):
     name = "segmentation"
     needs = ("segmentation",)
     primary = "miou"
+    class_maps = ("segmentation",)
 
     def __init__(
         self,
@@ -88,12 +89,11 @@ class Segmentation(Task):
         return LabelMapMetric("segmentation", "segmentation", self.classes)
 
     def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
-        """Ids of the largest score, after enlarging the scores to each image."""
-        found = []
-        for scores, size in zip(out["segmentation"].float(), sizes, strict=True):
-            enlarged = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)
-            found.append(self._found(enlarged[0].argmax(0).to("cpu").numpy().astype(np.uint8)))
-        return found
+        """Ids of the largest score, after enlarging the scores to each image; ids take the nearest pixel."""
+        return [
+            self._found(class_ids(maps, size).cpu().numpy())
+            for maps, size in zip(out["segmentation"], sizes, strict=True)
+        ]
 
     def truth(self, batch: Batch) -> list[Found]:
         return [self._found(labels.cpu().numpy()) for labels in batch["segmentation"]]
