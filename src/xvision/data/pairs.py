@@ -246,7 +246,7 @@ def match(
             if c.kind not in strangers:
                 strangers[c.kind] = c.strangers()
             other = strangers[c.kind].get(key)
-            came = f", came {other.name}: convert it" if other else ""
+            came = f", came {other.name}: save it as {c.suffixes[0]}" if other else ""
             problems.append(f"{there}: no {c.kind} belongs to it; expected {c.expected(key)}{came}")
         if not lacks:
             rows[key] = row

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from xvision.data.dataset import Split
 from xvision.tasks import task
+from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
 from xvision.tasks.colours import label_overlay, palette, side_by_side
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
@@ -35,16 +36,7 @@ def segmentation(
     Weights of the classes in the losses: `class_weights` by hand, or `class_balance`, which counts the labels of the
     training split before training.
     """
-    names = classes.get("segmentation", ())
-    if num_classes and len(names) > num_classes:
-        raise ValueError(
-            f"task.num_classes: the data set has {len(names)} classes, came {num_classes}; leave it out to use them all"
-        )
-    names += tuple(f"class {i}" for i in range(len(names), num_classes))
-    if len(names) < 2:
-        raise ValueError(
-            f"task.num_classes: segmentation needs at least two classes, the data set names {list(names)}"
-        )
+    names = class_names(classes, "segmentation", "segmentation", num_classes)
     check_balance(class_balance, class_weights, names)
     return Segmentation(names, losses, class_weights, class_balance)
 

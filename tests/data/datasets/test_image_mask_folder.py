@@ -248,5 +248,5 @@ def test_masks_that_are_no_png_are_told_from_missing_ones(root):
     with pytest.raises(ValueError, match="2 problems") as told:
         build(root)
     first, second = str(told.value).splitlines()[1:]
-    assert first.endswith(f"no mask belongs to it; expected {root}/masks/2.png, came 2.jpg: convert it")
+    assert first.endswith(f"no mask belongs to it; expected {root}/masks/2.png, came 2.jpg: save it as .png")
     assert second.endswith(f"no mask belongs to it; expected {root}/masks/3.png")
