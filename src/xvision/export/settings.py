@@ -13,6 +13,6 @@ class Export(BaseModel):
     argmax: bool = False
     """Outputs that score classes per pixel are given as ids: uint8 (B, 1, H, W) in place of float scores (B, C, H, W).
 
-    The file then moves C times 4 bytes less per pixel. Metrics of such a file are slightly lower where labels are
-    larger than its output: ids are enlarged to them by nearest neighbour, scores bilinearly before the argmax.
+    One byte per pixel leaves the device in place of 4 C. Metrics of such a file differ a little where labels are larger
+    than its output, as a rule downwards: ids are enlarged by nearest neighbour, scores bilinearly before the argmax.
     """
