@@ -46,3 +46,56 @@ def test_a_map_task_goes_from_scenes_to_a_verified_file(
 
     assert call("val", str(run.file), "--json") == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["onnx"] == record.metrics["onnx"]
+
+
+def test_balanced_classes_are_counted_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [*SMALL, "train.max_steps=1", "task.class_balance=median_frequency"]
+    settings.remove("train.max_steps=3")
+    assert call("train", "segmentation", *settings, "--out", str(tmp_path / "run")) == 0
+    (line,) = [ln for ln in capsys.readouterr().out.splitlines() if ln.startswith("class weights of")]
+    assert line.startswith("class weights of segmentation (median_frequency, 24 samples): ")
+    assert call("val", str(tmp_path / "run")) == 0  # without counting
+    assert "class weights" not in capsys.readouterr().out
+
+
+def test_ids_of_cut_images_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`export.argmax` of a run that is there already, and `data.crop_rect` all the way to predicted maps."""
+    folder = tmp_path / "run"
+    run = xv.run(xv.recipe("segmentation", *SMALL, "data.crop_rect=16,0,64,60"), folder)
+    scores = run.record
+    capsys.readouterr()
+    assert call("report", str(folder)) == 0
+    assert "train: up to date" in capsys.readouterr().out
+    run = xv.run(xv.recipe("segmentation", *SMALL, "data.crop_rect=16,0,64,60", "export.argmax=true"), folder)
+    assert run.record.parity is not None
+    assert run.record.parity.ok
+    assert run.record.metrics["int8"] == scores.metrics["int8"]  # neither trained nor quantized again
+    assert (
+        run.record.artefacts["checkpoints/best.safetensors"]
+        == scores.artefacts["checkpoints/best.safetensors"]
+    )
+    assert run.record.artefacts["export/model.onnx"] != scores.artefacts["export/model.onnx"]
+
+    capsys.readouterr()
+    assert call("val", str(run.file), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["onnx"] == run.record.metrics["onnx"]
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 256, (80, 96, 3), dtype=np.uint8))
+    assert call("predict", str(run.file), str(photo), "--out", str(tmp_path / "found"), "--json") == 0
+    found = cv2.imread(str(tmp_path / "found/0000_photo_segmentation.png"), cv2.IMREAD_UNCHANGED)
+    assert found.shape == (48, 60)
+    assert cv2.imread(str(tmp_path / "found/0000_photo.png")).shape == (48, 60, 3)
+    cv2.imwrite(str(photo), np.zeros((40, 96, 3), np.uint8))
+    assert call("predict", str(run.file), str(photo)) == 3
+    assert "expected an image that holds data.crop_rect=16,0,64,60" in capsys.readouterr().err
+
+
+def test_argmax_of_a_task_without_classes_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("train", "depth", *SMALL, "export.argmax=true", "--out", str(tmp_path / "run")) == 2
+    assert (
+        "export.argmax: expected a task that finds a class for each pixel, depth" in capsys.readouterr().err
+    )

@@ -216,7 +216,7 @@ def quantize(run: Target, overrides: Overrides = None, as_json: Json = False) ->
 
 @app.command()
 def export(run: Target, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Write the int8 ONNX file of a run."""
+    """Write the int8 ONNX file of a run (export.* keys may be changed)."""
     _advance(run, overrides, "export", as_json)
 
 
@@ -233,7 +233,7 @@ def report(run: Target, as_json: Json = False) -> None:
 
 
 def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool) -> None:
-    """Bring an existing run up to date, up to one stage; only its quant.* keys may change."""
+    """Bring an existing run up to date, up to one stage; only its quant.* and export.* keys may change."""
     from xvision.folder import load_run
     from xvision.recipe import override
 

@@ -134,6 +134,19 @@ class Run:
                 )
         return model
 
+    def check_settings(self) -> None:
+        """Raise SettingError now for what a stage hours later could not do."""
+        if self.recipe.export.argmax and not self.task.class_maps:
+            raise SettingError(
+                f"export.argmax: expected a task that finds a class for each pixel, {self.task.name} does not; leave "
+                "it out"
+            )
+
+    @property
+    def id_maps(self) -> tuple[str, ...]:
+        """The outputs that the file gives as class ids and not as scores."""
+        return self.task.class_maps if self.recipe.export.argmax else ()
+
     @cached_property
     def model(self) -> Model:
         """The float network with its best weights."""
@@ -204,7 +217,7 @@ def open_folder(recipe: Recipe, folder: Path, *, fresh: bool = False) -> Path:
     if (folder / "recipe.yaml").exists():
         other = read_recipe(folder / "recipe.yaml")
         changed = differing_keys(other, recipe)
-        foreign = [k for k in changed if not k.startswith("quant.")]
+        foreign = [k for k in changed if not k.startswith(("quant.", "export."))]
         if foreign and _has_begun(folder):
             lines = "\n".join(f"  {k}: {changed[k][0]!r} there, {changed[k][1]!r} asked for" for k in foreign)
             raise ValueError(

@@ -107,10 +107,12 @@ def predict_files(
 ) -> list[dict[str, Any]]:
     """What the network finds in images; with `out` also predictions.json and a picture per image.
 
-    A run answers with its int8 network if it has one. Images in folders are found at any depth.
+    A run answers with its int8 network if it has one. Images in folders are found at any depth. With `data.crop_rect`
+    they are cut to it as in training, and maps and pictures are of the cut image.
     """
     import torch
 
+    from xvision.data.cutting import cut_pixels
     from xvision.data.images import read_image
     from xvision.data.loader import Loader
     from xvision.train.forward import forward
@@ -131,7 +133,7 @@ def predict_files(
     found: list[dict[str, Any]] = []
     with torch.inference_mode(), console.progress("predict", len(files)) as bar:
         for batch in loader.epoch(0):
-            images = [read_image(Path(file), file) for file in batch["name"]]
+            images = [cut_pixels(read_image(Path(f), f), recipe.data.crop_rect) for f in batch["name"]]
             sizes = [image.shape[:2] for image in images]
             answers = task.decode(forward(model, batch, recipe.net.pixels), sizes)
             for file, image, answer in zip(batch["name"], images, answers, strict=True):

@@ -1,6 +1,6 @@
 """Recipe: everything that decides a run, in one frozen object that is also a YAML file.
 
-A recipe composes the sections that live with their owners: `data`, `net`, `task`, `train`, `quant`. It is
+A recipe composes the sections that live with their owners: `data`, `net`, `task`, `train`, `quant`, `export`. It is
 complete: every default is written out, so equal YAML means equal run, and `Recipe.id` is the hash of that YAML.
 
 Command-line overrides are `key=value`. Choices of parts (``data=cifar10``, ``net.backbone=timm:regnetx_004``)
@@ -23,6 +23,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xvision.data.settings import Data
+from xvision.export.settings import Export
 from xvision.models.settings import Net
 from xvision.parts import Part, Parts, Size, explain, nearest, part_of, parts_of
 from xvision.quant.settings import Quant
@@ -41,6 +42,7 @@ class Recipe(BaseModel):
     task: Annotated[Parts, parts_of(task)]
     train: Train = Train()
     quant: Quant = Quant()
+    export: Export = Export()
     seed: Annotated[int, Field(ge=0)] = 0
     expect: dict[str, float] = {}
     """What a record of this recipe reached, by metric: shown beside the result."""

@@ -52,10 +52,13 @@ def _train(run: Run) -> None:
         keep(run.build(), run.folder)
     else:
         recipe = run.recipe.to_dict()
+        model, loader = run.build(), run.loader("train", train=True)
+        if line := run.task.prepare(loader.split):
+            run.console.print(line)
         train(
-            run.build(),
+            model,
             run.task,
-            run.loader("train", train=True),
+            loader,
             run.loader("val"),
             run.recipe.train,
             run.folder,
@@ -116,18 +119,20 @@ def _export(run: Run) -> None:
     metadata = {
         "task": run.task.name,
         "classes": json.dumps(run.task.classes),
+        "class_ids": json.dumps(run.id_maps),  # outputs that are ids and not scores
         "preprocessing": json.dumps(
             {
                 "pixels": recipe.net.pixels,
                 "size": "x".join(map(str, recipe.data.size)),
                 "fit": recipe.data.fit,
+                "crop_rect": recipe.data.crop_rect,
             }
         ),
         "recipe": json.dumps(_portable(recipe)),
         "recipe_id": recipe.id,
         "data_sha256": json.dumps(run.digests),
     }
-    export(run.quantized, run.file, inputs=next(run.planes("val")), metadata=metadata)
+    export(run.quantized, run.file, inputs=next(run.planes("val")), argmax=run.id_maps, metadata=metadata)
 
 
 def _portable(recipe: Recipe) -> dict[str, Any]:
@@ -181,7 +186,7 @@ STAGES = (
         "float",
     ),
     Stage("quantize", _quantize, ("quant",), ("quant/model.safetensors", "quant/model.json"), 5, "int8"),
-    Stage("export", _export, ("name",), ("export/model.onnx",), 5),
+    Stage("export", _export, ("name", "export"), ("export/model.onnx",), 5),
     Stage("verify", _verify, (), ("export/parity.json",), 6, "onnx"),
     Stage("report", _report, ("expect", "source"), ("record.json", "report.html"), 5),
 )
@@ -205,6 +210,7 @@ def run(
     names = [stage.name for stage in STAGES]
     before = _data_digest(this)
     this.console.print(f"data  {_described(this)}")
+    this.check_settings()
     executed = False
     for stage in STAGES[: names.index(until) + 1]:
         before, ran = _bring_up_to_date(this, stage, before)

@@ -94,6 +94,23 @@ def test_camvid_is_complete_and_mostly_road_and_buildings():
     assert 0 < found[255] < 0.1 * found.sum()
 
 
+@needs("camvid")
+def test_camvid_without_its_sky_and_without_labels_at_the_bottom():
+    val = dataset.camvid(root="camvid").build().splits["val"]
+    val = val.take(range(0, len(val), 20))
+    height, width = val.load(0)["image"].shape[:2]
+    crop, mask = (height // 4, 0, height, width), (height - 20, 0, height, width)
+    data = Data(dataset=dataset.camvid(), size=(96, 128), crop_rect=crop, mask_rect=mask)
+    fields, own = ("image", "segmentation"), ("segmentation",)
+    loader = Loader(val, fields, data, batch_size=8, train=False, seed=0, whole=True, own_size=own)
+    batch = next(loader.epoch(0))
+    assert batch["segmentation"].shape[1:] == (height - height // 4, width)
+    assert (batch["segmentation"][:, -20:] == 255).all()
+    for i, label in enumerate(batch["segmentation"]):
+        stored = val.load(i)["segmentation"][height // 4 : -20]
+        assert np.array_equal(label[:-20], stored)
+
+
 @needs("nyuv2")
 @pytest.mark.parametrize("num_classes", [13, 40])
 def test_nyuv2_is_indoors(num_classes):

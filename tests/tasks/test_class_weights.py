@@ -7,9 +7,11 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from xvision.data.dataset import DataError, Sample, Split
-from xvision.tasks.class_weights import LabelCounts, count_labels, inverse_log, median_frequency
+from xvision.tasks import task
+from xvision.tasks.class_weights import LabelCounts, balanced, count_labels, inverse_log, median_frequency
 
 U = 255
 MAPS = (
@@ -74,3 +76,37 @@ def test_ids_that_are_no_class_and_splits_without_labels() -> None:
         count_labels(split(MAPS[0], wrong), "segmentation", 3)
     with pytest.raises(DataError, match=r"segmentation: none of 1 samples has a known pixel"):
         count_labels(split(MAPS[2]), "segmentation", 3)
+
+
+def test_a_task_counts_the_labels_of_its_training_split() -> None:
+    """Shares 4/7, 1/4, 2/3; the fourth class never occurs, which the line says."""
+    classes = {"segmentation": ("road", "sky", "car", "bicycle")}
+    made = task.segmentation(class_balance="median_frequency").build(classes)
+    line = made.prepare(split(*MAPS))
+    assert line == (
+        "class weights of segmentation (median_frequency, 3 samples): road 1, sky 2.29, car 0.857, "
+        "bicycle 1 (never occurs)"
+    )
+    out = {"segmentation": torch.zeros(1, 4, 1, 2)}
+    by_hand = task.segmentation(class_weights=(1, 16 / 7, 6 / 7, 1)).build(classes)
+    batch = {"segmentation": torch.tensor([[[0, 1]]], dtype=torch.uint8)}
+    weighted, expected = (float(t.loss(out, batch)["cross_entropy"]) for t in (made, by_hand))
+    assert weighted == pytest.approx(expected)
+    assert by_hand.prepare(split(*MAPS)) == ""
+
+
+def test_the_two_balances_are_the_two_formulas() -> None:
+    names = ("a", "b", "c")
+    counts = count_labels(split(*MAPS), "segmentation", 3)
+    for balance, formula in (("median_frequency", median_frequency), ("inverse_log", inverse_log)):
+        weights, _ = balanced(balance, split(*MAPS), "segmentation", names)  # type: ignore[arg-type]
+        assert torch.equal(weights, formula(counts))
+
+
+def test_weights_by_hand_and_a_balance_are_one_too_many() -> None:
+    both = task.segmentation(class_weights=(1.0, 2.0), class_balance="inverse_log")
+    with pytest.raises(
+        ValueError,
+        match=r"task\.class_balance: 'inverse_log' counts .* task\.class_weights are given too; keep one",
+    ):
+        both.build({"segmentation": ("a", "b")})

@@ -42,15 +42,26 @@ def test_scores_are_enlarged_before_the_argmax() -> None:
     assert made.caption(found) == "road 75 %, sky 25 %"
 
 
+def test_ids_of_a_file_take_the_nearest_pixel() -> None:
+    made = task.segmentation().build(NAMES)
+    assert made.class_maps == ("segmentation",)
+    ids = torch.tensor([[[[0, 1]]]], dtype=torch.uint8)
+    (found,) = made.decode({"segmentation": ids}, [(1, 4)])
+    assert found.maps["segmentation"].tolist() == [[0, 0, 1, 1]]
+    metric = made.metric()
+    metric.update({"segmentation": ids}, {"segmentation": torch.tensor([[[0, 0, 0, 1]]], dtype=torch.uint8)})
+    assert metric.compute()["pixel_accuracy"] == pytest.approx(75)
+
+
 def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
     made = task.segmentation().build(NAMES)
     image = np.full((2, 2, 3), 100, np.uint8)
     (truth,) = made.truth({"segmentation": torch.tensor([[[0, 255], [255, 255]]], dtype=torch.uint8)})
     drawn = made.draw(image, truth)
-    side = len(drawn) // 2  # small images are enlarged by a whole factor
-    assert (drawn[:side, :side] != 100).any(axis=2).all()
-    assert (drawn[side:] == 100).all()
-    assert made.draw(image, truth, truth).shape == (2 * side, 6 * side, 3)
+    assert (drawn[0, 0] != 100).any()
+    assert (drawn[1] == 100).all()
+    height, width, _ = made.draw(image, truth, truth).shape
+    assert width == 3 * height >= 6  # small images are enlarged by a whole factor
     assert made.files(truth)["segmentation.png"].dtype == np.uint8
 
 

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from xvision.data.cache import Progress, cached, prepared
+from xvision.data.cutting import within
 from xvision.data.dataset import DataError, Sample, Split
 from xvision.data.draws import Purpose, permutation
 from xvision.data.geometry import centre_map, place_samples, resize_map, warp
@@ -151,7 +152,9 @@ def calibration_batches(
     """Batches of samples drawn from all over a split, not augmented: what quantization ranges are measured on."""
     opened = _opened(split, fields, data, (), None)
     some = opened.take(permutation(seed, 0, Purpose.ORDER, count=len(opened))[:num_samples].tolist())
-    uncached = data.model_copy(update={"cache": False})  # `opened` is already
+    uncached = data.model_copy(
+        update={"cache": False, "crop_rect": None, "mask_rect": None}
+    )  # `opened` is already
     return Loader(some, fields, uncached, batch_size=batch_size, train=False, seed=seed).epoch(0)
 
 
@@ -166,6 +169,7 @@ def _opened(
             )
         )
         return replace(split, load=several.load, parts=())
+    split = within(split, data.crop_rect, data.mask_rect)
 
     def opened(some: tuple[str, ...], size: tuple[int, int] | None) -> Split:
         return cached(split, some, size, progress) if data.cache else prepared(split, some, size)

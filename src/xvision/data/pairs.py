@@ -203,6 +203,15 @@ class Column:
                 found[key] = file
         return found, problems
 
+    def strangers(self) -> dict[str, Path]:
+        """The files, by key, that would belong to this column but for their ending."""
+        found = {}
+        for file in files(self.folder):
+            if file.name.startswith(self.prefix) and not file.name.lower().endswith(self.suffixes):
+                key = file.relative_to(self.folder).with_name(file.stem[len(self.prefix) :] or "_").as_posix()
+                found[key] = file
+        return found
+
     def expected(self, key: str) -> str:
         """Where the file of a key should lie."""
         path = self.folder / key
@@ -224,6 +233,7 @@ def match(
         found.append(keys)
         problems += doubles
     rows: dict[str, tuple[Path | None, ...]] = {}
+    strangers: dict[str, dict[str, Path]] = {}  # looked for only if something is missing
     for key in sorted(set().union(*found)):
         row = tuple(keys.get(key) for keys in found)
         lacks = [
@@ -232,7 +242,12 @@ def match(
             if file is None and column.kind not in optional
         ]
         there = next(file for file in row if file is not None)
-        problems += [f"{there}: no {c.kind} belongs to it; expected {c.expected(key)}" for c in lacks]
+        for c in lacks:
+            if c.kind not in strangers:
+                strangers[c.kind] = c.strangers()
+            other = strangers[c.kind].get(key)
+            came = f", came {other.name}: save it as {c.suffixes[0]}" if other else ""
+            problems.append(f"{there}: no {c.kind} belongs to it; expected {c.expected(key)}{came}")
         if not lacks:
             rows[key] = row
     return rows, problems

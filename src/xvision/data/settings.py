@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from xvision.data.datasets import dataset
+from xvision.data.rectangles import Rect
 from xvision.parts import Parts, Size, parts_of
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -70,6 +71,14 @@ class Data(BaseModel):
     """Height and width of the network's input."""
     fit: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Validation: the sample is resized so that this central fraction of its shorter side fills the input."""
+    crop_rect: Rect | None = None
+    """TOP,LEFT,BOTTOM,RIGHT in pixels of the stored image, for example 0,0,360,480: every sample is first cut to it.
+
+    In training, calibration, validation and `predict` alike, with all its labels. Metrics are then those of the cut
+    label at its own resolution, and predicted maps and pictures are of the cut image. Empty: the whole image.
+    """
+    mask_rect: Rect | None = None
+    """In the same form, before any crop: inside, label maps count as unknown (255, depth 0), as on a car's bonnet."""
     cache: bool = True
     """Decode once, into memory-mapped files that every process shares ($XVISION_CACHE, else ~/.cache/xvision).
 

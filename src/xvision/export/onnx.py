@@ -37,6 +37,7 @@ def export(
     path: str | Path,
     *,
     inputs: Sequence[Tensor] | None = None,
+    argmax: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a float or quantized network as an ONNX file, whole or not at all.
@@ -44,9 +45,10 @@ def export(
     `inputs` are example planes that fix sizes and types; our own networks and quantized ones know theirs. The batch
     size stays free. Inputs are called as the planes of the pixel format, or as the arguments of the network's forward;
     outputs as the keys of what it returns. A quantized network takes the uint8 planes as its first integer tensor and
-    gives float scores.
+    gives float scores. Outputs in `argmax` give instead the id of the largest score, uint8 with one channel.
 
-    Raises: ValueError if the network cannot be exported, OSError naming the file if it cannot be written.
+    Raises: ValueError if the network cannot be exported or has no such output, OSError naming the file if it cannot be
+    written.
     """
     path = Path(path)
     inputs = tuple(inputs or _known_inputs(model))
@@ -59,6 +61,7 @@ def export(
     ClearMetadataAndDocStringPass()(program.model)  # it names source files of the exporting machine
     _unshare(program.model.graph)
     _name_scales(program.model.graph)
+    _score_to_id(program.model.graph, argmax)
     for key, value in (metadata or {}).items():
         program.model.metadata_props[key] = value
     return _write(program.model, path)
@@ -275,6 +278,41 @@ def _name_scales(graph: ir.Graph) -> None:
             node.replace_input_with(i, graph.initializers[own])
     for name in [n for n, value in graph.initializers.items() if not value.uses()]:
         del graph.initializers[name]
+
+
+_MAX_CLASSES = 256  # ids are uint8
+
+
+def _score_to_id(graph: ir.Graph, names: Sequence[str]) -> None:
+    """Put an argmax behind outputs of scores (B, C, ...): ids (B, 1, ...) of the first largest one, as torch does.
+
+    Behind DequantizeLinear, where runtimes look for it: codes and scores of one scale have the same largest element.
+    """
+    outputs = {str(value.name): i for i, value in enumerate(graph.outputs)}
+    for name in names:
+        if name not in outputs:
+            raise ValueError(f"argmax: expected outputs among {', '.join(outputs)}, came '{name}'")
+        scores = graph.outputs[outputs[name]]
+        shape = scores.shape
+        if (
+            shape is None
+            or len(shape) < 2
+            or not isinstance(shape[1], int)
+            or not 2 <= shape[1] <= _MAX_CLASSES
+        ):
+            raise ValueError(
+                f"argmax: expected an output of 2 to {_MAX_CLASSES} class scores (B, C, ...), came '{name}' of shape "
+                f"{shape}; leave it out"
+            )
+        scores.name = f"{name}.scores"
+        largest = ir.node("ArgMax", [scores], attributes={"axis": 1, "keepdims": 1, "select_last_index": 0})
+        largest.outputs[0].name = f"{name}.largest"
+        ids = ir.node("Cast", [largest.outputs[0]], attributes={"to": int(ir.DataType.UINT8)})
+        ids.outputs[0].name = name
+        ids.outputs[0].dtype = ir.DataType.UINT8
+        ids.outputs[0].shape = ir.Shape([shape[0], 1, *shape[2:]])
+        graph.extend([largest, ids])
+        graph.outputs[outputs[name]] = ids.outputs[0]
 
 
 def _write(model: ir.Model, path: Path) -> Path:

@@ -32,8 +32,9 @@ class LevelParity:
 class Parity:
     """How far a runtime is from the simulation.
 
-    `max_lsb` is the largest difference of integer codes at any tensor and level, `agreement` the smallest share of
-    equal answers (the class of largest score where a head has several channels), `first_difference` the first
+    `max_lsb` is the largest difference of integer codes at any tensor and level (of class ids where the file ends in an
+    argmax), `agreement` the smallest share of equal answers (the class of largest score where a head has several
+    channels), `first_difference` the first
     tensor in the order of the graph that differs, in the first batch where one does.
     """
 
@@ -171,8 +172,11 @@ def _compare_heads(
     simulation: _Simulation, outputs: dict[str, Tensor], parity: Parity, level: Level, num_insides: int
 ) -> None:
     for name, quantizer in simulation.heads.items():
-        simulated = simulation.outputs[name]
-        difference = quantizer.codes(simulated) - quantizer.codes(outputs[name].to(simulated.device))
+        simulated, came = simulation.outputs[name], outputs[name].to(simulation.outputs[name].device)
+        if came.is_floating_point():
+            difference = quantizer.codes(simulated) - quantizer.codes(came)
+        else:
+            difference = simulated.argmax(1, keepdim=True) - came.long()
         _note(parity, level, name, int(difference.abs().max()))
     parity.levels[level].tensors = num_insides if level == OFF else len(simulation.heads)
 
@@ -189,6 +193,7 @@ def _share_of_equal_answers(simulated: dict[str, Tensor], outputs: dict[str, Ten
     for name, x in simulated.items():
         a, b = x.cpu(), outputs[name]
         if a.ndim > 1 and a.shape[1] > 1:
-            a, b = a.argmax(1), b.argmax(1)
+            a = a.argmax(1)
+            b = b.argmax(1) if b.is_floating_point() else b[:, 0]
         shares.append(float((a == b).double().mean()))
     return min(shares)

@@ -1,12 +1,14 @@
 """Class weights from how often each class occurs, for labels in which some classes are rare.
 
-`count_labels` reads the label maps of a split once; the weights are arithmetic on its counts.
+`count_labels` reads the label maps of a split once; the weights are arithmetic on its counts. `balanced` is both, for
+the `prepare` of a task.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from xvision.data.dataset import DataError, Split
 from xvision.fields import FIELDS
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
+Balance = Literal["none", "median_frequency", "inverse_log"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,9 @@ def median_frequency(counts: LabelCounts) -> Tensor:
     """Weights (C,) median(f) / f, f being a class's share of the pixels of the images where it occurs.
 
     Source: Eigen and Fergus, Predicting Depth, Surface Normals and Semantic Labels, ICCV 2015, section 4.3. The median
-    is over the classes that occur, the others get 1; unknown pixels are in no total.
+    is over the classes that occur; unknown pixels are in no total. The paper says nothing of a class that never occurs,
+    for which f is 0 / 0: it gets 1 and not 0, which changes no pixel's loss (no pixel has that class) and keeps the
+    weights usable on data where it does occur.
 
     >>> half = LabelCounts(np.array([90, 10, 0]), np.array([100, 50, 0]))
     >>> median_frequency(half)  # f is 0.9 and 0.2, their median 0.55
@@ -88,3 +93,31 @@ def inverse_log(counts: LabelCounts, c: float = 1.02) -> Tensor:
         )
     share = counts.of_class / max(int(counts.of_class.sum()), 1)
     return torch.from_numpy(1 / np.log(c + share)).float()
+
+
+def check_balance(class_balance: Balance, class_weights: Sequence[float], classes: Sequence[str]) -> None:
+    """Refuse weights by hand that are not one for each class, or that are given together with a balance."""
+    if class_weights and class_balance != "none":
+        raise ValueError(
+            f"task.class_balance: '{class_balance}' counts the weights itself, but task.class_weights are given too; "
+            "keep one of the two"
+        )
+    if class_weights and len(class_weights) != len(classes):
+        raise ValueError(
+            f"task.class_weights: expected {len(classes)} weights, one for each class, came {len(class_weights)}"
+        )
+
+
+def balanced(balance: Balance, split: Split, field: str, classes: Sequence[str]) -> tuple[Tensor, str]:
+    """Weights (C,) counted from the labels of a split, and a line that says them.
+
+    Raises: DataError as `count_labels` does.
+    """
+    assert balance != "none"
+    counts = count_labels(split, field, len(classes))
+    weights = median_frequency(counts) if balance == "median_frequency" else inverse_log(counts)
+    pairs = zip(classes, weights.tolist(), counts.of_class, strict=True)
+    said = ", ".join(
+        f"{name} {weight:.3g}" + ("" if count else " (never occurs)") for name, weight, count in pairs
+    )
+    return weights, f"class weights of {field} ({balance}, {len(split)} samples): {said}"

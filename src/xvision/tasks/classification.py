@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
 from xvision.tasks import task
+from xvision.tasks.class_names import class_names
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
 
 
@@ -24,16 +25,7 @@ def classification(
     """Image classification: one class per image."""
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"task.label_smoothing: expected 0 <= value < 1, came {label_smoothing}")
-    names = classes.get("class", ())
-    if num_classes and len(names) > num_classes:
-        raise ValueError(
-            f"task.num_classes: the data set has {len(names)} classes, came {num_classes}; leave it out to use them all"
-        )
-    names += tuple(f"class {i}" for i in range(len(names), num_classes))
-    if len(names) < 2:
-        raise ValueError(
-            f"task.num_classes: classification needs at least two classes, the data set names {list(names)}"
-        )
+    names = class_names(classes, "class", "classification", num_classes)
     return Classification(names, label_smoothing)
 
 

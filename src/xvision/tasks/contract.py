@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from xvision.data.dataset import Split
 from xvision.fields import FIELDS
 
 Outputs = Mapping[str, Tensor]
@@ -69,6 +70,8 @@ class Task(ABC):
     primary: str
     """The metric by which checkpoints are compared."""
     larger_is_better: bool = True
+    class_maps: tuple[str, ...] = ()
+    """Outputs that score classes per pixel. A file may give ids for them, which `metric` and `decode` then take too."""
 
     @property
     def parts(self) -> tuple[Task, ...]:
@@ -88,6 +91,13 @@ class Task(ABC):
     def improves(self, value: float, best: float) -> bool:
         """Whether a value of `primary` is better than the best so far (NaN: there is none)."""
         return best != best or (value > best if self.larger_is_better else value < best)
+
+    def prepare(self, train: Split) -> str:
+        """Learn what the loss has to know of the training samples, such as how often each class occurs.
+
+        Called before training, in every process, and never for validation or inference. A line for people, or nothing.
+        """
+        return ""
 
     @abstractmethod
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:

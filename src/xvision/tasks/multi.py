@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xvision.data.dataset import Split
 from xvision.parts import Parts
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
 
@@ -51,11 +52,15 @@ class MultiTask(Task):
         self.needs = tuple(dict.fromkeys(chain.from_iterable(task.needs for task in tasks)))
         self.outputs = {name: channels for task in tasks for name, channels in task.outputs.items()}
         self.classes = {field: names for task in tasks for field, names in task.classes.items()}
+        self.class_maps = tuple(chain.from_iterable(task.class_maps for task in tasks))
         self.terms = tuple(f"{task.name}.{term}" for task in tasks for term in task.terms)
 
     @property
     def parts(self) -> tuple[Task, ...]:
         return self.tasks
+
+    def prepare(self, train: Split) -> str:
+        return "; ".join(line for task in self.tasks if (line := task.prepare(train)))
 
     def losses(self, out: Outputs, batch: Batch) -> dict[str, dict[str, Tensor]]:
         found = {}

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from xvision.data.dataset import Split
 from xvision.tasks import task
+from xvision.tasks.class_names import class_names
+from xvision.tasks.class_weights import Balance, balanced, check_balance
 from xvision.tasks.colours import label_overlay, legible, palette, side_by_side
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.label_map import LabelMapMetric
+from xvision.tasks.metrics.resolution import class_ids
 
 UNKNOWN = 255
 
@@ -25,24 +28,17 @@ def segmentation(
     *,
     losses: tuple[str, ...] = ("cross_entropy:1",),
     class_weights: tuple[float, ...] = (),
+    class_balance: Balance = "none",
     num_classes: int = 0,
 ) -> Task:
-    """Semantic segmentation: one class per pixel."""
-    names = classes.get("segmentation", ())
-    if num_classes and len(names) > num_classes:
-        raise ValueError(
-            f"task.num_classes: the data set has {len(names)} classes, came {num_classes}; leave it out to use them all"
-        )
-    names += tuple(f"class {i}" for i in range(len(names), num_classes))
-    if len(names) < 2:
-        raise ValueError(
-            f"task.num_classes: segmentation needs at least two classes, the data set names {list(names)}"
-        )
-    if class_weights and len(class_weights) != len(names):
-        raise ValueError(
-            f"task.class_weights: expected {len(names)} weights, one for each class, came {len(class_weights)}"
-        )
-    return Segmentation(names, losses, class_weights)
+    """Semantic segmentation: one class per pixel.
+
+    Weights of the classes in the losses: `class_weights` by hand, or `class_balance`, which counts the labels of the
+    training split before training.
+    """
+    names = class_names(classes, "segmentation", "segmentation", num_classes)
+    check_balance(class_balance, class_weights, names)
+    return Segmentation(names, losses, class_weights, class_balance)
 
 
 class Segmentation(Task):
@@ -51,9 +47,14 @@ class Segmentation(Task):
     name = "segmentation"
     needs = ("segmentation",)
     primary = "miou"
+    class_maps = ("segmentation",)
 
     def __init__(
-        self, classes: tuple[str, ...], losses: Sequence[str], class_weights: Sequence[float]
+        self,
+        classes: tuple[str, ...],
+        losses: Sequence[str],
+        class_weights: Sequence[float],
+        class_balance: Balance,
     ) -> None:
         self.names = classes
         self.classes = {"segmentation": classes}
@@ -62,6 +63,14 @@ class Segmentation(Task):
         self._losses = WeightedLosses(losses, "label")
         self.terms = self._losses.names
         self._weights = torch.tensor(class_weights) if class_weights else None
+        self._balance = class_balance
+
+    def prepare(self, train: Split) -> str:
+        """Count the labels if the classes are to be balanced."""
+        if self._balance == "none":
+            return ""
+        self._weights, line = balanced(self._balance, train, "segmentation", self.names)
+        return line
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Terms of `losses`; scores (B, K, H, W) against ids (B, H, W), 255 unknown."""
@@ -74,12 +83,11 @@ class Segmentation(Task):
         return LabelMapMetric("segmentation", "segmentation", self.names)
 
     def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
-        """Ids of the largest score, after enlarging the scores to each image."""
-        found = []
-        for scores, size in zip(out["segmentation"].float(), sizes, strict=True):
-            enlarged = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)
-            found.append(self._found(enlarged[0].argmax(0).to("cpu").numpy().astype(np.uint8)))
-        return found
+        """Ids of the largest score, after enlarging the scores to each image; ids take the nearest pixel."""
+        return [
+            self._found(class_ids(maps, size).cpu().numpy())
+            for maps, size in zip(out["segmentation"], sizes, strict=True)
+        ]
 
     def truth(self, batch: Batch) -> list[Found]:
         return [self._found(labels.cpu().numpy()) for labels in batch["segmentation"]]
@@ -99,11 +107,11 @@ class Segmentation(Task):
 
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
         """Class colours over the image; with labels the image, the labels and what was found, side by side."""
-        image = legible(image)
-        drawn = label_overlay(image, found.maps["segmentation"], self.colours)
         if label is None:
-            return drawn
-        return side_by_side([image, label_overlay(image, label.maps["segmentation"], self.colours), drawn])
+            return label_overlay(image, found.maps["segmentation"], self.colours)
+        image = legible(image)
+        overlays = (label_overlay(image, f.maps["segmentation"], self.colours) for f in (label, found))
+        return side_by_side([image, *overlays])
 
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         """The ids, as an 8-bit image."""

@@ -30,8 +30,9 @@ def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
 
 
 def forward(model: Callable[..., Mapping[str, Tensor]], batch: Batch, pixels: str) -> Outputs:
-    """Raw outputs in 32 bits of a model that takes images in the pixel format `pixels`."""
-    return {name: out.float() for name, out in model(*encode(batch["image"], pixels)).items()}
+    """Raw outputs in 32 bits of a model that takes images in the pixel format `pixels`; class ids stay integers."""
+    outputs = model(*encode(batch["image"], pixels))
+    return {name: out.float() if out.is_floating_point() else out for name, out in outputs.items()}
 
 
 @contextlib.contextmanager

@@ -221,3 +221,32 @@ def test_the_digest_changes_with_masks_and_classes(root):
         assert cv2.imwrite(str(root / f"masks/{i}.png"), ids([0, 1]))
     digests.append(build(root, classes="names.txt").splits["train"].digest())
     assert len(set(digests)) == 3
+
+
+def test_a_mask_with_numbers_that_are_no_ids_is_named(root):
+    png(root / "masks/3.png", ids([0, 1]).astype(np.uint16) + 65534)
+    with pytest.raises(
+        ValueError,
+        match=rf"^{root}/masks/3.png: expected ids 0 to 254, or 255 where nothing is known, came 65535; write such ids",
+    ):
+        build(root)
+
+
+def test_all_masks_in_colours_are_listed(root):
+    for i in (1, 4):
+        photo(root / f"masks/{i}.png")
+    with pytest.raises(
+        ValueError, match=rf"^{root}: 2 problems:\n  .*1.png: expected one channel .*\n  .*4.png: exp"
+    ):
+        build(root)
+
+
+def test_masks_that_are_no_png_are_told_from_missing_ones(root):
+    (root / "masks/2.png").unlink()
+    photo(root / "masks/2.jpg")
+    (root / "masks/3.png").unlink()
+    with pytest.raises(ValueError, match="2 problems") as told:
+        build(root)
+    first, second = str(told.value).splitlines()[1:]
+    assert first.endswith(f"no mask belongs to it; expected {root}/masks/2.png, came 2.jpg: save it as .png")
+    assert second.endswith(f"no mask belongs to it; expected {root}/masks/3.png")

@@ -76,7 +76,10 @@ def _check_unit(root: Path, read: Depth, rows: Mapping[str, Sequence[Row]]) -> N
     values = np.concatenate(known)
     if not len(values):
         warnings.warn(
-            f"{root}: no depth is known in {len(some)} depth maps, {some[0]} among them", stacklevel=3
+            f"{root}: no depth is known in {len(some)} depth maps, {some[0]} among them: they hold nothing but 0, "
+            "negative, not finite or (in 16 bits) the largest numbers; save steps of depth, and set data.unit to "
+            "metres per step",
+            stacklevel=3,
         )
     elif not _USUAL_M[0] <= np.median(values) <= _USUAL_M[1]:
         warnings.warn(

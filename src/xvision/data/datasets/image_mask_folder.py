@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xvision.data.dataset import DataError, Dataset
 from xvision.data.datasets import dataset
-from xvision.data.folders import MAX_LISTED, check_ratio, files, find_beside, own_folder, with_val
+from xvision.data.folders import MAX_LISTED, check_ratio, files, find_beside, own_folder, summary, with_val
 from xvision.data.frames import LISTS
 from xvision.data.images import read_labels
 from xvision.data.pairs import (
@@ -105,10 +105,15 @@ def _read_names(file: Path) -> tuple[str, ...]:
 def _count_classes(root: Path, masks: list[Path]) -> tuple[str, ...]:
     """Names for the ids that occur."""
     ids = [i for i in _ids(root, masks) if i != UNKNOWN]
-    if len(ids) < 2 or max(ids) > UNKNOWN:
+    if ids and max(ids) > UNKNOWN:
+        raise DataError(
+            f"{_holder(masks, max(ids))}: expected ids 0 to {UNKNOWN - 1}, or {UNKNOWN} where nothing is known, came "
+            f"{max(ids)}; write such ids into all masks"
+        )
+    if len(ids) < 2:
         raise DataError(
             f"{root}: expected masks with at least two ids below {UNKNOWN} ({UNKNOWN} is unknown), came "
-            f"{', '.join(map(str, ids[-MAX_LISTED:])) or 'none'}; write ids 0, 1, 2, … into the masks"
+            f"{', '.join(map(str, ids)) or 'none'}; write ids 0, 1, 2, … into the masks"
         )
     missing = sorted(set(range(max(ids))) - set(ids))
     if missing:
@@ -129,8 +134,19 @@ def _ids(root: Path, masks: Iterable[Path]) -> list[int]:
     with contextlib.suppress(OSError, ValueError, TypeError):
         return sorted(int(i) for i in json.loads(memo.read_text(encoding="utf-8")))
     found: set[int] = set()
+    problems = []
     for name in names:
-        found |= values_in(read_labels(root / name, str(root / name)))
+        try:
+            found |= values_in(read_labels(root / name, str(root / name)))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(summary(root, problems))
     with contextlib.suppress(OSError):
         write_text(memo, json.dumps(sorted(found)))
     return sorted(found)
+
+
+def _holder(masks: Iterable[Path], value: int) -> Path:
+    """The first mask in which a value occurs."""
+    return next(mask for mask in masks if value in values_in(read_labels(mask, str(mask))))

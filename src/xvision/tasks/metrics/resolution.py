@@ -52,6 +52,20 @@ def nearest(maps: Tensor, height: int, width: int) -> Tensor:
     return maps[..., rows[:, None], columns]
 
 
+def class_ids(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Ids (H, W) uint8 of one map: scores (C, h, w) are enlarged before their argmax, ids (1, h, w) by `nearest`.
+
+    >>> class_ids(torch.tensor([[[4.0, 0.0]], [[0.0, 1.0]]]), (1, 4)).tolist()  # 4 0 against 0 1
+    [[0, 0, 0, 1]]
+    >>> class_ids(torch.tensor([[[0, 1]]]), (1, 4)).tolist()
+    [[0, 0, 1, 1]]
+    """
+    if not maps.is_floating_point():
+        return nearest(maps[0], *size).to(torch.uint8)
+    same = maps.shape[-2:] == torch.Size(size)
+    return (maps if same else linear(maps[None], *size)[0]).argmax(0).to(torch.uint8)
+
+
 def flow(maps: Tensor, height: int, width: int) -> Tensor:
     """(B, 2, h, w) to (B, 2, H, W): bilinear, and vectors grow with the map they are measured in.
 
