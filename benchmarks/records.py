@@ -49,6 +49,9 @@ JOBS = (
         ("data.root=imagenet_samples/val", "data.val_ratio=0.8", *SAMPLES),
     ),
     Job("camvid_segmentation", "camvid_segmentation", seeds=(0, 1, 2)),
+    Job("nyuv2_segmentation", "nyuv2_segmentation"),
+    Job("nyuv2_depth", "nyuv2_depth"),
+    Job("nyuv2_segmentation_depth", "nyuv2_segmentation+nyuv2_depth", seeds=(0, 1, 2)),
     Job("camvid_segmentation_scratch", "camvid_segmentation", ("net.weights=none",)),
 )
 
