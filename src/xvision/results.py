@@ -59,7 +59,6 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     import cv2
     import torch
 
-    from xvision.models.pixels import encode
     from xvision.tasks.multi import rows_of
 
     folder, task = run.folder / "samples", run.task
@@ -69,7 +68,7 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     images = batch["image"]
     sizes = [tuple(images.shape[2:])] * len(images)
     with torch.inference_mode():
-        planes = encode(images, run.recipe.net.pixels)
+        planes = run.inputs.encode(batch)
         found = {
             "float": task.decode(run.model(*planes), sizes),
             "int8": task.decode(run.quantized(*planes), sizes),

@@ -69,7 +69,7 @@ def export(
 
 def _known_inputs(model: nn.Module) -> Sequence[Tensor]:
     if isinstance(model, Model):
-        return model.pixels.example(model.size)
+        return model.inputs.example(model.size)
     if isinstance(model, fx.GraphModule) and "inputs" in model.meta:
         return [
             torch.zeros(1, *shape[1:], dtype=getattr(torch, kind)) for shape, kind in model.meta["inputs"]
@@ -83,22 +83,19 @@ def _is_quantized(model: nn.Module) -> bool:
     return any(isinstance(m, Quantizer) for m in model.modules())
 
 
-class IntegerPixels(nn.Module):
-    """The pixel decoder of an integer network: its uint8 input is the first quantized tensor as it is."""
+class IntegerPixels(Pixels):
+    """The pixels of an integer network's stream: its uint8 input is the first quantized tensor as it is."""
 
     scale: Tensor
     zero_point: Tensor
 
     def __init__(self, pixels: Pixels, quantizer: Quantizer) -> None:
-        super().__init__()
-        self.pixels = pixels
-        self.format = pixels.format  # says how the planes are called
+        super().__init__(pixels.format, pixels.stream)
         self.register_buffer("scale", quantizer.scale.clone())
         self.register_buffer("zero_point", torch.tensor(quantizer.zero_point, dtype=torch.uint8))
 
     def forward(self, *planes: Tensor) -> Tensor:
-        codes: Tensor = self.pixels.join(*planes)
-        values: Tensor = dequantize(codes, self.scale, self.zero_point)
+        values: Tensor = dequantize(self.join(*planes), self.scale, self.zero_point)
         return values
 
 
