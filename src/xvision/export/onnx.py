@@ -264,7 +264,7 @@ def _name_scales(graph: ir.Graph) -> None:
         codes = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
         assert codes is not None
         clips = [use.node for use in codes.uses() if use.node.op_type == "Clip"]
-        name = str((clips[0].outputs[0] if clips else codes).name).removesuffix(CODES)
+        name = _tensor_name(clips[0].outputs[0] if clips else codes)
         for i, part in enumerate(node.inputs[1:], start=1):
             own = f"{name}.{('', 'scale', 'zero_point')[i]}"
             if own not in graph.initializers:
@@ -275,6 +275,15 @@ def _name_scales(graph: ir.Graph) -> None:
             node.replace_input_with(i, graph.initializers[own])
     for name in [n for n, value in graph.initializers.items() if not value.uses()]:
         del graph.initializers[name]
+
+
+def _tensor_name(codes: ir.Value) -> str:
+    """What a tensor is called: joined planes by their names, since the exporter's (cat) is also that of a layer."""
+    producer = codes.producer()
+    if producer is None or str(codes.name).endswith(CODES):
+        return str(codes.name).removesuffix(CODES)
+    sources = producer.inputs if producer.op_type == "Concat" else producer.inputs[:1]
+    return "+".join(_tensor_name(source) for source in sources if source is not None)
 
 
 _MAX_CLASSES = 256  # ids are uint8
