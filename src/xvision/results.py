@@ -90,9 +90,9 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
 
 def _second_input(batch: Mapping[str, Any], i: int) -> list[Any]:
     """A picture of what the network sees beside image i, if it does: the flow, or the previous frame."""
-    from xvision.tasks.colours import flow_picture
+    from xvision.tasks.colours import flow_picture, legible
 
-    for field, picture in (("flow", flow_picture), ("previous", lambda frame: frame)):
+    for field, picture in (("flow", flow_picture), ("previous", legible)):
         if field in batch:
             return [picture(batch[field][i].permute(1, 2, 0).contiguous().numpy())]
     return []

@@ -67,14 +67,14 @@ def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
 
 def test_motion_is_drawn_where_something_moves() -> None:
     made = task.motion(class_weights=(0.05, 0.95)).build({})
-    assert (made.needs, made.outputs, made.classes) == (("motion",), {"motion": 2}, ("static", "moving"))
+    assert (made.needs, made.outputs, made.classes["motion"]) == (("motion",), {"motion": 2}, ("static", "moving"))
     image = np.full((1, 4, 3), 100, np.uint8)
     labels = torch.tensor([[[0, 1, 255, 0]]], dtype=torch.uint8)
     (truth,) = made.truth({"motion": labels})
     assert made.caption(truth) == "moving 33.3 %"
-    drawn = made.draw(image, truth)
+    drawn = made.overlay(image, truth.maps["motion"])
     assert (drawn != 100).any(2).tolist() == [[False, True, False, False]]
-    assert made.draw(image, truth, truth).shape == (1, 12, 3)
+    assert made.draw(image, truth, truth).shape == (40, 3 * 160, 3)
     assert made.files(truth)["motion.png"].tolist() == [[0, 1, 255, 0]]
     (term,) = made.loss({"motion": torch.zeros(1, 2, 1, 4)}, {"motion": labels}).values()
     assert float(term) == pytest.approx((0.05 + 0.95 + 0.05) / 3 * math.log(2))

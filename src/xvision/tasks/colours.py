@@ -104,7 +104,7 @@ def flow_picture(flow_px: Map) -> Image:
     The rim is the 99th percentile of lengths, at least 1 px: one wrong vector would leave all else white.
     """
     largest_px = max(1.0, float(np.percentile(np.hypot(flow_px[..., 0], flow_px[..., 1]), 99)))
-    picture = flow_colours(flow_px, largest_px)
+    picture = legible(flow_colours(flow_px, largest_px))
     radius = max(8, min(picture.shape[:2]) // 8)
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1] / radius
     inside = np.hypot(x, y) <= 1
