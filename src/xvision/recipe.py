@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xvision.data.settings import Data
 from xvision.export.settings import Export
+from xvision.models.inputs import Names
 from xvision.models.settings import Net
 from xvision.parts import Part, Parts, Size, explain, nearest, part_of, parts_of
 from xvision.quant.settings import Quant
@@ -129,11 +130,16 @@ def compose(recipes: Sequence[Recipe]) -> Recipe:
         update={
             "name": name,
             "task": Parts(first.task.registry, parts),
-            "net": first.net.model_copy(update={"heads": others}),
+            "net": first.net.model_copy(update={"heads": others, "inputs": _most(r.net.inputs for r in recipes)}),
             "expect": {},
             "source": "; ".join(dict.fromkeys(r.source for r in recipes if r.source)),
         }
     )
+
+
+def _most(inputs: Iterable[Names]) -> Names:
+    """The inputs with the most fields, the first of those."""
+    return max(inputs, key=lambda names: names.count("+"))
 
 
 # ---------------------------------------------------------------------------------------------- overrides
