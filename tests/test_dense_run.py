@@ -20,7 +20,8 @@ SMALL = (
 
 
 @pytest.mark.parametrize(
-    ("name", "primary", "ending"), [("segmentation", "miou", "segmentation"), ("depth", "ard", "depth"), ("motion", "miou", "motion")]
+    ("name", "primary", "ending"),
+    [("segmentation", "miou", "segmentation"), ("depth", "ard", "depth"), ("motion", "miou", "motion")],
 )
 def test_a_map_task_goes_from_scenes_to_a_verified_file(
     name: str, primary: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

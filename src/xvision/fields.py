@@ -49,7 +49,12 @@ FIELDS: dict[str, Field] = {
     "image": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128, code=Code()),
     "previous": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128, code=Code()),
     "flow": Field(
-        "HWC", "float32", "px from t-1 to t, (x, y)", "linear", zoom="multiply", mirror="negate_x",
+        "HWC",
+        "float32",
+        "px from t-1 to t, (x, y)",
+        "linear",
+        zoom="multiply",
+        mirror="negate_x",
         code=Code(steps=8, zero=128),  # -16 to 15.875 px, as the network sees it -2 to 1.984
     ),
     "confidence": Field("HW", "float32", "0-1", "linear", code=Code(steps=128, zero=128)),

@@ -186,9 +186,7 @@ class Run:
         """Measure a model on the validation split and keep the result in evaluation.json."""
         from xvision.train.loop import evaluate
 
-        result = evaluate(
-            model, self.task, self.loader("val"), console=self.console, inputs=self.inputs
-        )
+        result = evaluate(model, self.task, self.loader("val"), console=self.console, inputs=self.inputs)
         classes = {field: list(names) for field, names in self.task.classes.items()}
         self.keep(key, {"metrics": result.metrics, "confusion": result.confusions}, classes)
         return result.metrics

@@ -130,7 +130,9 @@ def compose(recipes: Sequence[Recipe]) -> Recipe:
         update={
             "name": name,
             "task": Parts(first.task.registry, parts),
-            "net": first.net.model_copy(update={"heads": others, "inputs": _most(r.net.inputs for r in recipes)}),
+            "net": first.net.model_copy(
+                update={"heads": others, "inputs": _most(r.net.inputs for r in recipes)}
+            ),
             "expect": {},
             "source": "; ".join(dict.fromkeys(r.source for r in recipes if r.source)),
         }

@@ -127,7 +127,9 @@ def test_half_the_size_has_half_the_flow(scenes, own_cache):
 
 
 def test_what_cannot_be_done_is_told(scenes, make_split):
-    with pytest.raises(ValueError, match=r"^flow: expected the method dis or farneback, or given, came 'raft'$"):
+    with pytest.raises(
+        ValueError, match=r"^flow: expected the method dis or farneback, or given, came 'raft'$"
+    ):
         with_flow(scenes, "raft")
     with pytest.raises(
         ValueError,
@@ -175,5 +177,7 @@ def test_a_network_gets_what_it_takes_or_an_error_that_says_what_to_choose(scene
         split_for(photos, "val", ("image", "flow"))
     with pytest.raises(DataError, match=r"expected a previous frame for net.inputs=image\+previous"):
         split_for(photos, "val", ("image", "previous"), "given")
-    with pytest.raises(DataError, match=r"^photos: expected a field flow for data.flow=given, .* set data.flow=dis"):
+    with pytest.raises(
+        DataError, match=r"^photos: expected a field flow for data.flow=given, .* set data.flow=dis"
+    ):
         split_for(photos, "val", ("image", "flow"), "given")

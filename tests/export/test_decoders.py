@@ -38,7 +38,9 @@ def test_planes_that_are_joined_and_layers_that_join_have_scales_of_their_own(tm
     """The exporter calls both `cat`."""
     torch.manual_seed(0)
     net = Net(
-        backbone=backbone.timm(model="mobilenetv2_035"), decoder=decoder.deeplabv3_lite(width=0.25), pixels="nv12"
+        backbone=backbone.timm(model="mobilenetv2_035"),
+        decoder=decoder.deeplabv3_lite(width=0.25),
+        pixels="nv12",
     )
     model = build_model(net, {"map": 3}, (64, 64))
     planes = planes_for(model, size=64, batch=2)

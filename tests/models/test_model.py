@@ -24,7 +24,9 @@ def test_planes_in_scores_out(pixels: str) -> None:
     planes = encode(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), pixels)
     assert [plane.channels for plane in model.inputs.planes] == [plane.shape[1] for plane in planes]
     traced = trace(model)
-    assert [n.target for n in traced.graph.nodes if n.op == "placeholder"] == [p.name for p in model.inputs.planes]
+    assert [n.target for n in traced.graph.nodes if n.op == "placeholder"] == [
+        p.name for p in model.inputs.planes
+    ]
     with torch.no_grad():
         out = model(*planes)
         assert {name: x.shape for name, x in out.items()} == {"class": (2, 4)}

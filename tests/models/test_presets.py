@@ -118,7 +118,9 @@ def test_costs_for_maps_are_those_of_the_original(
     assert expected[1] == 0 or cost.params / 1e6 == pytest.approx(expected[1], rel=0.005)
 
 
-@pytest.mark.parametrize(("case", "gmacs"), TWO_STREAMS.items(), ids=lambda x: x[0] if isinstance(x, tuple) else "")
+@pytest.mark.parametrize(
+    ("case", "gmacs"), TWO_STREAMS.items(), ids=lambda x: x[0] if isinstance(x, tuple) else ""
+)
 def test_costs_of_two_streams_are_those_of_the_original(
     case: tuple[str, tuple[tuple[str, int], ...]], gmacs: float
 ) -> None:

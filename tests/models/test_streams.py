@@ -67,11 +67,15 @@ def test_streams_are_joined_at_a_quarter_of_the_resolution(case: tuple[Part, int
 
 
 @pytest.mark.parametrize("inputs", INPUTS)
-@pytest.mark.parametrize("name", ["mobilenetv2", "resnet18_small_images", "regnetx_400mf", "shufflenet", "convnext"])
+@pytest.mark.parametrize(
+    "name", ["mobilenetv2", "resnet18_small_images", "regnetx_400mf", "shufflenet", "convnext"]
+)
 def test_two_streams_train_and_trace(name: str, inputs: str) -> None:
     torch.manual_seed(0)
     model = build_model(net(CUTS[name][0], inputs), {"class": 3}, (64, 64)).train()
-    planes = [torch.randint(0, 256, p.shape, dtype=torch.uint8) for p in model.inputs.example((64, 64), batch=2)]
+    planes = [
+        torch.randint(0, 256, p.shape, dtype=torch.uint8) for p in model.inputs.example((64, 64), batch=2)
+    ]
     model(*planes)["class"].square().sum().backward()
     without = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert without == []
@@ -123,7 +127,9 @@ def test_networks_without_such_a_place_are_refused_by_name() -> None:
             return level, level + image.mean(), level.mean((2, 3))
 
     whole = Backbone("bypassed", fx.symbolic_trace(Bypassed()), 3)
-    with pytest.raises(ValueError, match=r"bypassed has no such place \(later layers take the image past it too\)"):
+    with pytest.raises(
+        ValueError, match=r"bypassed has no such place \(later layers take the image past it too\)"
+    ):
         whole.join({"flow": Backbone("bypassed", fx.symbolic_trace(Bypassed()), 2)})
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from xvision.tasks.colours import depth_colours, depth_range, flow_colours, flow_picture, palette, side_by_side, strip
+from xvision.tasks.colours import (
+    depth_colours,
+    depth_range,
+    flow_colours,
+    flow_picture,
+    palette,
+    side_by_side,
+    strip,
+)
 
 
 def test_colours_of_classes_differ() -> None:
@@ -42,7 +50,9 @@ def test_a_picture_of_flow_explains_its_colours() -> None:
     assert (picture[40, 10] == 255).all()  # no motion is white, and so is the middle of the wheel
     middle = picture[64 - 9, 192 - 9]
     assert (middle > 240).all()
-    assert (np.abs(picture[64 - 9, 192 - 2].astype(int) - picture[0, 0]) < 40).all()  # its right end is flow to the right
+    assert (
+        np.abs(picture[64 - 9, 192 - 2].astype(int) - picture[0, 0]) < 40
+    ).all()  # its right end is flow to the right
     assert flow_picture(flow[:8, :80]).shape == (2 * 8 + 26, 160, 3)
 
 

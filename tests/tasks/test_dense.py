@@ -67,7 +67,11 @@ def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
 
 def test_motion_is_drawn_where_something_moves() -> None:
     made = task.motion(class_weights=(0.05, 0.95)).build({})
-    assert (made.needs, made.outputs, made.classes["motion"]) == (("motion",), {"motion": 2}, ("static", "moving"))
+    assert (made.needs, made.outputs, made.classes["motion"]) == (
+        ("motion",),
+        {"motion": 2},
+        ("static", "moving"),
+    )
     image = np.full((1, 4, 3), 100, np.uint8)
     labels = torch.tensor([[[0, 1, 255, 0]]], dtype=torch.uint8)
     (truth,) = made.truth({"motion": labels})

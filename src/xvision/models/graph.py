@@ -32,10 +32,7 @@ class Tracer(fx.Tracer):
         self._forward = forward
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        return (
-            isinstance(module, (*self._leaves, Pixels))
-            or super().is_leaf_module(module, qualified_name)
-        )
+        return isinstance(module, (*self._leaves, Pixels)) or super().is_leaf_module(module, qualified_name)
 
     def create_args_for_root(
         self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None

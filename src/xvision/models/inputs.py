@@ -74,7 +74,9 @@ class Inputs:
         image, *motion = self.fields
         streams = [Stream(image, self.format)]
         if motion:
-            streams.append(Stream("flow", "+".join(motion)) if "flow" in motion else Stream(motion[0], self.format))
+            streams.append(
+                Stream("flow", "+".join(motion)) if "flow" in motion else Stream(motion[0], self.format)
+            )
         return tuple(streams)
 
     @property

@@ -61,7 +61,9 @@ def planes_of(format: str, stream: str = "image") -> tuple[Plane, ...]:
         raise ValueError(f"no pixel format is called '{format}'; {nearest(format, PLANES)}")
     if stream == "image":
         return PLANES[format]
-    names = {plane.name: stream if plane.name == "image" else f"{stream}_{plane.name}" for plane in PLANES[format]}
+    names = {
+        plane.name: stream if plane.name == "image" else f"{stream}_{plane.name}" for plane in PLANES[format]
+    }
     return tuple(replace(plane, name=names[plane.name]) for plane in PLANES[format])
 
 

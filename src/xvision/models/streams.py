@@ -61,7 +61,9 @@ def _pools(graph: fx.GraphModule, image: Tensor) -> list[fx.Node]:
         return look
 
     handles = [
-        m.register_forward_hook(hook(path)) for path, m in graph.named_modules() if isinstance(m, nn.MaxPool2d)
+        m.register_forward_hook(hook(path))
+        for path, m in graph.named_modules()
+        if isinstance(m, nn.MaxPool2d)
     ]
     try:
         run_on_meta(graph, image)
