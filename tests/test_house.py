@@ -25,6 +25,7 @@ FLOORS = (
     ("results",),
     ("run",),
     ("inference",),
+    ("predict",),
     ("recipes",),
     ("api",),
     ("cli",),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.test_cli import call
-from xvision.inference import frames_of, previous_files
 from xvision.models.inputs import Inputs
+from xvision.predict.sources import Pictures, previous_files, split_of
 
 
 def write(file: Path, seed: int, size: tuple[int, int] = (48, 64)) -> Path:
@@ -32,13 +32,14 @@ def test_frames_come_with_the_flow_between_them(tmp_path: Path) -> None:
     first = write(tmp_path / "1.png", 0)
     shifted = np.roll(cv2.imread(str(first)), 2, axis=1)
     cv2.imwrite(str(tmp_path / "2.png"), shifted)
-    files = [tmp_path / "1.png", tmp_path / "2.png"]
-    assert set(frames_of(files, Inputs(), "dis").load(1)) == {"image"}
-    pair = frames_of(files, Inputs("rgb", "image+previous"), "dis").load(1)
+    files = (tmp_path / "1.png", tmp_path / "2.png")
+    (alone, _), frames = Pictures(files).frames(), list(Pictures(files, pairs=True).frames())
+    assert set(split_of([alone], Inputs(), "dis").load(0)) == {"image"}
+    pair = split_of(frames, Inputs("rgb", "image+previous"), "dis").load(1)
     assert (pair["image"][..., ::-1] == shifted).all()
-    assert (pair["previous"] == frames_of(files, Inputs(), "dis").load(0)["image"]).all()
+    assert (pair["previous"] == alone.image).all()
     for source in ("dis", "given"):
-        split = frames_of(files, Inputs("rgb", "image+flow+confidence"), source)  # type: ignore[arg-type]
+        split = split_of(frames, Inputs("rgb", "image+flow+confidence"), source)  # type: ignore[arg-type]
         still, moved = split.load(0), split.load(1)
         assert np.abs(still["flow"]).max() < 0.1
         assert np.abs(np.median(moved["flow"].reshape(-1, 2), 0) - (2, 0)).max() < 0.2

@@ -304,36 +304,98 @@ def _print_summary(console: Console, summary: dict[str, Any]) -> None:
 
 @app.command()
 def val(
-    target: Annotated[str, typer.Argument(help="A run folder or an exported .onnx file.")],
+    target: Annotated[
+        str | None, typer.Argument(help="A run folder or an exported .onnx file; none with --predictions.")
+    ] = None,
     overrides: Overrides = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions", help="Score the PNGs of ids or depth in this folder instead of a network."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a run's float and int8 networks, or an ONNX file, on the validation images."""
+    """Measure a run's networks, an ONNX file, or predictions in files, on the validation samples.
+
+    `xvision val RUN [data=…]`, or `xvision val --predictions DIR data=camvid data.root=DIR task=segmentation`: what
+    `predict --out` wrote knows its task and data.
+    """
     from xvision.inference import validate
 
     console = _console(as_json)
-    metrics = validate(Path(target), overrides or [], console)
+    if predictions is not None:
+        words = [*([] if target is None else [target]), *(overrides or [])]
+        metrics = {"files": _score(predictions, words, console)}
+        target = str(predictions)
+    elif target is None:
+        raise ValueError("val: expected a run folder or an exported .onnx file, or --predictions DIR")
+    else:
+        metrics = validate(Path(target), overrides or [], console)
     if as_json:
         print(json.dumps({"target": target, "metrics": metrics}))
     else:
         _print_summary(console, {"metrics": metrics})
 
 
+def _score(folder: Path, words: list[str], console: Console) -> dict[str, float]:
+    """Metrics of predictions in files; what made them says for which task and data, unless `words` do."""
+    from xvision.predict.score import read_written, score
+    from xvision.recipe import Recipe, override
+
+    if wrong := [word for word in words if not word.startswith(("data", "task"))]:
+        raise ValueError(f"val --predictions: expected settings of data and task, came {', '.join(wrong)}")
+    written = read_written(folder)
+    named = [word.partition("=")[2] for word in words if word.startswith("task=")]
+    if not named and not written:
+        raise ValueError(
+            f"val --predictions: {folder} has no predictions.json that says what was predicted; add the task, for "
+            "example task=segmentation"
+        )
+    recipe = _recipe(named[0] if named else "+".join(written["task"]), None)
+    plain = recipe.to_dict()
+    if written:
+        known = written["task"] if isinstance(written["task"], dict) else {}
+        plain["data"] = written["data"]
+        plain["task"] = {name: known.get(name, settings) for name, settings in plain["task"].items()}
+    recipe = override(Recipe.model_validate(plain), [word for word in words if not word.startswith("task=")])
+    return score(folder, written, recipe, console)
+
+
 @app.command()
 def predict(
     target: Annotated[str, typer.Argument(help="A run folder or an exported .onnx file.")],
-    images: Annotated[list[str], typer.Argument(help="Images or folders of images.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Images, videos, folders of them, the number of a camera; or data=NAME data.root=DIR.",
+        ),
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write predictions.json and a picture per image here.")
+        Path | None,
+        typer.Option("--out", help="Write pictures, PNGs of ids or depth, videos and predictions.json here."),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="At most so many frames of each video and camera.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run the int8 network of a run, or an ONNX file, on images."""
-    from xvision.inference import predict_files
+    """Run the int8 network of a run, or an ONNX file, on images, videos, a camera or a data set.
 
-    found = predict_files(Path(target), [Path(i) for i in images], out, _console(as_json))
+    Of images: a picture each, and what was found as a PNG (class ids; depth in mm, 16 bits). Of videos and cameras: one
+    MP4, and the PNGs in a folder beside it; Ctrl-C ends a camera. With settings of a data set, such as data=camvid
+    data.root=DIR, its validation samples: pictures beside their labels, and metrics of each in metrics.csv.
+    """
+    from xvision.predict.answers import predict as run_predict
+
+    console = _console(as_json)
+    found = run_predict(Path(target), inputs, out, console, frames)
     if as_json:
-        print(json.dumps(found))
+        kept = ("images", "metrics")
+        print(json.dumps({key: found[key] for key in kept if key in found}))
+    elif "metrics" in found:
+        _print_summary(console, {"metrics": {"found": found["metrics"]}})
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """How far one piece of work has come."""
+    """How far one piece of work has come; a total of 0 is one that nobody knows."""
 
     def __init__(self, console: Console, description: str, total: int, done: int) -> None:
         self.description = description
@@ -49,7 +49,9 @@ class Progress:
         self._start = done
         self._started = self._shown = time.monotonic()
         bar = console._bar
-        self._task = None if bar is None else bar.add_task(description, total=total, completed=done, text="")
+        self._task = (
+            None if bar is None else bar.add_task(description, total=total or None, completed=done, text="")
+        )
 
     def advance(self, n: int = 1, **fields: Any) -> None:
         """`n` more are done; `fields` (loss=…, best=…) stay visible until they are given anew."""
@@ -71,6 +73,8 @@ class Progress:
 
     def _line(self) -> str:
         rate = (self.done - self._start) / max(time.monotonic() - self._started, 1e-9)
+        if not self.total:
+            return f"{self.description}: {self.done}  {rate:.3g} it/s  {self._text()}".rstrip()
         left = duration((self.total - self.done) / rate) if rate else "-:--"
         share = 100 * self.done // max(self.total, 1)
         numbers = f"{self.done}/{self.total} {share}%  {rate:.3g} it/s  ETA {left}"

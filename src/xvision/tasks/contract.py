@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,3 +133,15 @@ class Task(ABC):
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         """Images to write beside the picture, by what their names end with; as OpenCV takes them."""
         return {}
+
+    @property
+    def file_endings(self) -> tuple[str, ...]:
+        """The keys of `files` from which `read` makes outputs; empty if the task's answers are no maps."""
+        return ()
+
+    def read(self, files: Mapping[str, Path]) -> Outputs:
+        """Outputs (1, C, H, W) as `metric` takes them, from image files of `file_endings`: the inverse of `files`.
+
+        Raises: DataError that names a file which is not of this kind.
+        """
+        raise ValueError(f"{self.name}: answers are not written as images, so there is nothing to read")

@@ -7,6 +7,7 @@ far, and no range has to be known beforehand. Losses and metrics are of the dept
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xvision.data.dataset import DataError
+from xvision.data.images import read_depth
 from xvision.tasks import task
 from xvision.tasks.colours import depth_picture, depth_range, legible, side_by_side
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
@@ -94,6 +97,21 @@ class Depth(Task):
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         """The depth in millimetres, as a 16-bit image; 0 is unknown."""
         return {"depth.png": (found.maps["depth"] * MM).round().clip(0, 65535).astype(np.uint16)}
+
+    @property
+    def file_endings(self) -> tuple[str, ...]:
+        return ("depth.png",)
+
+    def read(self, files: Mapping[str, Path]) -> Outputs:
+        """Raw outputs, log m (1, 1, H, W), of depth in mm; 0 is no depth: an answer is one."""
+        file = files["depth.png"]
+        mm = read_depth(file, str(file))
+        if not mm.all():
+            raise DataError(
+                f"{file}: expected depth in millimetres, 1 to 65535, came 0 at {int((mm == 0).sum())} pixels; "
+                "write a depth at every pixel"
+            )
+        return {"depth": torch.from_numpy(mm.astype(np.float64) / MM).log().float()[None, None]}
 
 
 class LogDepthMetric(DepthMetric):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,15 @@ class MultiTask(Task):
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         ours = self._parts_of(found)
         return {ending: content for t in self.tasks for ending, content in t.files(ours[t.name]).items()}
+
+    @property
+    def file_endings(self) -> tuple[str, ...]:
+        return tuple(chain.from_iterable(task.file_endings for task in self.tasks))
+
+    def read(self, files: Mapping[str, Path]) -> Outputs:
+        """The outputs of the tasks whose files are there."""
+        there = [t for t in self.tasks if t.file_endings and set(t.file_endings) <= files.keys()]
+        return {key: value for task in there for key, value in task.read(files).items()}
 
 
 class MultiTaskMetric(TaskMetric):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xvision.data.dataset import Split
+from xvision.data.dataset import DataError, Split
+from xvision.data.images import read_labels
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
@@ -119,3 +121,18 @@ class Segmentation(Task):
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         """The ids, as an 8-bit image."""
         return {f"{self.name}.png": found.maps[self.name]}
+
+    @property
+    def file_endings(self) -> tuple[str, ...]:
+        return (f"{self.name}.png",)
+
+    def read(self, files: Mapping[str, Path]) -> Outputs:
+        """The ids, int64 (1, 1, H, W): `metric` takes them as they are. 255 is no class: an answer is one."""
+        file = files[f"{self.name}.png"]
+        ids = read_labels(file, str(file))
+        if (largest := int(ids.max())) >= len(self.names):
+            raise DataError(
+                f"{file}: expected class ids 0 to {len(self.names) - 1}, came {largest} at "
+                f"{int((ids >= len(self.names)).sum())} pixels; write the number of a class at every pixel"
+            )
+        return {self.name: torch.from_numpy(ids.astype(np.int64))[None, None]}

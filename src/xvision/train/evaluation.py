@@ -58,13 +58,13 @@ def evaluate(
                 with explaining_memory(batch):
                     metric.update(forward(model, batch, inputs), batch)
                 bar.advance(1)
-            return Evaluation(_defined(metric.compute(), task.primary), metric.confusions())
+            return Evaluation(defined(metric.compute(), task.primary), metric.confusions())
     finally:
         if isinstance(model, nn.Module):
             model.train(training)
 
 
-def _defined(metrics: dict[str, float], primary: str) -> dict[str, float]:
+def defined(metrics: dict[str, float], primary: str) -> dict[str, float]:
     """Metrics without those that nothing was counted for, such as the IoU of a class that does not occur."""
     return {name: value for name, value in metrics.items() if name == primary or not math.isnan(value)}
 

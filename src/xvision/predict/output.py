@@ -1,0 +1,114 @@
+"""The files that `predict --out` writes: pictures or a video of them, maps as PNG, predictions.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from xvision.data.video import Video, VideoFile
+from xvision.files import write_json, write_text
+from xvision.tasks.contract import Found, Image, Task
+
+PREDICTIONS = "predictions.json"
+METRICS = "metrics.csv"
+
+
+class Output:
+    """The folder of one call: `0012_photo.png` and its maps for the 13th image, `clip_overlay.mp4` and `clip/` with
+    the maps of a video's frames. On exit the last video is closed, so that what was written of it can be seen.
+    """
+
+    def __init__(self, folder: Path, task: Task) -> None:
+        self.folder = folder
+        self._task = task
+        self._film: VideoFile | None = None
+        self._num_images = 0
+        self._stems: set[str] = set()
+        self._stem = ""
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end_video()
+
+    def image(self, name: str, picture: Image, found: Found) -> dict[str, str]:
+        """Write what was found in an image; the names of the files by what they hold."""
+        stem = f"{self._num_images:04}_{file_stem(name)}"
+        self._num_images += 1
+        write_png(self.folder / f"{stem}.png", picture[..., ::-1])
+        return {"picture": f"{stem}.png"} | self._maps(f"{stem}_", found)
+
+    def start_video(self, video: Video) -> None:
+        """What `frame` gets from now on belongs to this video."""
+        self.end_video()
+        self._stem = file_stem(video.stem)
+        number = 2
+        while self._stem in self._stems:
+            self._stem = f"{file_stem(video.stem)}_{number}"
+            number += 1
+        self._stems.add(self._stem)
+        # never the name of the video itself, which may lie in this folder
+        self._film = VideoFile(self.folder / f"{self._stem}_overlay.mp4", video.fps)
+
+    def frame(self, number: int, picture: Image, found: Found) -> dict[str, str]:
+        """Write what was found in a frame of the video at hand."""
+        assert self._film is not None
+        self._film.write(picture)
+        return {"video": self._film.path.name} | self._maps(f"{self._stem}/{number:06}_", found)
+
+    def end_video(self) -> None:
+        if self._film is not None:
+            self._film.close()
+        self._film = None
+
+    def _maps(self, start: str, found: Found) -> dict[str, str]:
+        files = self._task.files(found)
+        for ending, content in files.items():
+            write_png(self.folder / f"{start}{ending}", content)
+        return {Path(ending).stem: f"{start}{ending}" for ending in files}
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """predictions.json: what made these files and which belong to which image."""
+        write_json(self.folder / PREDICTIONS, summary)
+
+
+def file_stem(name: str) -> str:
+    """What files of a sample are called, from what reports call it.
+
+    >>> file_stem("val/images/0016E5_07959.jpg"), file_stem("scene 17 (street)"), file_stem("camvid: a/b.1.png")
+    ('0016E5_07959', 'scene_17_street', 'b.1')
+    """
+    last = name.replace("\\", "/").rpartition("/")[2]
+    stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", last)
+    return re.sub(r"[^\w.-]+", "_", stem).strip("_") or "_"
+
+
+def write_png(path: Path, content: np.ndarray[Any, Any]) -> None:
+    """Raises: OSError that names the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), content):
+        raise OSError(f"{path}: cannot be written; is the disk full?")
+
+
+def write_metrics(path: Path, names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
+    """A CSV table with a row for each sample; a cell is empty where a sample has nothing to count."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", *columns])
+    for name, row in zip(names, rows, strict=True):
+        values = (row.get(key, math.nan) for key in columns)
+        writer.writerow([name, *("" if math.isnan(v) else repr(round(v, 6)) for v in values)])
+    write_text(path, text.getvalue())

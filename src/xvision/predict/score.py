@@ -1,0 +1,204 @@
+"""Scoring maps in files, ours or those of another program, against the labels of a data set.
+
+Files are found by the name of their sample. A prediction is never resized: it has the size of the label, because a
+resized one would be measured as something that nobody predicted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from xvision.console import Console
+from xvision.data.dataset import DataError, Split
+from xvision.data.folders import files, summary
+from xvision.data.loader import Loader
+from xvision.data.union import check_fields, open_data
+from xvision.files import read_json
+from xvision.inference import check_val
+from xvision.predict.output import PREDICTIONS, file_stem
+from xvision.recipe import Recipe
+from xvision.tasks.contract import Outputs, Task
+from xvision.tasks.multi import build_task
+from xvision.train.evaluation import defined
+
+
+def read_written(folder: Path) -> dict[str, Any]:
+    """predictions.json of a folder; empty for files of another program.
+
+    Raises: DataError if there is no such folder, ValueError if the file is broken.
+    """
+    if not folder.is_dir():
+        raise DataError(f"--predictions: expected a folder of predictions, came {folder}, which is none")
+    path = folder / PREDICTIONS
+    if not path.is_file():
+        return {}
+    found = read_json(path)
+    if not isinstance(found, dict) or not {"task", "data", "classes", "images"} <= found.keys():
+        raise DataError(
+            f"{path}: expected what `xvision predict --out` writes; remove it to score the files alone"
+        )
+    return found
+
+
+def score(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: Console) -> dict[str, float]:
+    """The metrics of the recipe's task for the files in `folder`, on the validation split of its data.
+
+    Raises: DataError that lists samples without a prediction or with several, and names what has another size.
+    """
+    dataset = open_data(recipe.data)
+    classes = {field: tuple(names) for field, names in written.get("classes", dataset.classes).items()}
+    task = build_task(recipe.task, classes)
+    if missing := [part.name for part in task.parts if not part.file_endings]:
+        raise ValueError(
+            f"--predictions: expected tasks whose answers are maps, {', '.join(missing)} has none in files; name "
+            "others with task=…"
+        )
+    check_fields(dataset, (), task.needs)
+    check_val(dataset, task.classes, str(folder))
+    split = dataset.splits["val"]
+    found = match(folder, written, split.names, [_kinds(tasks) for tasks in _labelled_tasks(split, task)])
+    loader = Loader(
+        split, task.needs, recipe.data, batch_size=1, train=False, seed=0, whole=True, own_size=task.maps
+    )  # fmt: skip
+    metric = task.metric()
+    with console.progress("score", len(split)) as bar:
+        for batch in loader.epoch(0):
+            name, there = batch["name"][0], found[int(batch["index"][0])]
+            out = task.read({f"{kind}.png": path for kind, path in there.items()})
+            _check_sizes(task, out, batch, name, there)
+            metric.update(out, batch)
+            bar.advance(1)
+    return defined(metric.compute(), task.primary)
+
+
+def _labelled_tasks(split: Split, task: Task) -> list[tuple[Task, ...]]:
+    """For each sample the tasks that have labels there: where several sets are joined, not all of them."""
+    found = []
+    for part in split.parts or (split,):
+        tasks = tuple(one for one in task.parts if set(one.needs) <= set(part.fields))
+        found += [tasks] * len(part)
+    return found
+
+
+def _kinds(tasks: Iterable[Task]) -> tuple[str, ...]:
+    """What the files of the tasks hold: their names end with it."""
+    return tuple(ending.removesuffix(".png") for task in tasks for ending in task.file_endings)
+
+
+def _check_sizes(
+    task: Task, out: Outputs, batch: Mapping[str, Any], name: str, there: Mapping[str, Path]
+) -> None:
+    for field in task.maps:
+        if field not in out:
+            continue
+        came, label = (tuple(x.shape[-2:]) for x in (out[field], batch[field][0]))
+        if came != label:
+            raise DataError(
+                f"{there[field]}: expected {label[0]}x{label[1]} (HxW), the size of the label of {name}, came "
+                f"{came[0]}x{came[1]}; write predictions at the label's size: they are not resized here"
+            )
+
+
+# ---------------------------------------------------------------------------------- which file is whose
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that may be a prediction: the name and the folders of the sample that it seems to be of."""
+
+    path: Path
+    stem: str
+    folders: tuple[str, ...]
+    says_kind: bool
+    """Whether its own name says what it holds."""
+
+
+def match(
+    folder: Path, written: Mapping[str, Any], names: Sequence[str], kinds: Sequence[Sequence[str]]
+) -> list[dict[str, Path]]:
+    """The file of each kind (segmentation, depth, …) for each sample, which needs `kinds` of them.
+
+    predictions.json says of which image a file is. Otherwise its name does: `STEM_KIND.png`, `0000_STEM_KIND.png` as
+    `predict` writes it, or `STEM.png`, which lies below a folder KIND if there are several kinds. Of several files
+    those count whose folders have most in common with the sample's, from the innermost on.
+
+    Raises: DataError that lists what is missing and what is ambiguous.
+    """
+    wanted = tuple(dict.fromkeys(kind for some in kinds for kind in some))
+    problems: list[str] = []
+    found: list[dict[str, Path]] = [{} for _ in names]
+    for kind in wanted:
+        by_stem: dict[str, list[_File]] = {}
+        for file in _candidates(folder, written, kind, alone=len(wanted) == 1):
+            by_stem.setdefault(file.stem, []).append(file)
+        owner: dict[Path, str] = {}
+        for name, some, files_of_one in zip(names, kinds, found, strict=True):
+            if kind not in some:
+                continue
+            best = _best(by_stem.get(file_stem(name), ()), _folders(name))
+            if len(best) != 1:
+                problems.append(_problem(folder, name, kind, best))
+            elif owner.setdefault(best[0].path, name) != name:
+                problems.append(
+                    f"{best[0].path}: may be of {owner[best[0].path]} or of {name}; put it into a folder "
+                    "that is called like the sample's"
+                )
+            else:
+                files_of_one[kind] = best[0].path
+    if problems:
+        raise DataError(summary(folder, problems))
+    return found
+
+
+def _candidates(folder: Path, written: Mapping[str, Any], kind: str, *, alone: bool) -> Iterator[_File]:
+    """All files in a folder that may hold `kind`."""
+    listed: set[Path] = set()
+    for entry in written.get("images", ()):
+        own = {what: folder / name for what, name in entry.get("files", {}).items()}
+        if "frame" in entry:
+            continue  # of a video: its number is its name
+        listed |= set(own.values())
+        if kind in own and own[kind].is_file():
+            yield _File(own[kind], file_stem(entry["image"]), _folders(entry["image"]), True)
+    for path in files(folder):
+        if path.suffix.lower() != ".png" or path in listed:
+            continue
+        folders = path.relative_to(folder).parts[:-1]
+        stem = file_stem(path.name)
+        if stem.endswith(f"_{kind}"):
+            stem = stem.removesuffix(f"_{kind}")
+            numbered = re.fullmatch(r"\d{4,}_(.+)", stem)
+            for one in (stem, *(numbered.groups() if numbered else ())):
+                yield _File(path, one, folders, True)
+        elif alone or kind in folders:
+            yield _File(path, stem, tuple(f for f in folders if f != kind), False)
+
+
+def _folders(name: str) -> tuple[str, ...]:
+    """The folders in the name of a sample, from the outermost on."""
+    inside_set = re.sub(r"^[\w-]+: ", "", name).replace("\\", "/")
+    return tuple(part for part in inside_set.split("/")[:-1] if part)
+
+
+def _best(some: Sequence[_File], folders: tuple[str, ...]) -> list[_File]:
+    """Those that fit best; several if they fit equally well."""
+
+    def fit(file: _File) -> tuple[int, bool]:
+        pairs = zip(reversed(file.folders), reversed(folders), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)), file.says_kind
+
+    most = max(map(fit, some), default=None)
+    return [file for file in some if fit(file) == most]
+
+
+def _problem(folder: Path, name: str, kind: str, best: Sequence[_File]) -> str:
+    if not best:
+        stem = file_stem(name)
+        return f"{name}: no {kind} in {folder}; expected {stem}_{kind}.png, or {stem}.png"
+    several = ", ".join(str(file.path.relative_to(folder)) for file in best[:3])
+    return f"{name}: several files may be its {kind} ({several}); keep one, or put them into folders like the samples"

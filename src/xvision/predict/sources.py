@@ -1,0 +1,191 @@
+"""What `predict` looks at: images, videos and cameras, as frames in their order, each with the one before it.
+
+Frames are read when they are asked for and held no longer than their batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from xvision.data.dataset import DataError, Sample, Split
+from xvision.data.flow import Source as FlowSource
+from xvision.data.flow import with_flow
+from xvision.data.frames import in_order
+from xvision.data.images import SUFFIXES, Pixels, read_image
+from xvision.data.video import SUFFIXES as VIDEO_SUFFIXES
+from xvision.data.video import Video, open_video
+from xvision.models.inputs import Inputs
+
+BATCH_SIZE = 8
+"""Frames in memory at once, and as many frames before them."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image, or one frame of a video."""
+
+    name: str
+    image: Pixels
+    previous: Pixels
+    """The frame before it; of the first one, and of an image on its own, the frame itself: nothing moved."""
+    number: int | None = None
+    """Of a frame in its video, from 0."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Image files.
+
+    With `pairs` the frame before an image is the file before it in its folder, in the order of names (numbers by
+    value), whether or not it was asked for.
+    """
+
+    files: tuple[Path, ...]
+    pairs: bool = False
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def frames(self) -> Iterator[Frame]:
+        before = previous_files(self.files) if self.pairs else self.files
+        last: tuple[Path, Pixels] | None = None
+        for file, earlier in zip(self.files, before, strict=True):
+            image = read_image(file, str(file))
+            if earlier == file:
+                previous = image
+            elif last is not None and last[0] == earlier:
+                previous = last[1]
+            else:
+                previous = read_image(earlier, str(earlier))
+            last = file, image
+            yield Frame(str(file), image, previous)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video or what a camera sees, as far as `most` frames."""
+
+    video: Video
+    most: int | None = None
+
+    def __len__(self) -> int:
+        """How many frames there will be; 0 if nobody knows."""
+        known = self.video.num_frames
+        return min(known, self.most) if known and self.most else known or self.most or 0
+
+    def frames(self) -> Iterator[Frame]:
+        previous: Pixels | None = None
+        for number, image in enumerate(islice(self.video.frames(), self.most)):
+            yield Frame(
+                f"{self.video.name} frame {number}", image, image if previous is None else previous, number
+            )
+            previous = image
+
+
+Source = Pictures | Clip
+
+
+def find_sources(
+    texts: Sequence[str], most_frames: int | None = None, *, pairs: bool = False
+) -> list[Source]:
+    """What the words of a command line name: images, folders of images and videos at any depth, videos, and cameras
+    by their number. Images that follow each other are one source.
+
+    Raises: DataError that says what is missing, or is neither an image nor a video; ValueError for a limit of frames
+    where nothing has frames.
+    """
+    found: list[Source] = []
+    images: list[Path] = []
+
+    def end_of_images() -> None:
+        if images:
+            found.append(Pictures(tuple(images), pairs))
+            images.clear()
+
+    for item in [item for text in texts for item in _items(text)]:
+        if isinstance(item, Path) and _is_image(item):
+            images.append(item)
+        else:
+            end_of_images()
+            found.append(Clip(_video(item), most_frames))
+    end_of_images()
+    if most_frames is not None and not any(isinstance(source, Clip) for source in found):
+        raise ValueError("--frames: expected a video or a camera to bound, came images alone; leave it out")
+    return found
+
+
+def _items(text: str) -> list[Path | int]:
+    """The files, or the camera, that one word names."""
+    path = Path(text)
+    if path.is_dir():
+        known = (*SUFFIXES, *VIDEO_SUFFIXES)
+        inside = sorted(f for f in path.rglob("*") if f.suffix.lower() in known and f.is_file())
+        if not inside:
+            raise DataError(f"{path}: no image or video in this folder (looked for {', '.join(known)})")
+        return list(inside)
+    if path.is_file():
+        return [path]
+    if text.isascii() and text.isdigit():
+        return [int(text)]
+    raise DataError(f"{path}: no such image, video or folder, and no number of a camera")
+
+
+def _is_image(file: Path) -> bool:
+    """By its name; a file with another name by what it holds."""
+    if file.suffix.lower() in SUFFIXES:
+        return True
+    return file.suffix.lower() not in VIDEO_SUFFIXES and bool(cv2.haveImageReader(str(file)))
+
+
+def _video(item: Path | int) -> Video:
+    try:
+        return open_video(item)
+    except DataError as error:
+        if isinstance(item, int) or item.suffix.lower() in VIDEO_SUFFIXES:
+            raise
+        raise DataError(
+            f"{item}: expected an image or a video, it is neither; images are {', '.join(SUFFIXES)}, videos "
+            f"{', '.join(VIDEO_SUFFIXES)} and what else OpenCV opens"
+        ) from error
+
+
+def previous_files(files: Sequence[Path]) -> list[Path]:
+    """For each image file the one before it in its folder, for the first one itself."""
+    before: dict[Path, Path] = {}
+    for folder in dict.fromkeys(file.parent for file in files):
+        inside = [f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()]
+        names = in_order({*inside, *(f.name for f in files if f.parent == folder)})
+        before |= {folder / name: folder / names[max(0, i - 1)] for i, name in enumerate(names)}
+    return [before[file] for file in files]
+
+
+def split_of(frames: Sequence[Frame], inputs: Inputs, source: FlowSource) -> Split:
+    """Frames without labels as a split with what a network takes, flow included.
+
+    Nobody gives flow here, so it is estimated even for a network that was trained on given flow.
+    """
+    pairs = inputs.fields != ("image",)
+    samples: list[Sample] = [
+        {"image": frame.image, "previous": frame.previous} if pairs else {"image": frame.image}
+        for frame in frames
+    ]
+    names = tuple(frame.name for frame in frames)
+    split = Split(names, samples.__getitem__, " ".join(names).__str__)
+    return with_flow(split, "dis" if source == "given" else source) if inputs.flow else split
+
+
+def batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
+    """Up to `size` frames at a time.
+
+    >>> [len(batch) for batch in batches(iter([None] * 5), 2)]
+    [2, 2, 1]
+    """
+    rest: Any = iter(frames)
+    while batch := list(islice(rest, size)):
+        yield batch
