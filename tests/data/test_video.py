@@ -59,7 +59,9 @@ def test_a_file_that_is_never_written_is_not_there(tmp_path: Path) -> None:
 
 def test_what_is_no_video_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    with pytest.raises(DataError, match=r"broken\.mp4: expected a video, OpenCV cannot open it .* convert it"):
+    with pytest.raises(
+        DataError, match=r"broken\.mp4: expected a video, OpenCV cannot open it .* convert it"
+    ):
         open_video(tmp_path / "broken.mp4")
     writer = cv2.VideoWriter(str(tmp_path / "empty.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
     writer.release()

@@ -94,11 +94,14 @@ def test_a_camera_runs_until_it_ends_or_is_interrupted(
 ) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     for name, more, num_frames in (("all", [], 4), ("some", ["--frames", "2"], 2)):
-        assert call("predict", str(trained), "7", "--out", str(tmp_path / name), *more) == 0
+        assert (
+            call("predict", str(trained / "export/model.onnx"), "7", "--out", str(tmp_path / name), *more)
+            == 0
+        )
         assert len(read(tmp_path / name / "predictions.json")["images"]) == num_frames
         assert len(list((tmp_path / name / "camera7").glob("*_depth.png"))) == num_frames
     monkeypatch.setattr(Camera, "then", staticmethod(lambda: signal.raise_signal(signal.SIGINT)))
-    assert call("predict", str(trained), "7", "--out", str(tmp_path / "cut")) == 0
+    assert call("predict", str(trained / "export/model.onnx"), "7", "--out", str(tmp_path / "cut")) == 0
     monkeypatch.undo()
     assert "7 frame 2" in capsys.readouterr().out
     assert len(read(tmp_path / "cut/predictions.json")["images"]) == 3
@@ -118,7 +121,9 @@ def test_an_interrupted_video_keeps_what_was_found(
         return imwrite(path, content)
 
     monkeypatch.setattr(cv2, "imwrite", once)
-    assert call("predict", str(trained), str(video), "--out", str(tmp_path / "out")) == 130
+    assert (
+        call("predict", str(trained / "export/model.onnx"), str(video), "--out", str(tmp_path / "out")) == 130
+    )
     assert "interrupted after 4 images" in capsys.readouterr().err
     assert len(read(tmp_path / "out/predictions.json")["images"]) == 4
     assert len(list(open_video(tmp_path / "out/clip_overlay.mp4").frames())) == 4
@@ -130,8 +135,8 @@ def test_what_cannot_be_looked_at_is_named(
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "notes.txt").write_text("neither")
     (tmp_path / "empty").mkdir()
-    photo = str(tmp_path / "photo.png")
-    cv2.imwrite(photo, np.zeros((120, 128, 3), np.uint8))
+    model = str(trained / "export/model.onnx")
+    cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((120, 128, 3), np.uint8))
     cases = {
         ("broken.mp4",): (3, "broken.mp4: expected a video, OpenCV cannot open it"),
         ("notes.txt",): (3, "notes.txt: expected an image or a video, it is neither"),
@@ -145,7 +150,7 @@ def test_what_cannot_be_looked_at_is_named(
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         for words, (code, message) in cases.items():
-            assert call("predict", str(trained), *words) == code, words
+            assert call("predict", model, *words) == code, words
             assert message in " ".join(capsys.readouterr().err.split())
 
 
@@ -185,9 +190,7 @@ def test_a_labelled_data_set_gives_metrics_of_each_sample(
     assert cv2.imread(str(out / first["segmentation"]), cv2.IMREAD_UNCHANGED).shape == (102, 127)
 
 
-def test_other_classes_are_refused(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_classes_are_refused(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("images", "masks"):
         (tmp_path / "own/val" / part).mkdir(parents=True)
         (tmp_path / "own/train" / part).mkdir(parents=True)

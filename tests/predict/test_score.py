@@ -80,7 +80,9 @@ def test_files_score_as_the_network_that_wrote_them(
 def test_one_task_of_several(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = score(capsys, str(written))
     alone = score(capsys, str(written), "task=segmentation")
-    assert alone == {n.removeprefix("segmentation."): v for n, v in both.items() if n.startswith("segmentation.")}
+    assert alone == {
+        n.removeprefix("segmentation."): v for n, v in both.items() if n.startswith("segmentation.")
+    }
 
 
 def test_files_of_another_program(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +114,7 @@ def test_wrong_files_are_named(files: Path, capsys: pytest.CaptureFixture[str]) 
     assert code == 3
     assert f"{first.name}: expected class ids 0 to" in message
     assert "came 255 at 1 pixels" in message
-    cv2.imwrite(str(first), kept[:50])
+    cv2.imwrite(str(first), kept[1:51])
     code, message = fail(capsys, str(files))
     assert (code, "came 50x127; write predictions at the label's size" in message) == (3, True)
 
@@ -171,7 +173,9 @@ def test_files_are_matched_by_stem_and_folders(tmp_path: Path) -> None:
 
 def test_ambiguous_files_are_listed(tmp_path: Path) -> None:
     touch(tmp_path, "00000.png", "a/b.png", "c/b.png")
-    with pytest.raises(DataError, match=r"(?s)3 problems.*may be of val/bear/00000.jpg or of val/camel/00000.jpg"):
+    with pytest.raises(
+        DataError, match=r"(?s)3 problems.*may be of val/bear/00000.jpg or of val/camel/00000.jpg"
+    ):
         match(tmp_path, {}, ("val/bear/00000.jpg", "val/camel/00000.jpg", "x.png", "b.png"), [("depth",)] * 4)
     with pytest.raises(DataError, match=r"several files may be its depth \(a/b.png, c/b.png\); keep one"):
         match(tmp_path, {}, ("b.png",), [("depth",)])
@@ -180,5 +184,8 @@ def test_ambiguous_files_are_listed(tmp_path: Path) -> None:
 def test_several_kinds_lie_in_folders_of_their_names(tmp_path: Path) -> None:
     touch(tmp_path, "depth/x.png", "segmentation/x.png", "segmentation/y.png")
     (x, y) = match(tmp_path, {}, ("x.jpg", "y.jpg"), [("segmentation", "depth"), ("segmentation",)])
-    assert {kind: file.parent.name for kind, file in x.items()} == {"segmentation": "segmentation", "depth": "depth"}
+    assert {kind: file.parent.name for kind, file in x.items()} == {
+        "segmentation": "segmentation",
+        "depth": "depth",
+    }
     assert list(y) == ["segmentation"]  # it has no label of depth

@@ -26,7 +26,8 @@ class Model(nn.Module):
     `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order; one that
     enlarges maps has `divisor`, of which the image's sides must be multiples, so that every factor is whole. A `Shared`
     one gives several outputs.
-    `routes` says which outputs of `backbone` each head takes, `loaded` what became of the weights that were asked for.
+    `routes` says which outputs of `backbone` each head takes, `taps` which of `levels` those are; `loaded` what became of
+    the weights that were asked for.
 
     Raises: ValueError if the size is not such a multiple.
     """
@@ -38,6 +39,8 @@ class Model(nn.Module):
         _check_size(size, max((getattr(head, "divisor", 1) for head in heads.values()), default=1))
         wanted: list[Tap] = list(dict.fromkeys(tap for head in heads.values() for tap in _taps(head)))
         self.inputs = inputs
+        self.levels = backbone.levels
+        self.taps = tuple(wanted)
         self.pixels = Pixels(inputs.format)
         for stream in inputs.streams[1:]:
             self.add_module(f"{stream.name}_pixels", Pixels(stream.format, stream.name))
