@@ -6,20 +6,23 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from xvision.files import read_json, write_json
+from xvision.files import read_json, write_json, write_text
 from xvision.folder import Run, read_status
 
 
 def write_record(run: Run) -> None:
-    """record.json: what this run achieved so far, with everything needed to repeat it; cost.json: its layers."""
+    """record.json: what this run achieved so far, with everything needed to repeat it; cost.json and
+    architecture.svg: its layers and a drawing of them."""
     from xvision.analysis.cost import count
     from xvision.analysis.heads import head_costs
+    from xvision.report.architecture import describe, draw, title
     from xvision.report.record import Artefact, Complexity, HeadCost, Record, SplitData, Stage, environment
 
     recipe, folder = run.recipe, run.folder
     cost = count(run.model, recipe.data.size)
     heads = head_costs(run.model, cost) if len(run.task.parts) > 1 else {}
     write_json(folder / "cost.json", [asdict(layer) for layer in cost.layers])
+    write_text(folder / "architecture.svg", draw(describe(run.model, title(recipe.to_dict()))))
     evaluation = run.evaluation()
     stages = read_status(folder)["stages"]
     before = [

@@ -74,7 +74,7 @@ class Camera:
         assert source == 7
         self.count = 0
 
-    def isOpened(self) -> bool:  # noqa: N802
+    def isOpened(self) -> bool:
         return True
 
     def get(self, what: int) -> float:

@@ -26,8 +26,8 @@ class Model(nn.Module):
     `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order; one that
     enlarges maps has `divisor`, of which the image's sides must be multiples, so that every factor is whole. A `Shared`
     one gives several outputs.
-    `routes` says which outputs of `backbone` each head takes, `taps` which of `levels` those are; `loaded` what became of
-    the weights that were asked for.
+    `routes` says which outputs of `backbone` each head takes, `taps` which of `levels` those are; `loaded` what became
+    of the weights that were asked for.
 
     Raises: ValueError if the size is not such a multiple.
     """

@@ -161,14 +161,14 @@ def draw(found: Architecture) -> str:
         at = max((s for s in x_of if s <= 4), default=stages[0].stride)
         end = x_of[at] + COLUMN / 2
         body += [
-            _box(LEFT, y, SIDE, BAR, "#f3f4f6", _plane_lines(stream)),
+            _box(LEFT, y, SIDE, BAR, "#f3f4f6", _lines(stream.planes)),
             _arrow(LEFT + SIDE, y + BAR / 2, first_x, y + BAR / 2, MUTED),
-            _box(first_x, y, x_of[at] + COLUMN - first_x, BAR, SHADES[1], ["own stem, joined at a quarter", _macs(stream.macs)]),
+            _box(first_x, y, end + COLUMN / 2 - first_x, BAR, SHADES[1], ["stem of its own", _macs(stream.macs)]),
             _arrow(end, y + BAR, end, floor - _height(stages, at) - 1, MUTED),
         ]  # fmt: skip
     middle = floor - SHORTEST / 2
     body += [
-        _box(LEFT, floor - SHORTEST - 20, SIDE, SHORTEST + 20, "#f3f4f6", _plane_lines(found.streams[0])),
+        _box(LEFT, floor - SHORTEST - 20, SIDE, SHORTEST + 20, "#f3f4f6", _lines(found.streams[0].planes)),
         _arrow(LEFT + SIDE, middle, first_x, middle, MUTED),
     ]
     for i, stage in enumerate(stages):
@@ -195,11 +195,10 @@ def draw(found: Architecture) -> str:
         colour = COLOURS[i % len(COLOURS)]
         start = min(x_of[head.strides[0]], right - 2 * COLUMN - GAP)
         lines = [head.decoder, f"{_macs(head.macs)}, {short(head.params)} parameters"]
-        outputs = [f"{name}  {_shape(shape)}" for name, shape in head.outputs]
         body += [
             _box(start, y, right - start, BAR, "#fbfcfd", lines, edge=colour),
             _arrow(right, y + BAR / 2, right + 2 * GAP, y + BAR / 2, colour),
-            _box(right + 2 * GAP, y, SIDE, BAR, "#f3f4f6", outputs if len(outputs) > 1 else outputs[0].split("  "), edge=colour),
+            _box(right + 2 * GAP, y, SIDE, BAR, "#f3f4f6", _lines(head.outputs), edge=colour),
         ]  # fmt: skip
     return _svg(width, height, body, found.title)
 
@@ -210,8 +209,11 @@ def _height(stages: Sequence[Stage], stride: int) -> float:
     return TALLEST - (TALLEST - SHORTEST) * place / max(1, len(stages) - 1)
 
 
-def _plane_lines(stream: Stream) -> list[str]:
-    return [line for name, shape in stream.planes for line in (f"{name} (uint8)", _shape(shape))]
+def _lines(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> list[str]:
+    """Names and shapes: of one tensor below each other, of several side by side."""
+    if len(tensors) == 1:
+        return [tensors[0][0], _shape(tensors[0][1])]
+    return [f"{name}  {_shape(shape)}" for name, shape in tensors]
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -228,18 +230,20 @@ def _macs(macs: int) -> str:
 
 
 def _svg(width: float, height: float, body: Sequence[str], title: str) -> str:
-    names = "".join(
-        f'<marker id="a{colour[1:]}" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        f'<path d="M0 0L8 4L0 8z" fill="{colour}"/></marker>'
-        for colour in (MUTED, *COLOURS)
-        if f"#a{colour[1:]}" in "".join(body)
-    )
+    drawn = "\n".join(body)
+    heads = "".join(_arrow_head(c) for c in (MUTED, *COLOURS) if f"#a{c[1:]})" in drawn)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" '
-        f'height="{_n(height)}" font-family="system-ui, Helvetica, Arial, sans-serif" role="img">\n'
-        f"<title>{escape(title)}</title>\n<defs>{names}</defs>\n"
-        f'<rect width="100%" height="100%" rx="8" fill="{PAPER}"/>\n' + "\n".join(body) + "\n</svg>\n"
+        f'height="{_n(height)}" font-family="system-ui, Helvetica, Arial, sans-serif" role="img" '
+        f'style="max-width:100%;height:auto">\n'
+        f"<title>{escape(title)}</title>\n<defs>{heads}</defs>\n"
+        f'<rect width="100%" height="100%" rx="8" fill="{PAPER}"/>\n{drawn}\n</svg>\n'
     )
+
+
+def _arrow_head(colour: str) -> str:
+    box = 'viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto"'
+    return f'<marker id="a{colour[1:]}" {box}><path d="M0 0L8 4L0 8z" fill="{colour}"/></marker>'
 
 
 def _box(
@@ -250,8 +254,8 @@ def _box(
         _text(x + width / 2, start + LINE * i, line, anchor="middle", weight=600 if i == 0 else 400)
         for i, line in enumerate(lines)
     ]
-    rect = f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="6" fill="{fill}" stroke="{edge}"/>'
-    return rect + "".join(text)
+    place = f'x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}"'
+    return f'<rect {place} rx="6" fill="{fill}" stroke="{edge}"/>' + "".join(text)
 
 
 def _text(x: float, y: float, text: str, *, size: int = 13, anchor: str = "start", weight: int = 400) -> str:

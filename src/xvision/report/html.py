@@ -295,6 +295,14 @@ class Page:
         return _safe([plots.layer_macs(costly)])[0] if costly else None
 
     @cached_property
+    def architecture(self) -> Any:
+        """The drawing of the network, if there is one."""
+        file = self.run.path / "architecture.svg"
+        if not file.is_file():
+            return None
+        return _safe([file.read_text(encoding="utf-8").replace(' xmlns="http://www.w3.org/2000/svg"', "")])[0]
+
+    @cached_property
     def quant(self) -> list[tuple[str, str]]:
         """The quantization settings of the recipe."""
         settings = self.run.recipe.get("quant") or {}
