@@ -59,15 +59,11 @@ class Run:
         return build_task(self.recipe.task, self.dataset.classes)
 
     def split(self, name: str) -> Split:
-        """A split of the data; DataError says which there are."""
-        from xvision.data.dataset import DataError
+        """A split of the data; DataError says which there are, and what it lacks for the tasks."""
+        from xvision.data.union import split_for
 
-        if name not in self.dataset.splits:
-            raise DataError(
-                f"{self.dataset.name}: expected a split '{name}', has {', '.join(self.dataset.splits)}; "
-                f"{SPLIT_USES.get(name, 'add it')}"
-            )
-        return self.dataset.splits[name]
+        task = self.task
+        return split_for(self.dataset, name, task.inputs, task.needs_of_parts, SPLIT_USES.get(name, ""))
 
     def loader(self, split: str, *, train: bool = False) -> Loader:
         """Batches of a split: augmented and shuffled for training, else every sample once in order."""
@@ -141,6 +137,10 @@ class Run:
                 f"export.argmax: expected a task that finds a class for each pixel, {self.task.name} does not; leave "
                 "it out"
             )
+        try:
+            self.recipe.train.balancing.build([part.name for part in self.task.parts])
+        except ValueError as e:
+            raise SettingError(str(e)) from e
 
     @property
     def id_maps(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from xvision.console import Console
 from xvision.files import write_json
-from xvision.folder import load_run
+from xvision.folder import SPLIT_USES, load_run
 from xvision.recipe import Recipe, differing_keys, override
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str
     """Metrics on the validation split, by what was measured: float and int8, or onnx."""
     from xvision.data.dataset import DataError
     from xvision.data.loader import Loader
-    from xvision.data.union import open_data
+    from xvision.data.union import open_data, split_for
     from xvision.train.loop import evaluate
 
     target = open_target(path, overrides)
@@ -82,14 +82,11 @@ def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str
                 f"{path} knows the classes {', '.join(names)}; the data set {dataset.name} has "
                 f"{', '.join(dataset.classes[field])}; measure it on data with the same classes in the same order"
             )
-    if "val" not in dataset.splits:
-        raise DataError(
-            f"{dataset.name}: expected a split 'val' to measure on, has {', '.join(dataset.splits)}"
-        )
+    split = split_for(dataset, "val", task.inputs, task.needs_of_parts, SPLIT_USES["val"])
     metrics = {}
     for name, model in target.models.items():
         loader = Loader(
-            dataset.splits["val"],
+            split,
             (*task.inputs, *task.needs),
             recipe.data,
             batch_size=recipe.train.batch_size,

@@ -110,8 +110,7 @@ def differing_keys(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
 def compose(recipes: Sequence[Recipe]) -> Recipe:
     """One recipe for the tasks of several: one network with a head for each task.
 
-    All else is the first one's; where the decoder of another recipe differs, it becomes its task's own head, and the
-    network takes what the most demanding recipe takes.
+    All else is the first one's. Where the decoder of another recipe differs, it becomes its task's own head.
 
     Raises: ValueError if two recipes have the same task.
     """
@@ -122,14 +121,17 @@ def compose(recipes: Sequence[Recipe]) -> Recipe:
     names = [part.name for part in parts]
     if twice := sorted({task for task in names if names.count(task) > 1}):
         raise ValueError(f"{name}: the task '{twice[0]}' is there twice; name each once")
-    others = {
-        part.name: r.net.decoder for r in recipes for part in r.task if r.net.decoder != first.net.decoder
+    heads = {
+        part.name: r.net.heads.get(part.name, r.net.decoder)
+        for r in recipes
+        for part in r.task
+        if r.net.heads.get(part.name, r.net.decoder) != first.net.decoder
     }
     return first.model_copy(
         update={
             "name": name,
             "task": Parts(first.task.registry, parts),
-            "net": first.net.model_copy(update={"heads": others}),
+            "net": first.net.model_copy(update={"heads": heads}),
             "expect": {},
             "source": "; ".join(dict.fromkeys(r.source for r in recipes if r.source)),
         }
