@@ -122,8 +122,8 @@ def split_for(
 ) -> Split:
     """The split `name`, checked to have what a network and its tasks read.
 
-    `inputs` are fields that every sample must have, `needs` the labels of each task: one of the sets at least must
-    have all of them. `use` says what the split is for.
+    `inputs` are fields that every sample must have, `needs` the labels of each task, which one of the sets must have;
+    a set from which no task could learn is wrong too. `use` says what the split is for.
 
     Raises: DataError that lists everything that is missing.
     """
@@ -134,17 +134,16 @@ def split_for(
         )
     split = dataset.splits[name]
     sets = split.parts or {dataset.name: split}
+    gives = {set_name: f"{set_name} gives {', '.join(part.fields)}" for set_name, part in sets.items()}
     problems = []
     for set_name, part in sets.items():
-        gives = f"{set_name} gives {', '.join(part.fields)}"
         if missing := [field for field in inputs if field not in part.fields]:
-            problems.append(f"expected {', '.join(missing)} in every sample for this network, {gives}")
-        elif not any(set(labels) <= set(part.fields) for labels in needs.values()):
-            labels = " or ".join(" and ".join(fields) for fields in needs.values())
-            problems.append(f"expected {labels} for {' or '.join(needs)}, {gives}")
+            problems.append(f"expected {', '.join(missing)} in every sample, {gives[set_name]}")
+        elif len(sets) > 1 and not any(set(labels) <= set(part.fields) for labels in needs.values()):
+            problems.append(f"expected labels of {' or '.join(needs)}, {gives[set_name]}")
     for task, labels in needs.items():
-        if len(sets) > 1 and not any(set(labels) <= set(part.fields) for part in sets.values()):
-            problems.append(f"expected {' and '.join(labels)} for {task} in one of the sets at least")
+        if not any(set(labels) <= set(part.fields) for part in sets.values()):
+            problems.append(f"expected {' and '.join(labels)} for {task}, {', '.join(gives.values())}")
     if problems:
         raise DataError(
             f"{dataset.name}, split '{name}': {'; '.join(problems)}; choose other tasks, data sets or data.labels"
