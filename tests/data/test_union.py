@@ -149,7 +149,7 @@ def test_labels_say_what_is_learned_from_a_set() -> None:
 
 
 def test_wrong_labels_are_all_named() -> None:
-    with pytest.raises(ValueError, match="data.labels") as caught:
+    with pytest.raises(ValueError, match=r"data\.labels") as caught:
         open_data(scenes(labels=("scene:depth", "scenes:deph", "scenes")))
     text = str(caught.value)
     assert (

@@ -136,19 +136,33 @@ def test_a_single_classifier_shares_the_whole_backbone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "texts", "message"),
+    ("name", "text", "message"),
     [
-        ("segmentation+depth", ["net.decoder=classifier"], "net.decoder: segmentation needs maps, classifier gives class scores; choose"),
-        ("segmentation+depth", ["net.heads.depth=classifier"], "depth needs maps, classifier gives class scores.*for depth alone: net.heads.depth=NAME"),
-        ("segmentation", ["task=segmentation+classification"], "classification needs class scores, fpn_lite gives maps.*for classification alone: net.heads.classification=NAME"),
-        ("segmentation+depth", ["net.heads.motion=unet_lite"], "net.heads.motion: no task of this network is called so; known: depth, segmentation"),
+        (
+            "segmentation+depth",
+            "net.decoder=classifier",
+            "net.decoder: segmentation needs maps, classifier gives class scores; choose",
+        ),
+        (
+            "segmentation+depth",
+            "net.heads.depth=classifier",
+            "depth needs maps, classifier gives class scores.*for depth alone: net.heads.depth=NAME",
+        ),
+        (
+            "segmentation",
+            "task=segmentation+classification",
+            "classification needs class scores, fpn_lite gives maps.*alone: net.heads.classification=NAME",
+        ),
+        (
+            "segmentation+depth",
+            "net.heads.motion=unet_lite",
+            "net.heads.motion: no task of this network is called so; known: depth, segmentation",
+        ),
     ],
-)  # fmt: skip
-def test_a_decoder_of_the_wrong_kind_is_named(
-    name: str, texts: list[str], message: str, tmp_path: Path
-) -> None:
+)
+def test_a_decoder_of_the_wrong_kind_is_named(name: str, text: str, message: str, tmp_path: Path) -> None:
     small = ["data.num_train=2", "data.num_val=2", "data.size=64x64", "net.backbone=timm:mobilenetv2_035"]
-    run = Run(tmp_path, xv.recipe(name, *small, *texts))
+    run = Run(tmp_path, xv.recipe(name, *small, text))
     with pytest.raises(SettingError, match=message):
         run.build()
 

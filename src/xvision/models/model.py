@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, fx, nn
 
@@ -60,7 +60,9 @@ class Model(nn.Module):
     def needed_by(self, key: str) -> set[fx.Node]:
         """The nodes of the backbone that a head depends on."""
         (ends,) = self.backbone.graph.output_node().args
-        ahead, seen = [ends[i] for i in self.routes[key]], set()
+        assert isinstance(ends, tuple)
+        ahead: list[Any] = [ends[i] for i in self.routes[key]]
+        seen: set[fx.Node] = set()
         while ahead:
             node = ahead.pop()
             if node not in seen:
