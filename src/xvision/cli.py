@@ -128,7 +128,7 @@ def show(
 ) -> None:
     """Show a recipe with all its settings, or a part's settings and their defaults."""
     recipes = _registries()["recipe"].builders()
-    if name in recipes or name.endswith((".yaml", ".yml")):
+    if recipes.keys() >= set(name.split("+")) or name.endswith((".yaml", ".yml")):
         recipe = _recipe(name, overrides)
         print(json.dumps(recipe.to_dict()) if as_json else f"# {recipe.id}\n{recipe.to_yaml()}", end="")
         return
