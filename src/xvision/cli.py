@@ -89,10 +89,13 @@ def _registries() -> dict[str, Registry]:
     from xvision.quant.schemes import scheme
     from xvision.recipes import recipe
     from xvision.tasks import task
+    from xvision.tasks.losses import loss
+    from xvision.train.balancing import balancing
     from xvision.train.optimizers import optimizer
     from xvision.train.schedules import schedule
 
-    found = (recipe, dataset, task, preset, backbone, decoder, optimizer, schedule, scheme, method)
+    trained = (loss, balancing, optimizer, schedule)
+    found = (recipe, dataset, task, preset, backbone, decoder, *trained, scheme, method)
     return {registry.kind: registry for registry in found}
 
 
@@ -128,7 +131,7 @@ def show(
 ) -> None:
     """Show a recipe with all its settings, or a part's settings and their defaults."""
     recipes = _registries()["recipe"].builders()
-    if recipes.keys() >= set(name.split("+")) or name.endswith((".yaml", ".yml")):
+    if all(one in recipes for one in name.split("+")) or name.endswith((".yaml", ".yml")):
         recipe = _recipe(name, overrides)
         print(json.dumps(recipe.to_dict()) if as_json else f"# {recipe.id}\n{recipe.to_yaml()}", end="")
         return

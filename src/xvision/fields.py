@@ -20,8 +20,16 @@ MIRRORED_KEYPOINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
 
 @dataclass(frozen=True)
+class Code:
+    """How a value becomes the uint8 code that a network takes: saturate(round(value * steps) + zero), half to even."""
+
+    steps: int = 1  # codes per unit, a power of two
+    zero: int = 0  # the code of 0
+
+
+@dataclass(frozen=True)
 class Field:
-    """How one kind of data is stored, warped and filled.
+    """How one kind of data is stored, warped and filled, and how it is coded where a network takes it as input.
 
     `zoom` and `mirror` say what geometry does to the *values*: zoom by s multiplies flow and divides metric
     depth; mirror negates flow x and swaps left and right joints.
@@ -34,13 +42,22 @@ class Field:
     fill: float = 0  # value of pixels that come from outside
     zoom: Literal["none", "multiply", "divide"] = "none"
     mirror: Literal["none", "negate_x", "swap_joints"] = "none"
+    code: Code | None = None
 
 
 FIELDS: dict[str, Field] = {
-    "image": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128),
-    "previous": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128),
-    "flow": Field("HWC", "float32", "px from t-1 to t, (x, y)", "linear", zoom="multiply", mirror="negate_x"),
-    "confidence": Field("HW", "float32", "0-1", "linear"),
+    "image": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128, code=Code()),
+    "previous": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128, code=Code()),
+    "flow": Field(
+        "HWC",
+        "float32",
+        "px from t-1 to t, (x, y)",
+        "linear",
+        zoom="multiply",
+        mirror="negate_x",
+        code=Code(steps=8, zero=128),  # -16 to 15.875 px, as the network sees it -2 to 1.984
+    ),
+    "confidence": Field("HW", "float32", "0-1", "linear", code=Code(steps=128, zero=128)),
     "class": Field("", "int64", "class id", "none"),
     "segmentation": Field("HW", "uint8", "class id, 255 unknown", "nearest", fill=255),
     "depth": Field("HW", "float32", "m, 0 unknown", "nearest", zoom="divide"),

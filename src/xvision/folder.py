@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from xvision.data.dataset import Dataset, Split
     from xvision.data.loader import Loader
+    from xvision.models.inputs import Inputs
     from xvision.models.model import Model
     from xvision.report.record import Record
     from xvision.tasks.contract import Task
@@ -58,12 +59,18 @@ class Run:
 
         return build_task(self.recipe.task, self.dataset.classes)
 
-    def split(self, name: str) -> Split:
-        """A split of the data; DataError says which there are, and what it lacks for the tasks."""
-        from xvision.data.union import split_for
+    @property
+    def inputs(self) -> Inputs:
+        """What the network takes."""
+        return self.recipe.net.takes
 
-        task = self.task
-        return split_for(self.dataset, name, task.inputs, task.needs_of_parts, SPLIT_USES.get(name, ""))
+    def split(self, name: str) -> Split:
+        """A split of the data with what the network takes and the tasks need; DataError says what is missing."""
+        from xvision.data.flow import split_for
+        from xvision.data.union import check_labels
+
+        check_labels(self.dataset, name, self.task.needs_of_parts, SPLIT_USES.get(name, ""))
+        return split_for(self.dataset, name, self.inputs.fields, self.recipe.data.flow)
 
     def loader(self, split: str, *, train: bool = False) -> Loader:
         """Batches of a split: augmented and shuffled for training, else every sample once in order."""
@@ -73,7 +80,7 @@ class Run:
         world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         return Loader(
             self.split(split),
-            (*self.task.inputs, *self.task.needs),
+            (*self.inputs.fields, *self.task.needs),
             self.recipe.data,
             batch_size=self.recipe.train.batch_size,
             train=train,
@@ -87,25 +94,22 @@ class Run:
 
     def planes(self, split: str) -> Iterator[tuple[Tensor, ...]]:
         """The un-augmented inputs of a split as the network takes them."""
-        from xvision.models.pixels import encode
-
         for batch in self.loader(split).epoch(0):
-            yield encode(batch["image"], self.recipe.net.pixels)
+            yield self.inputs.encode(batch)
 
     def calibration(self) -> Iterator[tuple[Tensor, ...]]:
         """Un-augmented inputs drawn from all over the training split, never from the split that is reported."""
         from xvision.data.loader import calibration_batches
-        from xvision.models.pixels import encode
 
         for batch in calibration_batches(
             self.split("train"),
-            self.task.inputs,
+            self.inputs.fields,
             self.recipe.data,
             num_samples=self.recipe.quant.method.settings["num_images"],
             batch_size=self.recipe.train.batch_size,
             seed=self.recipe.seed,
         ):
-            yield encode(batch["image"], self.recipe.net.pixels)
+            yield self.inputs.encode(batch)
 
     def build(self, *, weights: bool = True) -> Model:
         """The network before training: random by the seed, with `weights` then those that the recipe names."""
@@ -182,9 +186,7 @@ class Run:
         """Measure a model on the validation split and keep the result in evaluation.json."""
         from xvision.train.loop import evaluate
 
-        result = evaluate(
-            model, self.task, self.loader("val"), console=self.console, pixels=self.recipe.net.pixels
-        )
+        result = evaluate(model, self.task, self.loader("val"), console=self.console, inputs=self.inputs)
         classes = {field: list(names) for field, names in self.task.classes.items()}
         self.keep(key, {"metrics": result.metrics, "confusion": result.confusions}, classes)
         return result.metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from xvision.recipe import Recipe, differing_keys, override
 
 if TYPE_CHECKING:
     from xvision.data.dataset import Sample, Split
+    from xvision.data.flow import Source
+    from xvision.models.inputs import Inputs
     from xvision.tasks.contract import Found, Image, Task
 
 
@@ -26,6 +28,11 @@ class Target:
     recipe: Recipe
     classes: Mapping[str, tuple[str, ...]]
     models: dict[str, Callable[..., Any]]
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the networks take."""
+        return self.recipe.net.takes
 
     @property
     def task(self) -> Task:
@@ -69,8 +76,9 @@ def _open_file(path: Path) -> Target:
 def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str, dict[str, float]]:
     """Metrics on the validation split, by what was measured: float and int8, or onnx."""
     from xvision.data.dataset import DataError
+    from xvision.data.flow import split_for
     from xvision.data.loader import Loader
-    from xvision.data.union import open_data, split_for
+    from xvision.data.union import check_labels, open_data
     from xvision.train.loop import evaluate
 
     target = open_target(path, overrides)
@@ -82,12 +90,13 @@ def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str
                 f"{path} knows the classes {', '.join(names)}; the data set {dataset.name} has "
                 f"{', '.join(dataset.classes[field])}; measure it on data with the same classes in the same order"
             )
-    split = split_for(dataset, "val", task.inputs, task.needs_of_parts, SPLIT_USES["val"])
+    check_labels(dataset, "val", task.needs_of_parts, SPLIT_USES["val"])
+    split = split_for(dataset, "val", target.inputs.fields, recipe.data.flow)
     metrics = {}
     for name, model in target.models.items():
         loader = Loader(
             split,
-            (*task.inputs, *task.needs),
+            (*target.inputs.fields, *task.needs),
             recipe.data,
             batch_size=recipe.train.batch_size,
             train=False,
@@ -95,7 +104,7 @@ def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str
             whole=bool(task.maps),
             own_size=task.maps,
         )
-        metrics[name] = evaluate(model, task, loader, console=console, pixels=recipe.net.pixels).metrics
+        metrics[name] = evaluate(model, task, loader, console=console, inputs=target.inputs).metrics
     return metrics
 
 
@@ -119,8 +128,8 @@ def predict_files(
     task, recipe = target.task, target.recipe
     model = target.models.get("int8") or next(iter(target.models.values()))
     loader = Loader(
-        split_of(files),
-        task.inputs,
+        frames_of(files, target.inputs, recipe.data.flow),
+        target.inputs.fields,
         recipe.data.model_copy(update={"cache": False}),
         batch_size=16,
         train=False,
@@ -132,7 +141,7 @@ def predict_files(
         for batch in loader.epoch(0):
             images = [cut_pixels(read_image(Path(f), f), recipe.data.crop_rect) for f in batch["name"]]
             sizes = [image.shape[:2] for image in images]
-            answers = task.decode(forward(model, batch, recipe.net.pixels), sizes)
+            answers = task.decode(forward(model, batch, target.inputs), sizes)
             for file, image, answer in zip(batch["name"], images, answers, strict=True):
                 console.print(f"{file}  {task.caption(answer)}")
                 if out is not None:
@@ -174,12 +183,45 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
     return files
 
 
+def frames_of(files: Sequence[Path], inputs: Inputs, source: Source) -> Split:
+    """Image files as a split with what a network takes: with the frames before them, and the flow between the two.
+
+    The frame before an image is the file before it in its folder, in the order of names (numbers by value); the first
+    one is its own, as if nothing moved. Nobody gives flow here, so it is estimated even for a network trained on given
+    flow.
+    """
+    from xvision.data.flow import with_flow
+
+    split = split_of(files)
+    if inputs.fields == ("image",):
+        return split
+    pairs = replace(split, load=partial(_load_pair, files, previous_files(files)))
+    return with_flow(pairs, "dis" if source == "given" else source) if inputs.flow else pairs
+
+
+def previous_files(files: Sequence[Path]) -> list[Path]:
+    """For each image file the one before it in its folder, for the first one itself."""
+    from xvision.data.frames import in_order
+    from xvision.data.images import SUFFIXES
+
+    before: dict[Path, Path] = {}
+    for folder in dict.fromkeys(file.parent for file in files):
+        inside = [f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()]
+        names = in_order({*inside, *(f.name for f in files if f.parent == folder)})
+        before |= {folder / name: folder / names[max(0, i - 1)] for i, name in enumerate(names)}
+    return [before[file] for file in files]
+
+
 def split_of(files: Sequence[Path]) -> Split:
     """Image files without labels, as a split that the loader can read."""
     from xvision.data.dataset import Split
 
     names = tuple(str(f) for f in files)
     return Split(names, partial(_load, files), partial(str, names))
+
+
+def _load_pair(files: Sequence[Path], before: Sequence[Path], i: int) -> Sample:
+    return {**_load(files, i), "previous": _load(before, i)["image"]}
 
 
 def _load(files: Sequence[Path], i: int) -> Sample:

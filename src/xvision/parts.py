@@ -260,6 +260,10 @@ class Registry:
         """A checked `Part` of the builder `name`."""
         return Part(self, name, settings or {})
 
+    def parts(self, text: str) -> Parts:
+        """Checked `Parts` from 'name+name'."""
+        return parts_of(self).parse(text)
+
     def __getattr__(self, name: str) -> Callable[..., Part]:
         if name.startswith("_"):
             raise AttributeError(name)

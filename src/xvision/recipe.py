@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xvision.data.settings import Data
 from xvision.export.settings import Export
+from xvision.models.inputs import Names
 from xvision.models.settings import Net
 from xvision.parts import Part, Parts, Size, explain, nearest, part_of, parts_of
 from xvision.quant.settings import Quant
@@ -110,7 +111,8 @@ def differing_keys(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
 def compose(recipes: Sequence[Recipe]) -> Recipe:
     """One recipe for the tasks of several: one network with a head for each task.
 
-    All else is the first one's. Where the decoder of another recipe differs, it becomes its task's own head.
+    All else is the first one's; where the decoder of another recipe differs, it becomes its task's own head, and the
+    network takes what the most demanding recipe takes.
 
     Raises: ValueError if two recipes have the same task.
     """
@@ -131,11 +133,18 @@ def compose(recipes: Sequence[Recipe]) -> Recipe:
         update={
             "name": name,
             "task": Parts(first.task.registry, parts),
-            "net": first.net.model_copy(update={"heads": heads}),
+            "net": first.net.model_copy(
+                update={"heads": heads, "inputs": _most(r.net.inputs for r in recipes)}
+            ),
             "expect": {},
             "source": "; ".join(dict.fromkeys(r.source for r in recipes if r.source)),
         }
     )
+
+
+def _most(inputs: Iterable[Names]) -> Names:
+    """The inputs with the most fields, the first of those."""
+    return max(inputs, key=lambda names: names.count("+"))
 
 
 # ---------------------------------------------------------------------------------------------- overrides

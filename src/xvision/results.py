@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from xvision.files import read_json, write_json
 from xvision.folder import Run, read_status
@@ -59,7 +61,7 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     import cv2
     import torch
 
-    from xvision.models.pixels import encode
+    from xvision.tasks.colours import side_by_side
     from xvision.tasks.multi import rows_of
 
     folder, task = run.folder / "samples", run.task
@@ -69,7 +71,7 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     images = batch["image"]
     sizes = [tuple(images.shape[2:])] * len(images)
     with torch.inference_mode():
-        planes = encode(images, run.recipe.net.pixels)
+        planes = run.inputs.encode(batch)
         found = {
             "float": task.decode(run.model(*planes), sizes),
             "int8": task.decode(run.quantized(*planes), sizes),
@@ -78,8 +80,19 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     for i, (image, label) in enumerate(zip(images, task.truth(batch), strict=True)):
         name = f"sample_{i:02}.png"
         picture = task.draw(image.permute(1, 2, 0).contiguous().numpy(), found["int8"][i], label)
+        picture = side_by_side([*_second_input(batch, i), picture])
         cv2.imwrite(str(folder / name), picture[..., ::-1])
         texts = {key: task.caption(f[i]) for key, f in found.items()}
         correct = task.is_right(found["int8"][i], label)
         rows.append({"image": name, "label": task.caption(label), **texts, "correct": correct})
     write_json(folder / "samples.json", rows)
+
+
+def _second_input(batch: Mapping[str, Any], i: int) -> list[Any]:
+    """A picture of what the network sees beside image i, if it does: the flow, or the previous frame."""
+    from xvision.tasks.colours import flow_picture, legible
+
+    for field, picture in (("flow", flow_picture), ("previous", legible)):
+        if field in batch:
+            return [picture(batch[field][i].permute(1, 2, 0).contiguous().numpy())]
+    return []

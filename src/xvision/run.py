@@ -123,6 +123,8 @@ def _export(run: Run) -> None:
         "preprocessing": json.dumps(
             {
                 "pixels": recipe.net.pixels,
+                "inputs": recipe.net.inputs,
+                "codes": run.inputs.coding,
                 "size": "x".join(map(str, recipe.data.size)),
                 "fit": recipe.data.fit,
                 "crop_rect": recipe.data.crop_rect,

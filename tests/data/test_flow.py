@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from xvision.data.cache import cached
-from xvision.data.dataset import Sample, Split
+from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.datasets import dataset
-from xvision.data.flow import optical_flow, with_flow
+from xvision.data.flow import optical_flow, split_for, with_flow
 
 METHODS = ("dis", "farneback")
 # Median error of visible pixels over that of no motion, and mean confidence of hidden pixels over that of visible ones.
@@ -127,7 +127,9 @@ def test_half_the_size_has_half_the_flow(scenes, own_cache):
 
 
 def test_what_cannot_be_done_is_told(scenes, make_split):
-    with pytest.raises(ValueError, match=r"^flow: expected the method dis or farneback, came 'raft'$"):
+    with pytest.raises(
+        ValueError, match=r"^flow: expected the method dis or farneback, or given, came 'raft'$"
+    ):
         with_flow(scenes, "raft")
     with pytest.raises(
         ValueError,
@@ -147,3 +149,35 @@ def _one_frame(i: int) -> Sample:
 
 def _two_sizes(i: int) -> Sample:
     return {"image": np.zeros((4, 5, 3), np.uint8), "previous": np.zeros((5, 4, 3), np.uint8)}
+
+
+def test_given_flow_is_kept_and_trusted(scenes):
+    given = with_flow(scenes, "given")
+    sample = given.load(0)
+    np.testing.assert_array_equal(sample["flow"], scenes.load(0)["flow"])
+    assert sample["confidence"].dtype == np.float32
+    assert (sample["confidence"] == 1).all()
+    assert len({scenes.digest(), given.digest(), with_flow(scenes).digest()}) == 3
+    pickle.loads(pickle.dumps(given))
+
+
+def test_a_network_gets_what_it_takes_or_an_error_that_says_what_to_choose(scenes):
+    fields = tuple(scenes.load(0))
+    frames = Dataset("streets", fields, {}, {"val": scenes})
+    assert split_for(frames, "val", ("image",)).digest() == scenes.digest()
+    assert split_for(frames, "val", ("image", "previous")).digest() == scenes.digest()
+    flow = split_for(frames, "val", ("image", "flow"), "farneback")
+    assert flow.digest() == with_flow(scenes, "farneback").digest()
+    photos = Dataset("photos", ("image", "segmentation"), {}, {"val": scenes})
+    with pytest.raises(
+        DataError,
+        match=r"^photos: expected a previous frame for net.inputs=image\+flow, the data set gives image, segmentation; "
+        r"choose a data set of frames, such as data=frame_pair_folder, or net.inputs=image$",
+    ):
+        split_for(photos, "val", ("image", "flow"))
+    with pytest.raises(DataError, match=r"expected a previous frame for net.inputs=image\+previous"):
+        split_for(photos, "val", ("image", "previous"), "given")
+    with pytest.raises(
+        DataError, match=r"^photos: expected a field flow for data.flow=given, .* set data.flow=dis"
+    ):
+        split_for(photos, "val", ("image", "flow"), "given")

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from xvision.data.dataset import DataError, Dataset, Sample, Split
+from xvision.data.flow import split_for
 from xvision.data.loader import Loader, calibration_batches
 from xvision.data.settings import Data
-from xvision.data.union import join, open_data, split_for
+from xvision.data.union import check_labels, join, open_data
 
 STREET, ROOM = ("road", "sky"), ("wall", "bed", "lamp")
 NEEDS = {"segmentation": ("segmentation",), "depth": ("depth",)}
@@ -54,6 +55,16 @@ def flat(
 
     named = {label: classes for label in labels if label in ("segmentation", "class")}
     return Dataset(name, ("image", *labels), named, {"train": split(num), "val": split(val)})
+
+
+def frames(num: int) -> Split:
+    """Pairs of frames of noise."""
+
+    def load(i: int) -> Sample:
+        pair = np.random.default_rng(i).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+        return {"image": pair[1], "previous": pair[0], "motion": np.zeros((16, 16), np.uint8)}
+
+    return Split(tuple(f"f{i}" for i in range(num)), load, str)
 
 
 @pytest.fixture
@@ -163,33 +174,40 @@ def test_wrong_labels_are_all_named() -> None:
 # ------------------------------------------------------------------------------------------------------ what is read
 
 
-def test_a_split_has_what_network_and_tasks_read(sets: dict[str, Dataset]) -> None:
+def test_a_split_has_the_labels_of_every_task(sets: dict[str, Dataset]) -> None:
     both = join(sets)
-    assert split_for(both, "val", ("image",), NEEDS) is both.splits["val"]
+    check_labels(both, "val", NEEDS)
     with pytest.raises(DataError, match=r"street\+room: expected a split 'test', has train, val; it is what"):
-        split_for(both, "test", ("image",), NEEDS, "it is what metrics are measured on")
-
-
-def test_everything_that_a_split_lacks_is_named(sets: dict[str, Dataset]) -> None:
-    with pytest.raises(DataError) as caught:
-        split_for(join(sets), "train", ("image", "flow"), NEEDS | {"classification": ("class",)})
-    assert str(caught.value) == (
-        "street+room, split 'train': expected flow in every sample, street gives image, segmentation; expected flow in "
-        "every sample, room gives image, depth; expected class for classification, street gives image, segmentation, "
-        "room gives image, depth; choose other tasks, data sets or data.labels"
-    )
-
-
-def test_a_set_that_no_task_learns_from_is_refused(sets: dict[str, Dataset]) -> None:
-    with pytest.raises(DataError, match="expected labels of segmentation, room gives image, depth; choose"):
-        split_for(join(sets), "train", ("image",), {"segmentation": ("segmentation",)})
-
-
-def test_one_set_must_have_the_labels_of_every_task(sets: dict[str, Dataset]) -> None:
+        check_labels(both, "test", NEEDS, "it is what metrics are measured on")
     with pytest.raises(
         DataError, match="expected segmentation for segmentation, room gives image, depth; choose"
     ):
-        split_for(sets["room"], "train", ("image",), NEEDS)
+        check_labels(sets["room"], "train", NEEDS)
+
+
+def test_everything_that_a_split_lacks_is_named(sets: dict[str, Dataset]) -> None:
+    needs = {"segmentation": ("segmentation",), "motion": ("motion", "depth")}
+    with pytest.raises(DataError) as caught:
+        check_labels(join(sets), "train", needs)
+    assert str(caught.value) == (
+        "street+room, split 'train': expected motion and depth for motion, street gives image, segmentation, room "
+        "gives image, depth; expected labels of segmentation or motion, room gives image, depth; choose other tasks, data "
+        "sets or data.labels"
+    )
+
+
+def test_flow_is_estimated_set_by_set() -> None:
+    fields = ("image", "previous", "motion")
+    sets = {name: Dataset(name, fields, {}, {"train": frames(num)}) for name, num in (("a", 3), ("b", 1))}
+    both = join(sets, equal=True)
+    split = split_for(both, "train", ("image", "flow"))
+    assert [sorted(split.load(i)) for i in (0, 5)] == [
+        ["confidence", "flow", "image", "motion", "previous"]
+    ] * 2
+    assert split.names[3:] == ("b: f0", "b: f0", "b: f0")
+    (batch,) = load(split, ("image", "flow", "motion")).epoch(0)
+    assert "labelled" not in batch
+    assert batch["flow"].shape == (6, 2, 8, 8)
 
 
 # ----------------------------------------------------------------------------------------------------------- batches

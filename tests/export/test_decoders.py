@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
@@ -31,3 +32,19 @@ def test_a_decoder_is_exact(name: str, settings: dict[str, str], tmp_path: Path)
     q = xv.quantize(with_statistics(model, planes), [planes], method="ptq")
     parity = xv.verify(q, xv.export(q, tmp_path / "model.onnx"), [planes])
     assert parity.ok, (parity.max_lsb, parity.first_difference)
+
+
+def test_planes_that_are_joined_and_layers_that_join_have_scales_of_their_own(tmp_path: Path) -> None:
+    """The exporter calls both `cat`."""
+    torch.manual_seed(0)
+    net = Net(
+        backbone=backbone.timm(model="mobilenetv2_035"),
+        decoder=decoder.deeplabv3_lite(width=0.25),
+        pixels="nv12",
+    )
+    model = build_model(net, {"map": 3}, (64, 64))
+    planes = planes_for(model, size=64, batch=2)
+    q = xv.quantize(with_statistics(model, planes), [planes], method="ptq")
+    file = xv.export(q, tmp_path / "model.onnx")
+    assert {"y+uv.scale", "cat.scale"} <= {tensor.name for tensor in onnx.load(file).graph.initializer}
+    assert xv.verify(q, file, [planes]).ok

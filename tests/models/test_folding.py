@@ -15,6 +15,7 @@ from xvision.models.folding import (
     own_pixels,
     pixels_to_training,
 )
+from xvision.models.inputs import Inputs
 from xvision.models.pixels import PLANES, Pixels, channels_of, encode
 
 IMAGENET_BGR = Trained(mean=(0.406, 0.456, 0.485), std=(0.225, 0.224, 0.229), order="bgr")
@@ -58,14 +59,14 @@ def test_folding_is_exact_without_padding(format: str, trained: Trained, norm: b
     (expected,) = torch.func.functional_call(module, raw, (trained.images(rgb),))
     (came,) = module(Pixels(format)(*encode(rgb, format)))
     torch.testing.assert_close(came, expected, rtol=1e-4, atol=1e-4)
-    assert fold_difference_db(module, raw, Pixels(format), trained, (32, 32)) > 90
+    assert fold_difference_db(module, raw, Inputs(format), trained, (32, 32)) > 90
 
 
 @pytest.mark.parametrize("format", ["yuv444", "nv12"])
 def test_yuv_differs_by_its_rounding_only(format: str) -> None:
     raw, module = raw_state(True), traced(3)
     module.load_state_dict(fold(raw, first_layers(module), format, Trained()), strict=False)
-    assert fold_difference_db(module, raw, Pixels(format), Trained(), (128, 128)) > 20
+    assert fold_difference_db(module, raw, Inputs(format), Trained(), (128, 128)) > 20
 
 
 def test_the_padded_border_differs_and_is_measured() -> None:
@@ -76,7 +77,7 @@ def test_the_padded_border_differs_and_is_measured() -> None:
     difference = (module(Pixels("rgb")(rgb))[0] - expected).abs()
     assert difference[..., 1:-1, 1:-1].max() < 1e-4
     assert difference.max() > 1e-2
-    assert 10 < fold_difference_db(module, raw, Pixels("rgb"), Trained(), (64, 64)) < 60
+    assert 10 < fold_difference_db(module, raw, Inputs("rgb"), Trained(), (64, 64)) < 60
 
 
 def test_our_own_pixels_fold_into_nothing() -> None:

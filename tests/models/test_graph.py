@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from xvision.models.graph import trace
+from xvision.models.pixels import Pixels
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv2_100", "tf_efficientnet_lite0", "regnetx_004"])
@@ -43,23 +44,18 @@ def test_functional_dropout_follows_the_mode() -> None:
 
 
 def test_named_planes_replace_star_arguments() -> None:
-    class Decoder(nn.Module):
-        format = "nv12"
-
-        def forward(self, y: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:
-            return y.float() + uv.float()
-
     class Star(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.pixels = Decoder()
+            self.pixels = Pixels("nv12")
 
         def forward(self, *planes: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"sum": self.pixels(*planes)}
 
     traced = trace(Star())
     assert [n.target for n in traced.graph.nodes if n.op == "placeholder"] == ["y", "uv"]
-    assert traced(torch.ones(1), torch.ones(1))["sum"] == 2
+    y, uv = Pixels("nv12").example((4, 4))
+    assert (traced(y, uv)["sum"] == 0).all()
 
 
 def test_a_branch_on_data_is_one_clear_error() -> None:

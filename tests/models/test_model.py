@@ -22,9 +22,11 @@ def test_planes_in_scores_out(pixels: str) -> None:
     model = build_model(net(pixels), {"class": 4}, (64, 64)).eval()
     assert model.outputs == ("class",)
     planes = encode(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), pixels)
-    assert [plane.channels for plane in model.inputs] == [plane.shape[1] for plane in planes]
+    assert [plane.channels for plane in model.inputs.planes] == [plane.shape[1] for plane in planes]
     traced = trace(model)
-    assert [n.target for n in traced.graph.nodes if n.op == "placeholder"] == [p.name for p in model.inputs]
+    assert [n.target for n in traced.graph.nodes if n.op == "placeholder"] == [
+        p.name for p in model.inputs.planes
+    ]
     with torch.no_grad():
         out = model(*planes)
         assert {name: x.shape for name, x in out.items()} == {"class": (2, 4)}
@@ -54,8 +56,8 @@ def test_two_heads_share_the_backbone() -> None:
     from torch import Tensor, nn
 
     from xvision.models.backbone import Backbone
+    from xvision.models.inputs import Inputs
     from xvision.models.model import Model
-    from xvision.models.pixels import Pixels
 
     class Coarse(nn.Module):
         def __init__(self, backbone: Backbone, channels: int) -> None:
@@ -71,7 +73,7 @@ def test_two_heads_share_the_backbone() -> None:
     settings = net()
     backbone = settings.backbone.build(3, (64, 64))
     heads = {"class": settings.decoder.build(backbone, 4), "segmentation": Coarse(backbone, 9)}
-    model = Model(Pixels("rgb"), backbone, heads, (64, 64)).eval()
+    model = Model(Inputs("rgb"), backbone, heads, (64, 64)).eval()
     planes = model.pixels.example((64, 64), batch=2)
     out = model(*planes)
     assert (out["class"].shape, out["segmentation"].shape) == ((2, 4), (2, 9, 4, 4))

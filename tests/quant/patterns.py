@@ -196,10 +196,9 @@ def _seq_model() -> nn.Module:
 def planes_for(model: nn.Module, size: int = 24, batch: int = 8, seed: int = 0) -> tuple[Tensor, ...]:
     """Random planes in the model's pixel format, from smooth to noisy."""
     generator = torch.Generator().manual_seed(seed)
-    pixels = model.pixels
-    assert isinstance(pixels, Pixels)
+    streams = [part for part in model.children() if isinstance(part, Pixels)]
     planes = []
-    for plane in pixels.planes:
+    for plane in (plane for pixels in streams for plane in pixels.planes):
         side = size // plane.divisor
         coarse = torch.rand(batch, plane.channels, 4, 4, generator=generator)
         smooth = F.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=False)

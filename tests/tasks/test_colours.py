@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from xvision.tasks.colours import depth_colours, depth_range, flow_colours, palette, side_by_side, strip
+from xvision.tasks.colours import (
+    depth_colours,
+    depth_range,
+    flow_colours,
+    flow_picture,
+    palette,
+    side_by_side,
+    strip,
+)
 
 
 def test_colours_of_classes_differ() -> None:
@@ -32,6 +40,20 @@ def test_flow_shows_direction_by_hue_and_length_by_saturation() -> None:
     still, right, left = flow_colours(flow)[0].astype(int)
     assert still.tolist() == [255, 255, 255]
     assert np.abs(right - left).sum() > 200
+
+
+def test_a_picture_of_flow_explains_its_colours() -> None:
+    flow = np.zeros((64, 192, 2), np.float32)
+    flow[:32, :48] = (3.0, 0.0)
+    picture = flow_picture(flow)
+    assert picture.shape == (64 + 26, 192, 3)
+    assert (picture[40, 10] == 255).all()  # no motion is white, and so is the middle of the wheel
+    middle = picture[64 - 9, 192 - 9]
+    assert (middle > 240).all()
+    assert (
+        np.abs(picture[64 - 9, 192 - 2].astype(int) - picture[0, 0]) < 40
+    ).all()  # its right end is flow to the right
+    assert flow_picture(flow[:8, :80]).shape == (2 * 8 + 26, 160, 3)
 
 
 def test_pictures_in_a_row_and_a_line_of_text() -> None:

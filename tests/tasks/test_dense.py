@@ -1,4 +1,4 @@
-"""Segmentation and depth: what they learn from, decode, draw and write."""
+"""Segmentation, motion and depth: what they learn from, decode, draw and write."""
 
 from __future__ import annotations
 
@@ -63,6 +63,30 @@ def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
     height, width, _ = made.draw(image, truth, truth).shape
     assert width == 3 * height >= 6  # small images are enlarged by a whole factor
     assert made.files(truth)["segmentation.png"].dtype == np.uint8
+
+
+def test_motion_is_drawn_where_something_moves() -> None:
+    made = task.motion(class_weights=(0.05, 0.95)).build({})
+    assert (made.needs, made.outputs, made.classes["motion"]) == (
+        ("motion",),
+        {"motion": 2},
+        ("static", "moving"),
+    )
+    image = np.full((1, 4, 3), 100, np.uint8)
+    labels = torch.tensor([[[0, 1, 255, 0]]], dtype=torch.uint8)
+    (truth,) = made.truth({"motion": labels})
+    assert made.caption(truth) == "moving 33.3 %"
+    drawn = made.overlay(image, truth.maps["motion"])
+    assert (drawn != 100).any(2).tolist() == [[False, True, False, False]]
+    assert made.draw(image, truth, truth).shape == (40, 3 * 160, 3)
+    assert made.files(truth)["motion.png"].tolist() == [[0, 1, 255, 0]]
+    (term,) = made.loss({"motion": torch.zeros(1, 2, 1, 4)}, {"motion": labels}).values()
+    assert float(term) == pytest.approx((0.05 + 0.95 + 0.05) / 3 * math.log(2))
+    metric = made.metric()
+    metric.update({"motion": torch.tensor([[[[1.0, 0, 0, 0]], [[0, 1.0, 0, 1.0]]]])}, {"motion": labels})
+    assert metric.compute() == {"miou": 50.0, "moving_iou": 50.0, "static_iou": 50.0}
+    with pytest.raises(ValueError, match="expected 2 weights, one for each class, came 3"):
+        task.motion(class_weights=(1.0, 1.0, 1.0)).build({})
 
 
 def test_wrong_settings_of_segmentation() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from xvision.console import Console
 from xvision.data.loader import Batch, Loader
+from xvision.models.inputs import Inputs
 from xvision.tasks.classification import Classification
 from xvision.tasks.contract import Outputs, Task
 from xvision.train.checkpoint import read_tensors
@@ -390,7 +391,7 @@ def test_evaluation_counts_every_sample_once_and_leaves_the_mode() -> None:
 def test_evaluation_takes_anything_that_is_called_like_a_network() -> None:
     model = TinyNet().eval()
     loader = tiny_loader(13, train=False)
-    assert evaluate(lambda image: model(image), tiny_task(), loader, pixels="rgb") == evaluate(
+    assert evaluate(lambda image: model(image), tiny_task(), loader, inputs=Inputs()) == evaluate(
         model, tiny_task(), loader
     )
 

@@ -15,6 +15,7 @@ from xvision.data.dataset import Split
 from xvision.data.loader import Loader
 from xvision.data.settings import Data
 from xvision.data.union import join
+from xvision.models.inputs import Inputs
 from xvision.models.pixels import Pixels
 from xvision.parts import parts_of
 from xvision.tasks import task
@@ -34,6 +35,7 @@ class TinyMaps(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.default_generator.manual_seed(0)
+        self.inputs = Inputs()
         self.pixels = Pixels("rgb")
         self.conv1 = nn.Conv2d(3, 6, 3, padding=1)
         self.conv2 = nn.Conv2d(6, 6, 3, padding=1)

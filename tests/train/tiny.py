@@ -10,6 +10,7 @@ from xvision.data.dataset import Sample, Split
 from xvision.data.datasets import dataset
 from xvision.data.loader import Loader
 from xvision.data.settings import Data
+from xvision.models.inputs import Inputs
 from xvision.models.pixels import Pixels
 from xvision.tasks.classification import Classification
 from xvision.tasks.contract import Task
@@ -21,6 +22,7 @@ class TinyNet(nn.Module):
     def __init__(self, *, norm: bool = True, dropout: float = 0.1) -> None:
         super().__init__()
         torch.default_generator.manual_seed(0)
+        self.inputs = Inputs()
         self.pixels = Pixels("rgb")
         self.conv1 = nn.Conv2d(3, 8, 3, stride=2, padding=1)
         self.norm = nn.BatchNorm2d(8) if norm else nn.Identity()

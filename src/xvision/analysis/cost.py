@@ -44,7 +44,7 @@ class Cost:
 def count(model: nn.Module, size: tuple[int, int]) -> Cost:
     """Count the MACs and parameters of a model for an image of `size`.
 
-    A model of ours runs on the planes of its pixel format, another one on (1, C, H, W) floats, C being what
+    A model of ours runs on the planes that it takes, another one on (1, C, H, W) floats, C being what
     its first convolution takes. A module that runs twice is one row with the sum.
     """
     counter = _Counter()
@@ -63,9 +63,9 @@ def count(model: nn.Module, size: tuple[int, int]) -> Cost:
 
 
 def _inputs(model: nn.Module, size: tuple[int, int]) -> tuple[Tensor, ...]:
-    pixels = getattr(model, "pixels", None)
-    if pixels is not None:
-        return tuple(pixels.example(size, device="meta"))
+    inputs = getattr(model, "inputs", None)
+    if inputs is not None:
+        return tuple(inputs.example(size, device="meta"))
     channels = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 3)
     return (torch.empty(1, channels, *size, device="meta"),)
 

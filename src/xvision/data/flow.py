@@ -24,10 +24,12 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from xvision.data.dataset import DataError, Sample, Split
+from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.images import Array, Pixels
+from xvision.data.union import Joined
 
 Method = Literal["dis", "farneback"]
+Source = Literal["dis", "farneback", "given"]
 
 _VERSION = 1  # raised when the same frames give another flow
 _MIN_SIDE_PX = 32  # OpenCV's DIS reads beyond the memory of images that are smaller
@@ -82,18 +84,63 @@ def _agreement(back: Array, forth: Array) -> Array:
     return confidence
 
 
-def with_flow(split: Split, method: Method = "dis") -> Split:
+def split_for(dataset: Dataset, name: str, inputs: tuple[str, ...], source: Source = "dis") -> Split:
+    """A split of a data set with the fields that a network takes, optical flow included.
+
+    Raises: DataError that names the data set if it cannot give them.
+    """
+    needs_flow = bool({"flow", "confidence"} & set(inputs))
+    split = dataset.splits[name]
+    for part in (split.parts or {dataset.name: split}).values():
+        given = ", ".join(part.fields)
+        if needs_flow and source == "given":
+            if "flow" not in part.fields:
+                raise DataError(
+                    f"{dataset.name}: expected a field flow for data.flow=given, the data set gives {given}; "
+                    f"set data.flow=dis to estimate it, or choose another data set"
+                )
+        elif ("previous" in inputs or needs_flow) and "previous" not in part.fields:
+            raise DataError(
+                f"{dataset.name}: expected a previous frame for net.inputs={'+'.join(inputs)}, the data set gives "
+                f"{given}; choose a data set of frames, such as data=frame_pair_folder, or net.inputs=image"
+            )
+    return with_flow(split, source) if needs_flow else split
+
+
+def with_flow(split: Split, source: Source = "dis") -> Split:
     """The split with the fields "flow" and "confidence", estimated from "previous" and "image" on loading.
 
-    A flow that the samples already have, as drawn scenes do, is replaced: a device has only the estimate. Use the cache
-    (`data.cache`), which keeps it; its samples are those of another split, because the digest depends on the method.
+    A flow that the samples already have, as drawn scenes do, is replaced: a device has only the estimate. With the
+    source "given" it is kept, and trusted everywhere (confidence 1) if the samples do not say how far. Use the cache
+    (`data.cache`), which keeps it; its samples are those of another split, because the digest depends on the source.
 
-    Raises: ValueError if the method is unknown; DataError, on loading, for samples without two frames of one size.
+    Raises: ValueError if the source is unknown; DataError, on loading, for samples without two frames of one size.
     """
-    if method not in ("dis", "farneback"):
-        raise ValueError(f"flow: expected the method dis or farneback, came '{method}'")
-    flowing = _WithFlow(split, method)
-    return replace(split, load=flowing.load, digest=flowing.digest)
+    if source not in ("dis", "farneback", "given"):
+        raise ValueError(f"flow: expected the method dis or farneback, or given, came '{source}'")
+    if split.parts:
+        parts = {name: with_flow(part, source) for name, part in split.parts.items()}
+        several = Joined(tuple(parts.values()), split.shares)
+        return replace(split, load=several.load, digest=several.digest, parts=parts)
+    flowing = _Given(split) if source == "given" else _WithFlow(split, source)
+    fields = tuple(dict.fromkeys((*split.fields, "flow", "confidence"))) if split.fields else ()
+    return replace(split, load=flowing.load, digest=flowing.digest, fields=fields)
+
+
+@dataclass(frozen=True)
+class _Given:
+    split: Split
+
+    def load(self, i: int) -> Sample:
+        sample = self.split.load(i)
+        if "flow" not in sample:
+            raise DataError(
+                f"{self.split.names[i]}: expected flow, the data set gives {', '.join(sample)}; set data.flow=dis"
+            )
+        return {"confidence": np.ones(sample["flow"].shape[:2], np.float32), **sample}
+
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.split.digest()} flow given".encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,8 @@ class Data(BaseModel):
 
     With or without: what is more than twice as large as the input is first shrunk to that, by areas.
     """
+    flow: Literal["dis", "farneback", "given"] = "dis"
+    """Where optical flow comes from for networks that take it: estimated, or the data set's own."""
     augment: Augment = Augment()
 
     def choose(self, name: str) -> Data:

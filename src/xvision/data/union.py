@@ -117,35 +117,35 @@ class Joined:
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def split_for(
-    dataset: Dataset, name: str, inputs: Sequence[str], needs: Mapping[str, Sequence[str]], use: str = ""
-) -> Split:
-    """The split `name`, checked to have what a network and its tasks read.
+def check_labels(dataset: Dataset, name: str, needs: Mapping[str, Sequence[str]], use: str = "") -> None:
+    """Raise DataError, with everything that is missing, unless the split `name` is there with the labels of all tasks.
 
-    `inputs` are fields that every sample must have, `needs` the labels of each task, which one of the sets must have;
-    a set from which no task could learn is wrong too. `use` says what the split is for.
-
-    Raises: DataError that lists everything that is missing.
+    `needs` are the labels of each task, which one of the sets must have; a set from which no task could learn is wrong
+    too. `use` says what the split is for.
     """
     if name not in dataset.splits:
         raise DataError(
             f"{dataset.name}: expected a split '{name}', has {', '.join(dataset.splits)}; "
             f"{use or 'add it, or choose another data set'}"
         )
-    split = dataset.splits[name]
-    sets = split.parts or {dataset.name: split}
+    sets = dataset.splits[name].parts or {dataset.name: dataset.splits[name]}
     gives = {set_name: f"{set_name} gives {', '.join(part.fields)}" for set_name, part in sets.items()}
-    problems = []
-    for set_name, part in sets.items():
-        if missing := [field for field in inputs if field not in part.fields]:
-            problems.append(f"expected {', '.join(missing)} in every sample, {gives[set_name]}")
-        elif len(sets) > 1 and not any(set(labels) <= set(part.fields) for labels in needs.values()):
-            problems.append(f"expected labels of {' or '.join(needs)}, {gives[set_name]}")
-    for task, labels in needs.items():
-        if not any(set(labels) <= set(part.fields) for part in sets.values()):
-            problems.append(f"expected {' and '.join(labels)} for {task}, {', '.join(gives.values())}")
+
+    def learners(part: Split) -> list[str]:
+        return [task for task, labels in needs.items() if set(labels) <= set(part.fields)]
+
+    taught = {set_name: learners(part) for set_name, part in sets.items()}
+    problems = [
+        f"expected {' and '.join(labels)} for {task}, {', '.join(gives.values())}"
+        for task, labels in needs.items()
+        if not any(task in tasks for tasks in taught.values())
+    ]
+    problems += [
+        f"expected labels of {' or '.join(needs)}, {gives[set_name]}"
+        for set_name, tasks in taught.items()
+        if len(sets) > 1 and not tasks
+    ]
     if problems:
         raise DataError(
             f"{dataset.name}, split '{name}': {'; '.join(problems)}; choose other tasks, data sets or data.labels"
         )
-    return split

@@ -69,7 +69,7 @@ def export(
 
 def _known_inputs(model: nn.Module) -> Sequence[Tensor]:
     if isinstance(model, Model):
-        return model.pixels.example(model.size)
+        return model.inputs.example(model.size)
     if isinstance(model, fx.GraphModule) and "inputs" in model.meta:
         return [
             torch.zeros(1, *shape[1:], dtype=getattr(torch, kind)) for shape, kind in model.meta["inputs"]
@@ -83,22 +83,19 @@ def _is_quantized(model: nn.Module) -> bool:
     return any(isinstance(m, Quantizer) for m in model.modules())
 
 
-class IntegerPixels(nn.Module):
-    """The pixel decoder of an integer network: its uint8 input is the first quantized tensor as it is."""
+class IntegerPixels(Pixels):
+    """The pixels of an integer network's stream: its uint8 input is the first quantized tensor as it is."""
 
     scale: Tensor
     zero_point: Tensor
 
     def __init__(self, pixels: Pixels, quantizer: Quantizer) -> None:
-        super().__init__()
-        self.pixels = pixels
-        self.format = pixels.format  # says how the planes are called
+        super().__init__(pixels.format, pixels.stream)
         self.register_buffer("scale", quantizer.scale.clone())
         self.register_buffer("zero_point", torch.tensor(quantizer.zero_point, dtype=torch.uint8))
 
     def forward(self, *planes: Tensor) -> Tensor:
-        codes: Tensor = self.pixels.join(*planes)
-        values: Tensor = dequantize(codes, self.scale, self.zero_point)
+        values: Tensor = dequantize(self.join(*planes), self.scale, self.zero_point)
         return values
 
 
@@ -267,7 +264,7 @@ def _name_scales(graph: ir.Graph) -> None:
         codes = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
         assert codes is not None
         clips = [use.node for use in codes.uses() if use.node.op_type == "Clip"]
-        name = str((clips[0].outputs[0] if clips else codes).name).removesuffix(CODES)
+        name = _tensor_name(clips[0].outputs[0] if clips else codes)
         for i, part in enumerate(node.inputs[1:], start=1):
             own = f"{name}.{('', 'scale', 'zero_point')[i]}"
             if own not in graph.initializers:
@@ -278,6 +275,15 @@ def _name_scales(graph: ir.Graph) -> None:
             node.replace_input_with(i, graph.initializers[own])
     for name in [n for n, value in graph.initializers.items() if not value.uses()]:
         del graph.initializers[name]
+
+
+def _tensor_name(codes: ir.Value) -> str:
+    """What a tensor is called: joined planes by their names, since the exporter's (cat) is also that of a layer."""
+    producer = codes.producer()
+    if producer is None or str(codes.name).endswith(CODES):
+        return str(codes.name).removesuffix(CODES)
+    sources = producer.inputs if producer.op_type == "Concat" else producer.inputs[:1]
+    return "+".join(_tensor_name(source) for source in sources if source is not None)
 
 
 _MAX_CLASSES = 256  # ids are uint8

@@ -7,15 +7,17 @@ network's authors gave them, so published weights load as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx, nn
 
+from xvision.models.blocks import separable
 from xvision.models.graph import trace
 from xvision.models.probe import run_on_meta
+from xvision.models.streams import find_cut, join
 from xvision.models.strides import PROBE_PX, add_fast_down, set_strides
 
 Tap = int | Literal["logits"]
@@ -105,8 +107,9 @@ class Backbone:
         self.published = published
         self._whole = graph
         height, width = size or (PROBE_PX, PROBE_PX)
+        self._example = torch.empty(1, channels, height, width, device="meta")
         try:
-            *levels, logits = run_on_meta(graph, torch.empty(1, channels, height, width, device="meta"))
+            *levels, logits = run_on_meta(graph, self._example)
         except (RuntimeError, AssertionError) as error:
             raise ValueError(
                 f"net.backbone: {name} does not work at {height}x{width} with these settings; leave out strides, "
@@ -155,6 +158,22 @@ class Backbone:
         self.num_classes = num_classes
         return "logits"
 
+    def join(self, others: Mapping[str, Backbone]) -> None:
+        """Give the network further inputs, by name: each of `others` is the same network, built for that input.
+
+        Its layers up to the place where the resolution is a quarter become the input's own stem (see
+        `xvision.models.streams`); decoders ask for levels as before.
+
+        Raises: ValueError that names the network if it has no such place.
+        """
+        group_width, cut = self.group_width, self._cut()
+        channels = run_on_meta(_computing(self._whole, (cut,)), self._example)[0].shape[1]
+        fuse = separable((1 + len(others)) * channels, channels, group_width, act=False)
+        join(self._whole, cut, {name: (other._whole, other._cut()) for name, other in others.items()}, fuse)
+
+    def _cut(self) -> fx.Node:
+        return find_cut(self._whole, self.name, [level.stride for level in self.levels], self._example)
+
     def _classifiers(self) -> list[fx.Node]:
         """The layers that give one score per class: one, or more whose mean is taken (distilled networks)."""
         found: list[fx.Node] = []
@@ -195,18 +214,24 @@ class Backbone:
     def graph(self, taps: Sequence[Tap]) -> fx.GraphModule:
         """The module that computes `taps`, a tuple in that order, without the layers they do not need.
 
-        Shapes: (B, C, H, W) to a tuple of (B, level.channels, H / stride, W / stride) or (B, num_classes).
+        Shapes: (B, C, H, W) of each input to a tuple of (B, level.channels, H / stride, W / stride) or
+        (B, num_classes).
         """
-        graph = fx.Graph()
-        copies: dict[fx.Node, fx.Node] = {}
-        graph.graph_copy(self._whole.graph, copies)
         outputs = self._outputs()
-        graph.output(tuple(copies[outputs[-1 if tap == "logits" else tap]] for tap in taps))
-        module = fx.GraphModule(self._whole, graph, "Backbone")
+        module = _computing(self._whole, tuple(outputs[-1 if tap == "logits" else tap] for tap in taps))
         module.graph.eliminate_dead_code()
         module.delete_all_unused_submodules()
         module.recompile()
         return module
+
+
+def _computing(whole: fx.GraphModule, nodes: tuple[fx.Node, ...]) -> fx.GraphModule:
+    """The module that computes some nodes of a whole network, all its layers still there."""
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.graph_copy(whole.graph, copies)
+    graph.output(tuple(copies[node] for node in nodes))
+    return fx.GraphModule(whole, graph, "Backbone")
 
 
 def _fresh_classifier(layer: nn.Linear | nn.Conv2d, num_classes: int) -> nn.Module:

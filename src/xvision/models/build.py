@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from torch import nn
 
 from xvision.models.model import SEPARATOR, Model, Shared
-from xvision.models.pixels import Pixels, channels_of
 from xvision.models.settings import Net
 from xvision.models.weights import load
 from xvision.parts import nearest
@@ -26,7 +25,10 @@ def build_model(
 
     Raises: ValueError if the network cannot do a setting, or its weights cannot be loaded.
     """
-    backbone = net.backbone.build(channels_of(net.pixels), size)
+    image, *others = net.takes.streams
+    backbone = net.backbone.build(image.channels, size)
+    if others:
+        backbone.join({stream.name: net.backbone.build(stream.channels, size) for stream in others})
     owners = owners or {name: name for name in outputs}
     if unknown := net.heads.keys() - owners.values():
         name = min(unknown)
@@ -41,7 +43,7 @@ def build_model(
     for name, channels in outputs.items():
         if name not in SEPARATOR.join(heads).split(SEPARATOR):
             heads[name] = net.heads.get(owners[name], net.decoder).build(backbone, channels)
-    model = Model(Pixels(net.pixels), backbone, heads, size)
+    model = Model(net.takes, backbone, heads, size)
     if net.weights != "none":
         model.loaded = load(model, net.weights, backbone.published)
         print(model.loaded, file=sys.stderr)

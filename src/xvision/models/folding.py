@@ -20,6 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor, fx, nn
 
+from xvision.models.inputs import Inputs
 from xvision.models.pixels import STEPS, ZERO_POINT, Pixels, encode
 from xvision.models.probe import in_eval_mode
 
@@ -86,12 +87,12 @@ class FirstLayer:
         return f"{self.conv}.weight", f"{self.norm}.running_mean" if self.norm else f"{self.conv}.bias"
 
 
-def first_layers(backbone: fx.GraphModule) -> list[FirstLayer]:
-    """The layers to fold into: one, or the parallel branches of the first block.
+def first_layers(backbone: fx.GraphModule, stream: int = 0) -> list[FirstLayer]:
+    """The layers to fold into for an input of the network: one, or the parallel branches of the first block.
 
     Raises: ValueError if the network begins otherwise.
     """
-    (image,) = (n for n in backbone.graph.nodes if n.op == "placeholder")
+    image = [n for n in backbone.graph.nodes if n.op == "placeholder"][stream]
     found = []
     for node in (user for user in image.users if user.op == "call_module"):
         layer = backbone.get_submodule(str(node.target))
@@ -128,24 +129,30 @@ def fold(
 def fold_difference_db(
     backbone: fx.GraphModule,
     raw: Mapping[str, Tensor],
-    pixels: Pixels,
+    inputs: Inputs,
     trained: Trained,
     size: tuple[int, int],
 ) -> float:
     """How near the folded network's outputs are to those of the network as trained: signal over error, in dB.
 
     Measured on two smooth random images, at most 128 pixels wide, gray if that is the format; only the padded
-    border and the rounding of YUV differ. `raw` are the weights before folding.
+    border and the rounding of YUV differ. `raw` are the weights before folding. A previous frame is the image again;
+    streams of flow have no part in folding and see no motion.
     """
     even = tuple(min(side, 128) // 2 * 2 for side in size)
     generator = torch.Generator().manual_seed(0)
     light, colour = torch.randn(2, 1, 9, 9, generator=generator), torch.randn(2, 3, 9, 9, generator=generator)
-    coarse = 128 + 50 * light + (0 if pixels.format == "gray" else 15) * colour
+    coarse = 128 + 50 * light + (0 if inputs.format == "gray" else 15) * colour
     smooth = nn.functional.interpolate(coarse, size=even, mode="bicubic", align_corners=True)
     rgb = smooth.round().clamp(0, 255).to(torch.uint8)
     with in_eval_mode(backbone), torch.no_grad():
-        expected = torch.func.functional_call(backbone, dict(raw), (trained.images(rgb),))
-        came = backbone(pixels(*encode(rgb, pixels.format)))
+        before, after = [], []
+        for stream in inputs.streams:
+            still = torch.zeros(2, stream.channels, *even)
+            before.append(trained.images(rgb) if stream.is_camera else still)
+            after.append(Pixels(stream.format)(*encode(rgb, stream.format)) if stream.is_camera else still)
+        expected = torch.func.functional_call(backbone, dict(raw), tuple(before))
+        came = backbone(*after)
     signal = sum(x.double().square().sum().item() for x in expected)
     error = sum((x - y).double().square().sum().item() for x, y in zip(expected, came, strict=True))
     return 10 * math.log10(signal / error) if error else math.inf

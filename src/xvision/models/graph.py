@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from timm.layers import DropBlock2d, DropPath, Linear, get_notrace_functions, get_notrace_modules
 from torch import fx, nn
 
+from xvision.models.pixels import Pixels
+
 
 class Tracer(fx.Tracer):
     """Symbolic tracer that keeps whole what cannot be, or need not be, looked into.
@@ -30,11 +32,7 @@ class Tracer(fx.Tracer):
         self._forward = forward
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        return (
-            isinstance(module, self._leaves)
-            or type(module).__module__ == "xvision.models.pixels"
-            or super().is_leaf_module(module, qualified_name)
-        )
+        return isinstance(module, (*self._leaves, Pixels)) or super().is_leaf_module(module, qualified_name)
 
     def create_args_for_root(
         self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
@@ -47,11 +45,10 @@ class Tracer(fx.Tracer):
 
 
 def input_names(module: nn.Module) -> tuple[str, ...]:
-    """Names of the planes that a model of ours takes; empty for other modules (their signature says it)."""
-    pixels = getattr(module, "pixels", None)
-    if pixels is None:
-        return ()
-    return ("y", "uv") if getattr(pixels, "format", "rgb") == "nv12" else ("image",)
+    """Names of the planes that a model of ours takes, of all its streams; empty for other modules, whose signature
+    says it."""
+    streams = [part for part in module.children() if isinstance(part, Pixels)]
+    return tuple(plane.name for pixels in streams for plane in pixels.planes)
 
 
 def trace(module: nn.Module, *, forward: Callable[..., Any] | None = None) -> fx.GraphModule:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor, fx, nn
 
 from xvision.models.backbone import Backbone, Tap
-from xvision.models.pixels import Pixels, Plane
+from xvision.models.inputs import Inputs
+from xvision.models.pixels import Pixels
 
 if TYPE_CHECKING:
     from xvision.models.weights import Loaded
@@ -20,6 +21,8 @@ SEPARATOR = "+"  # between the outputs in the name of a head that gives several
 class Model(nn.Module):
     """A network from uint8 planes to named raw outputs: no loss, no argmax, no task inside.
 
+    `inputs` says which planes `forward` takes, in order.
+
     `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order; one that
     enlarges maps has `divisor`, of which the image's sides must be multiples, so that every factor is whole. A `Shared`
     one gives several outputs.
@@ -29,22 +32,20 @@ class Model(nn.Module):
     """
 
     def __init__(
-        self, pixels: Pixels, backbone: Backbone, heads: Mapping[str, nn.Module], size: tuple[int, int]
+        self, inputs: Inputs, backbone: Backbone, heads: Mapping[str, nn.Module], size: tuple[int, int]
     ) -> None:
         super().__init__()
         _check_size(size, max((getattr(head, "divisor", 1) for head in heads.values()), default=1))
         wanted: list[Tap] = list(dict.fromkeys(tap for head in heads.values() for tap in _taps(head)))
-        self.pixels = pixels
+        self.inputs = inputs
+        self.pixels = Pixels(inputs.format)
+        for stream in inputs.streams[1:]:
+            self.add_module(f"{stream.name}_pixels", Pixels(stream.format, stream.name))
         self.backbone = backbone.graph(wanted)
         self.heads = nn.ModuleDict(heads)
         self.size = size
         self.loaded: Loaded | None = None
         self.routes = {name: tuple(wanted.index(tap) for tap in _taps(head)) for name, head in heads.items()}
-
-    @property
-    def inputs(self) -> tuple[Plane, ...]:
-        """The planes that `forward` takes, in order."""
-        return self.pixels.planes
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -89,12 +90,21 @@ class Model(nn.Module):
         return [p for p in found if p.requires_grad]
 
     def forward(self, *planes: Tensor) -> dict[str, Tensor]:
-        features = self.backbone(self.pixels(*planes))
+        features = self.backbone(*self._streams(planes))
         found: dict[str, Tensor] = {}
         for key, head in self.heads.items():
             out = head(*(features[i] for i in self.routes[key]))
             found |= out if isinstance(head, Shared) else {key: out}
         return found
+
+    def _streams(self, planes: tuple[Tensor, ...]) -> list[Tensor]:
+        """What each stem sees, from the planes in the order of `inputs`."""
+        streams = []
+        for pixels in (part for part in self.children() if isinstance(part, Pixels)):
+            count = len(pixels.planes)
+            streams.append(pixels(*planes[:count]))
+            planes = planes[count:]
+        return streams
 
 
 class Shared(nn.Module):

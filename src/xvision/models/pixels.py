@@ -1,4 +1,4 @@
-"""Pixels: the first module of every model, and the pixel formats a camera pipeline can deliver.
+"""Pixels: the first modules of every model, one per stream, and the pixel formats a camera pipeline can deliver.
 
 A network of ours takes uint8 planes and computes (x - 128) / 64. That is exact in float, and it is what int8
 hardware does for free: the uint8 input is already the first quantized tensor, with scale 1/64 and zero point
@@ -11,7 +11,7 @@ chapter 3. NV12 halves the resolution of U and V: each is the mean of 2x2 pixels
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -41,15 +41,30 @@ PLANES: dict[str, tuple[Plane, ...]] = {
 }
 
 
-def planes_of(format: str) -> tuple[Plane, ...]:
-    """The planes of a pixel format.
+FLOW_PLANES: dict[str, tuple[Plane, ...]] = {
+    "flow": (Plane("flow", 2),),
+    "flow+confidence": (Plane("flow", 2), Plane("confidence", 1)),
+}
+
+
+def planes_of(format: str, stream: str = "image") -> tuple[Plane, ...]:
+    """The planes of a pixel format, of which each stream but the image's has its own.
 
     >>> [plane.name for plane in planes_of("nv12")]
     ['y', 'uv']
+    >>> [plane.name for plane in planes_of("nv12", "previous")]
+    ['previous_y', 'previous_uv']
     """
+    if stream == "flow":
+        return FLOW_PLANES[format]
     if format not in PLANES:
         raise ValueError(f"no pixel format is called '{format}'; {nearest(format, PLANES)}")
-    return PLANES[format]
+    if stream == "image":
+        return PLANES[format]
+    names = {
+        plane.name: stream if plane.name == "image" else f"{stream}_{plane.name}" for plane in PLANES[format]
+    }
+    return tuple(replace(plane, name=names[plane.name]) for plane in PLANES[format])
 
 
 def channels_of(format: str) -> int:
@@ -58,17 +73,18 @@ def channels_of(format: str) -> int:
 
 
 class Pixels(nn.Module):
-    """uint8 planes to the float tensor that the first convolution sees: (x - 128) / 64, between -2 and 1.984.
+    """uint8 planes of a stream to the float tensor that its first convolution sees: (x - 128) / 64, -2 to 1.984.
 
     Shapes: one (B, C, H, W), or for nv12 (B, 1, H, W) and (B, 2, H/2, W/2), to (B, C, H, W). Planes may also
     come as floats from 0 to 255. U and V of nv12 are enlarged by repeating pixels, which an int8 graph does
     without loss.
     """
 
-    def __init__(self, format: str = "rgb") -> None:
+    def __init__(self, format: str = "rgb", stream: str = "image") -> None:
         super().__init__()
         self.format = format
-        self.planes = planes_of(format)
+        self.stream = stream
+        self.planes = planes_of(format, stream)
 
     def join(self, *planes: Tensor) -> Tensor:
         """The planes at full size as one tensor, codes as they came."""
@@ -84,14 +100,21 @@ class Pixels(nn.Module):
     def example(
         self, size: tuple[int, int], batch: int = 1, device: str | torch.device = "cpu"
     ) -> tuple[Tensor, ...]:
-        """Planes of mid-gray for an image of `size`, to trace, count or export with."""
-        return tuple(
-            torch.full((batch, p.channels, *_divide(size, p)), ZERO_POINT, dtype=torch.uint8, device=device)
-            for p in self.planes
-        )
+        """Planes of zeros of the network (mid-gray) for an image of `size`, to trace, count or export with."""
+        return example(self.planes, size, batch, device)
 
     def extra_repr(self) -> str:
-        return self.format
+        return self.format if self.stream == "image" else f"{self.stream}: {self.format}"
+
+
+def example(
+    planes: tuple[Plane, ...], size: tuple[int, int], batch: int = 1, device: str | torch.device = "cpu"
+) -> tuple[Tensor, ...]:
+    """Planes of zeros of the network (mid-gray, no motion) for an image of `size`."""
+    return tuple(
+        torch.full((batch, p.channels, *_divide(size, p)), ZERO_POINT, dtype=torch.uint8, device=device)
+        for p in planes
+    )
 
 
 def _divide(size: tuple[int, int], plane: Plane) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from xvision.models.backbones import backbone
 from xvision.models.decoders import decoder
+from xvision.models.inputs import Inputs, Names
 from xvision.models.presets import preset
 from xvision.parts import Part, part_of
 
@@ -26,11 +27,19 @@ class Net(BaseModel):
     """One `decoder` for all tasks that it serves, which differ in its last layer alone; else one each."""
     pixels: Literal["rgb", "bgr", "gray", "yuv444", "nv12"] = "rgb"
     """What the camera pipeline delivers; kept in the model and in the exported file."""
+    inputs: Names = "image"
+    """What the network sees: the image alone, or also the previous frame or optical flow, in a stem of their own."""
     weights: str = "none"
     """none | pretrained (downloads on this word only) | FILE | URL | package:NAME."""
 
     def choose(self, name: str) -> Net:
-        """The network of a preset, with this section's pixel format and heads: what ``net=NAME`` means."""
+        """The network of a preset, with this section's heads, and its pixels and inputs where the preset sets none."""
         chosen: Net = preset.part(name).build()
-        kept = {key: getattr(self, key) for key in ("pixels", "heads", "shared_decoder")}
-        return chosen.model_copy(update=kept)
+        kept = [k for k in ("pixels", "inputs") if getattr(chosen, k) == Net.model_fields[k].default]
+        kept += ["heads", "shared_decoder"]
+        return chosen.model_copy(update={key: getattr(self, key) for key in kept})
+
+    @property
+    def takes(self) -> Inputs:
+        """What the network takes, tensor by tensor."""
+        return Inputs(self.pixels, self.inputs)

@@ -27,8 +27,8 @@ from torch import Tensor
 
 from xvision.models.backbone import Published
 from xvision.models.folding import FirstLayer, Trained, first_layers, fold, fold_difference_db, own_pixels
-from xvision.models.matching import match
 from xvision.models.model import Model
+from xvision.models.stem_weights import stream_match
 from xvision.parts import nearest
 
 CONTAINERS = ("ema", "state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
@@ -46,6 +46,8 @@ class Loaded:
     renamed: str = ""
     trained_on: str = ""
     fold_db: float | None = None
+    shared: tuple[str, ...] = ()
+    """What further streams took of the image's stem, a line each."""
 
     def __str__(self) -> str:
         lines = [f"weights: {len(self.matched)} tensors from {self.source}"]
@@ -54,6 +56,7 @@ class Loaded:
         if self.trained_on:
             near = "" if self.fold_db is None else f"; folded, outputs within {self.fold_db:.1f} dB"
             lines.append(f"  trained on {self.trained_on}{near}")
+        lines += [f"  {line}" for line in self.shared]
         for what, names in (
             ("left as they were, not in the file", self.missing),
             ("left as they were, other size", self.wrong_size),
@@ -100,15 +103,16 @@ def load(model: Model, weights: str, published: Published | None) -> Loaded:
 
     Raises: ValueError if there is no such source, it cannot be read, or nothing in it fits.
     """
-    source = _open(weights, published, model.pixels.format)
+    source = _open(weights, published, model.inputs.format)
     # A run of ours knows the whole model; other files know the backbone, by its authors' names.
     outer, inner = ("", "backbone.") if source.ours else ("backbone.", "")
     own = {key.removeprefix(outer): v.shape for key, v in model.state_dict().items() if key.startswith(outer)}
-    layers = first_layers(model.backbone) if source.trained is not None else []
+    layers = _to_fold(model) if source.trained is not None else []
     for layer in layers:
         outputs, _, *kernel = own[f"{inner}{layer.conv}.weight"]
         own[f"{inner}{layer.conv}.weight"] = torch.Size((outputs, 3, *kernel))
-    found = match(own, {key: value.shape for key, value in source.state.items()})
+    given = {key: value.shape for key, value in source.state.items()}
+    found = stream_match(own, given, inner, model)
     if not found.pairs:
         raise ValueError(
             f"net.weights: nothing in {source.name} fits this network (names there: "
@@ -125,7 +129,14 @@ def load(model: Model, weights: str, published: Published | None) -> Loaded:
         found.rule,
         str(source.trained or ""),
         _fill(model, state, layers, source),
+        found.shared,
     )
+
+
+def _to_fold(model: Model) -> list[FirstLayer]:
+    """The first layers of every stream of pictures."""
+    cameras = [i for i, stream in enumerate(model.inputs.streams) if stream.is_camera]
+    return [layer for i in cameras for layer in first_layers(model.backbone, i)]
 
 
 def _fill(
@@ -141,9 +152,9 @@ def _fill(
         raise ValueError(
             f"net.weights: {source.name} has no '{lost[0]}', which its normalisation is folded into"
         )
-    folded = fold(backbone, layers, model.pixels.format, source.trained)
+    folded = fold(backbone, layers, model.inputs.format, source.trained)
     model.load_state_dict({**state, **{f"backbone.{key}": v for key, v in folded.items()}}, strict=False)
-    return fold_difference_db(model.backbone, backbone, model.pixels, source.trained, model.size)
+    return fold_difference_db(model.backbone, backbone, model.inputs, source.trained, model.size)
 
 
 def _open(weights: str, published: Published | None, format: str) -> Source:

@@ -117,10 +117,11 @@ class Page:
         """What was run, in the order of the pipeline."""
         recipe = self.run.recipe
         data, net, train = (recipe.get(key) or {} for key in ("data", "net", "train"))
+        motion = net.get("inputs", "image").removeprefix("image")
         found = {
             "task": units.part_kind(recipe.get("task")),
             "data": units.part_kind(data.get("dataset")),
-            "input": f"{data.get('size', '')} {net.get('pixels', '')}".strip(),
+            "input": f"{data.get('size', '')} {net.get('pixels', '')}{motion}".strip(),
             "backbone": units.part_text(net.get("backbone")),
             "decoder": units.part_text(net.get("decoder")),
             "epochs": str(train.get("epochs", "")),

@@ -5,6 +5,8 @@ A page marks the place::
     <!-- generated:tasks -->
     <!-- /generated -->
 
+What follows a colon are arguments: ``generated:results:camvid_*:segmentation.miou``.
+
 `python -m xvision.report.tables` rewrites what stands between, in README.md and docs/*.md of the folder it is called
 in; with `--check` it only says which pages are stale, and exits 1 if one is.
 """
@@ -33,7 +35,7 @@ TASKS = (
     ("Motion segmentation", "motion"),
     ("Object detection", "detection"),
     ("Keypoints, human pose", "pose"),
-    ("Any combination of those that work as one model", "segmentation+depth"),
+    ("Any combination of those that work as one model", "segmentation+depth+motion"),
 )
 
 
@@ -114,6 +116,47 @@ def _parity(records: Sequence[Record]) -> str:
     return f"{max(found)} LSB" if len(found) == len(records) else "not verified"
 
 
+def results(root: Path, page: Path, names: str, metrics: str) -> str:
+    """What records reached: one row each, float and int8 of each metric with every seed.
+
+    `names` are patterns of record files, `metrics` are written with their task, both separated by commas; a network
+    with one task calls its metrics without it.
+    """
+    files = dict.fromkeys(
+        f for name in names.split(",") for f in sorted((root / "results").glob(f"{name}.json"))
+    )
+    wanted = metrics.split(",")
+    rows = []
+    for file in files:
+        summary = Summary.read(file)
+        first = summary.records[0]
+        row = [
+            link(file, file.stem, page),
+            f"{first.cost.size[0]}x{first.cost.size[1]}",
+            f"{first.cost.macs / 1e6:.0f}",
+            units.count(first.cost.params),
+        ]
+        row += [_of_kinds(summary, name) for name in wanted]
+        rows.append((*row, _parity(summary.records)))
+    titles = [units.metric_name(name) for name in wanted]
+    head = ("Record", "Input", "MMACs", "Parameters", *titles, "Parity")
+    return table(head, rows) if rows else "No record yet.\n"
+
+
+def _of_kinds(summary: Summary, name: str) -> str:
+    """A metric in float and in int8, as far as they were measured."""
+    task, _, own = name.rpartition(".")
+    several = "+" in units.part_kind(summary.records[0].recipe.get("task"))
+    if not several and units.part_kind(summary.records[0].recipe.get("task")) != task:
+        return ""
+    texts = []
+    for kind in ("float", "int8"):
+        found = summary.metrics.get(kind, {}).get(name if several else own)
+        if found is not None:
+            texts.append(f"{kind} {_seeds(found.mean, found.values)}")
+    return ", ".join(texts)
+
+
 def parity(root: Path, page: Path) -> str:
     """The rows of tests/parity_table.py, with how many of them work."""
     rows: Sequence[ParityRow] = runpy.run_path(str(root / "tests/parity_table.py"))["ROWS"]
@@ -135,7 +178,8 @@ def parity(root: Path, page: Path) -> str:
     )
 
 
-GENERATORS: dict[str, Callable[[Path, Path], str]] = {
+GENERATORS: dict[str, Callable[..., str]] = {
+    "results": results,
     "tasks": tasks,
     "classification": classification,
     "parity": parity,
@@ -171,9 +215,10 @@ def rewrite(root: Path, page: Path) -> str:
         )
 
     def make(match: re.Match[str]) -> str:
-        if match[2] not in GENERATORS:
-            raise ValueError(f"{page}: no table is called '{match[2]}'; {nearest(match[2], GENERATORS)}")
-        return match[1] + GENERATORS[match[2]](root, page) + match[4]
+        name, *arguments = match[2].split(":")
+        if name not in GENERATORS:
+            raise ValueError(f"{page}: no table is called '{name}'; {nearest(name, GENERATORS)}")
+        return match[1] + GENERATORS[name](root, page, *arguments) + match[4]
 
     return BLOCK.sub(make, text)
 

@@ -10,16 +10,22 @@ METRICS = {
     "top5": "top-5 accuracy, %",
     "mean_class_accuracy": "mean class accuracy, %",
     "f1": "macro F1, %",
+    "miou": "mean IoU, %",
+    "moving_iou": "moving IoU, %",
+    "static_iou": "static IoU, %",
+    "ard": "relative depth error, %",
+    "delta1": "depth within 1.25, %",
 }
 
 
 def metric_name(name: str) -> str:
-    """What a metric is called in prose; an unlisted one keeps its own name.
+    """What a metric is called in prose; an unlisted one keeps its own name, and one of several tasks its task.
 
-    >>> metric_name("top1"), metric_name("rmse")
-    ('top-1 accuracy, %', 'rmse')
+    >>> metric_name("top1"), metric_name("rmse"), metric_name("depth.ard")
+    ('top-1 accuracy, %', 'rmse', 'depth: relative depth error, %')
     """
-    return METRICS.get(name, name)
+    task, _, own = name.rpartition(".")
+    return f"{task}: {METRICS.get(own, own)}" if task else METRICS.get(own, own)
 
 
 def part_kind(plain: Any) -> str:

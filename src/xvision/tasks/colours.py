@@ -98,6 +98,22 @@ def flow_colours(flow_px: Map, largest_px: float = 0.0) -> Image:
     return wheel
 
 
+def flow_picture(flow_px: Map) -> Image:
+    """Flow in colours with the wheel that explains them in a corner, and below it the length at the wheel's rim.
+
+    The rim is the 99th percentile of lengths, at least 1 px: one wrong vector would leave all else white.
+    """
+    largest_px = max(1.0, float(np.percentile(np.hypot(flow_px[..., 0], flow_px[..., 1]), 99)))
+    picture = legible(flow_colours(flow_px, largest_px))
+    radius = max(8, min(picture.shape[:2]) // 8)
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1] / radius
+    inside = np.hypot(x, y) <= 1
+    corner = picture[-2 * radius - 1 :, -2 * radius - 1 :]
+    if corner.shape[:2] == inside.shape:
+        corner[inside] = flow_colours(np.stack([x, y], axis=-1), 1.0)[inside]
+    return np.concatenate([picture, strip(picture.shape[1], f"{largest_px:.1f} px")])
+
+
 def strip(width: int, left: str, right: str = "") -> Image:
     """A dark line of text."""
     line = np.full((STRIP_PX, width, 3), 24, np.uint8)

@@ -1,4 +1,4 @@
-"""What a task is: which fields it reads and learns from, its outputs, loss, metric and pictures.
+"""What a task is: which fields it learns from, its outputs, loss, metric and pictures.
 
 The engine knows nothing of any task. It builds heads from `outputs`, adds up the terms of `loss`, feeds `metric`, and
 asks `decode`, `caption` and `draw` for what people read and see.
@@ -58,7 +58,6 @@ class Task(ABC):
     """One task; `MultiTask` is several in one network."""
 
     name: str
-    inputs: tuple[str, ...] = ("image",)
     needs: tuple[str, ...]
     """Label fields of a sample that the loss and the metric read."""
     outputs: Mapping[str, int]

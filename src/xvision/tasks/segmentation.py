@@ -42,12 +42,12 @@ def segmentation(
 
 
 class Segmentation(Task):
-    """Losses over class scores, measured as intersection over union."""
+    """Losses over class scores, measured as intersection over union; the field and the output are called `name`."""
 
     name = "segmentation"
-    needs = ("segmentation",)
+    needs: tuple[str, ...] = ("segmentation",)
     primary = "miou"
-    class_maps = ("segmentation",)
+    class_maps: tuple[str, ...] = ("segmentation",)
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class Segmentation(Task):
         class_balance: Balance,
     ) -> None:
         self.names = classes
-        self.classes = {"segmentation": classes}
-        self.outputs = {"segmentation": len(classes)}
+        self.classes = {self.name: classes}
+        self.outputs = {self.name: len(classes)}
         self.colours = palette(len(classes))
         self._losses = WeightedLosses(losses, "label")
         self.terms = self._losses.names
@@ -69,28 +69,28 @@ class Segmentation(Task):
         """Count the labels if the classes are to be balanced."""
         if self._balance == "none":
             return ""
-        self._weights, line = balanced(self._balance, train, "segmentation", self.names)
+        self._weights, line = balanced(self._balance, train, self.name, self.names)
         return line
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Terms of `losses`; scores (B, K, H, W) against ids (B, H, W), 255 unknown."""
-        scores = out["segmentation"]
+        scores = out[self.name]
         if self._weights is not None:
             self._weights = self._weights.to(scores.device)  # once: later it is there already
-        return self._losses(scores, batch["segmentation"], self._weights)
+        return self._losses(scores, batch[self.name], self._weights)
 
     def metric(self) -> TaskMetric:
-        return LabelMapMetric("segmentation", "segmentation", self.names)
+        return LabelMapMetric(self.name, self.name, self.names)
 
     def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
         """Ids of the largest score, after enlarging the scores to each image; ids take the nearest pixel."""
         return [
             self._found(class_ids(maps, size).cpu().numpy())
-            for maps, size in zip(out["segmentation"], sizes, strict=True)
+            for maps, size in zip(out[self.name], sizes, strict=True)
         ]
 
     def truth(self, batch: Batch) -> list[Found]:
-        return [self._found(labels.cpu().numpy()) for labels in batch["segmentation"]]
+        return [self._found(labels.cpu().numpy()) for labels in batch[self.name]]
 
     def _found(self, labels: np.ndarray[Any, Any]) -> Found:
         counts = np.bincount(labels[labels != UNKNOWN].ravel(), minlength=len(self.names))
@@ -99,7 +99,7 @@ class Segmentation(Task):
             for i in np.argsort(-counts, kind="stable")
             if counts[i]
         }
-        return Found({"shares": shares}, {"segmentation": labels})
+        return Found({"shares": shares}, {self.name: labels})
 
     def caption(self, found: Found) -> str:
         largest = list(found.values["shares"].items())[:3]
@@ -108,11 +108,14 @@ class Segmentation(Task):
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
         """Class colours over the image; with labels the image, the labels and what was found, side by side."""
         if label is None:
-            return label_overlay(image, found.maps["segmentation"], self.colours)
+            return self.overlay(image, found.maps[self.name])
         image = legible(image)
-        overlays = (label_overlay(image, f.maps["segmentation"], self.colours) for f in (label, found))
-        return side_by_side([image, *overlays])
+        return side_by_side([image, *(self.overlay(image, f.maps[self.name]) for f in (label, found))])
+
+    def overlay(self, image: Image, labels: np.ndarray[Any, Any]) -> Image:
+        """Ids (h, w) as colours over the image."""
+        return label_overlay(image, labels, self.colours)
 
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         """The ids, as an 8-bit image."""
-        return {"segmentation.png": found.maps["segmentation"]}
+        return {f"{self.name}.png": found.maps[self.name]}

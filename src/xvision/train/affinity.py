@@ -33,7 +33,7 @@ def affinity(model: Model, task: Task, loader: Loader, num_batches: int = NUM_BA
     samples = 0
     for batch in islice(loader.epoch(0), num_batches):
         on_device = to_device(batch, device)
-        losses = task.losses(forward(model, on_device, model.pixels.format), on_device)
+        losses = task.losses(forward(model, on_device, model.inputs), on_device)
         cosines = task_affinity(_totals(losses), model.shared_parameters("all")).cpu().float()
         index = torch.tensor([names.index(name) for name in losses])
         known = cosines.isfinite()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xvision.console import Console
+from xvision.models.inputs import Inputs
 from xvision.train.forward import explaining_memory, forward, to_device
 
 if TYPE_CHECKING:
@@ -33,16 +34,16 @@ def evaluate(
     *,
     device: torch.device | None = None,
     console: Console | None = None,
-    pixels: str | None = None,
+    inputs: Inputs | None = None,
 ) -> Evaluation:
     """The task's metrics of `model` on the loader's split.
 
     `model` is any callable from planes to named outputs: a module (put into eval mode meanwhile), a quantized
-    one, an exported file. `pixels` is the pixel format it takes, by default that of its own `pixels` module;
-    `device` is by default where its parameters are.
+    one, an exported file. `inputs` is what it takes, by default what its own `inputs` says; `device` is by default
+    where its parameters are.
     """
     device = device or _device(model)
-    pixels = pixels or model.pixels.format  # type: ignore[attr-defined]
+    inputs = inputs or model.inputs  # type: ignore[attr-defined]
     metric = task.metric().to(device)
     training = isinstance(model, nn.Module) and model.training
     if isinstance(model, nn.Module):
@@ -55,7 +56,7 @@ def evaluate(
             for batch in loader.epoch(0):
                 batch = to_device(batch, device)
                 with explaining_memory(batch):
-                    metric.update(forward(model, batch, pixels), batch)
+                    metric.update(forward(model, batch, inputs), batch)
                 bar.advance(1)
             return Evaluation(_defined(metric.compute(), task.primary), metric.confusions())
     finally:

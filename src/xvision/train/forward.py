@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xvision.models.pixels import encode
+from xvision.models.inputs import Inputs
 from xvision.train.errors import OutOfMemoryError
 
 Batch = Mapping[str, Any]
@@ -29,9 +29,9 @@ def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
     return {key: moved(value) for key, value in batch.items()}
 
 
-def forward(model: Callable[..., Mapping[str, Tensor]], batch: Batch, pixels: str) -> Outputs:
-    """Raw outputs in 32 bits of a model that takes images in the pixel format `pixels`; class ids stay integers."""
-    outputs = model(*encode(batch["image"], pixels))
+def forward(model: Callable[..., Mapping[str, Tensor]], batch: Batch, inputs: Inputs) -> Outputs:
+    """Raw outputs in 32 bits of a model that takes `inputs`; class ids stay integers."""
+    outputs = model(*inputs.encode(batch))
     return {name: out.float() if out.is_floating_point() else out for name, out in outputs.items()}
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from xvision.console import Console, Progress
+from xvision.models.inputs import Inputs
 from xvision.train.balancing.contract import Balancing
 from xvision.train.checkpoint import (
     Checkpoints,
@@ -99,7 +100,7 @@ class Training:
             self.total_steps = min(self.total_steps, settings.max_steps)
 
         self.model = model.to(self.device)
-        self.pixels: str = model.pixels.format  # type: ignore[union-attr, assignment]
+        self.inputs: Inputs = model.inputs  # type: ignore[assignment]
         if settings.channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.model = self._synchronized(self.model)
@@ -222,7 +223,7 @@ class Training:
     def _backward(self, batch: Batch, share: float) -> dict[str, Tensor]:
         """Add the gradient of `share` times the loss; the loss and the terms of the tasks that have labels."""
         with explaining_memory(batch):
-            out = forward(self.network, batch, self.pixels)
+            out = forward(self.network, batch, self.inputs)
             losses = self.task.losses(out, batch)
             loss = self._balanced(out, losses)
             self.accelerator.backward(loss * share)
@@ -307,7 +308,7 @@ class Training:
                     self.val_loader,
                     device=self.device,
                     console=self.console,
-                    pixels=self.pixels,
+                    inputs=self.inputs,
                 ).metrics
         except Interrupted as e:
             self.save()

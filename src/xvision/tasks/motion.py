@@ -1,0 +1,56 @@
+"""Motion segmentation: what moves in the world, and not only because the camera does.
+
+One image does not show it: the network needs the previous frame or optical flow as well (`net.inputs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from xvision.tasks import task
+from xvision.tasks.class_weights import Balance, check_balance
+from xvision.tasks.colours import label_overlay
+from xvision.tasks.contract import Found, Image, Task, TaskMetric
+from xvision.tasks.metrics.motion import CLASSES, MotionMetric
+from xvision.tasks.segmentation import UNKNOWN, Segmentation
+
+MOVING = 1
+RED = np.array([[240, 40, 40]], np.uint8)
+
+
+@task
+def motion(
+    classes: Mapping[str, tuple[str, ...]],
+    *,
+    losses: tuple[str, ...] = ("cross_entropy:1",),
+    class_weights: tuple[float, ...] = (),
+    class_balance: Balance = "none",
+) -> Task:
+    """Motion segmentation: static or moving, per pixel.
+
+    Weights of the two in the losses: `class_weights` by hand (the original system's are 0.05,0.95), or `class_balance`,
+    which counts the labels of the training split before training.
+    """
+    check_balance(class_balance, class_weights, CLASSES)
+    return Motion(CLASSES, losses, class_weights, class_balance)
+
+
+class Motion(Segmentation):
+    """Segmentation into two classes, measured as the mean of their intersections over union."""
+
+    name = "motion"
+    needs = ("motion",)
+    class_maps = ("motion",)
+
+    def metric(self) -> TaskMetric:
+        return MotionMetric()
+
+    def caption(self, found: Found) -> str:
+        return f"moving {100 * found.values['shares'].get('moving', 0):.1f} %"
+
+    def overlay(self, image: Image, labels: np.ndarray[Any, Any]) -> Image:
+        """What moves in red; all else shows the image alone."""
+        return label_overlay(image, np.where(labels == MOVING, 0, UNKNOWN).astype(np.uint8), RED)
