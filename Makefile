@@ -46,7 +46,7 @@ records: $(VENV)/.test
 	$(BIN)/python benchmarks/records.py
 
 records-dense: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/records.py dense --jobs 2
+	$(BIN)/python benchmarks/records.py dense balancing motion --jobs 2
 
 clean:
 	rm -rf $(VENV)

@@ -3,16 +3,17 @@
     python benchmarks/records.py [NAME or GROUP …] [--runs runs/records] [--jobs 2]
 
 A record is a recipe run with each of its seeds; what is done already in --runs is not done again. Records say which
-commit they are of: commit first. Networks this small use two cores best as two trainings of one thread each: set
-OMP_NUM_THREADS=1 and --jobs 2.
+commit they are of: commit first. With --jobs N, N runs go side by side, each on its share of the cores: networks this
+small use two cores best as two trainings of one thread each.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,15 @@ CLASSIFICATION = (
     ),
 )
 
-STREET = "segmentation+depth+motion"
+# the table of balancing methods: fewer scenes than the recipe has, and a decoder for each task
+STREET = (
+    "data.num_train=1000",
+    "data.num_val=200",
+    "train.epochs=10",
+    "net.shared_decoder=false",
+    "train.precision=fp32",
+    "net.decoder.width=0.25",
+)
 # short trainings: the original system's two slow averages would hardly move with their own defaults
 QUICK = tuple(
     f"train.balancing.{setting}"
@@ -62,19 +71,43 @@ QUICK = tuple(
 )
 BALANCING: dict[str, tuple[str, ...]] = {
     "fixed": (),
-    "uncertainty": (),
+    "uncertainty": ("train.balancing.regression=depth",),
     "gradnorm": (),
     "pseudo_gradnorm": QUICK,
     "dwa": (),
     "pcgrad": (),
 }
+TASKS = ("segmentation", "depth", "motion")
+SEEDS = (0, 1, 2)
+INPUTS = {"previous": "image+previous", "flow": "image+flow", "flow_confidence": "image+flow+confidence"}
 
 DENSE = (
     Job("camvid_segmentation", "camvid_segmentation", seeds=(0, 1, 2), group="dense"),
     Job("camvid_segmentation_scratch", "camvid_segmentation", ("net.weights=none",), group="dense"),
     Job("nyuv2_segmentation", "nyuv2_segmentation", group="dense"),
     Job("nyuv2_depth", "nyuv2_depth", group="dense"),
-    Job("nyuv2_segmentation_depth", "nyuv2_segmentation+nyuv2_depth", seeds=(0, 1, 2), group="dense"),
+    Job("nyuv2_segmentation_depth", "nyuv2_segmentation+nyuv2_depth", seeds=SEEDS, group="dense"),
+    Job("street", "street", group="dense"),
+    *(
+        Job(f"street_single_{t}", "street", (f"task={t}", *STREET), SEEDS, "train", "balancing")
+        for t in TASKS
+    ),
+    *(
+        Job(
+            f"street_{name}",
+            "street",
+            (f"train.balancing={name}", *more, *STREET),
+            SEEDS,
+            "train",
+            "balancing",
+        )
+        for name, more in BALANCING.items()
+    ),
+    *(
+        Job(f"{data}_motion_{name}", f"{data}_motion", (f"net.inputs={inputs}",), group="motion")
+        for data in ("cdnet", "davis16")
+        for name, inputs in INPUTS.items()
+    ),
 )
 
 JOBS = (*CLASSIFICATION, *DENSE)
@@ -95,6 +128,16 @@ def run_one(job: Job, seed: int, runs: Path) -> Record:
     return Record.read(out / "record.json")
 
 
+def cores_for(jobs: int) -> Callable[[], None]:
+    """What gives each thread, and the runs that it starts, cores of their own; for the threads of a pool."""
+    if not hasattr(os, "sched_setaffinity"):
+        return lambda: None
+    cores = sorted(os.sched_getaffinity(0))
+    share = max(1, len(cores) // jobs)
+    shares = iter([cores[at : at + share] for at in range(0, share * jobs, share)])
+    return lambda: os.sched_setaffinity(0, next(shares) or cores)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     known = {job.name for job in JOBS} | {job.group for job in JOBS if job.group}
@@ -105,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := set(asked.names) - known:
         parser.error(f"no record is called {', '.join(sorted(unknown))}")
     jobs = [job for job in JOBS if not asked.names or {job.name, job.group} & set(asked.names)]
-    with ThreadPoolExecutor(asked.jobs) as pool:
+    with ThreadPoolExecutor(asked.jobs, initializer=cores_for(asked.jobs)) as pool:
         waiting = {job: [pool.submit(run_one, job, seed, asked.runs) for seed in job.seeds] for job in jobs}
         for job, runs in waiting.items():
             file = ROOT / "results" / f"{job.name}.json"

@@ -23,7 +23,9 @@ class Row(NamedTuple):
 WORKS = "works"
 CIFAR = "results/cifar10_classification.json"
 RUN = "xvision run classification"
+BOTH = "xvision run segmentation+depth"
 PRESETS = "tests/models/test_presets.py"
+BALANCED = "tests/train/test_multi.py::test_every_balancing_trains"
 
 ROWS = (
     Row(1, "Classification training on image folders, CIFAR and ImageNet (as a folder)", WORKS, f"{RUN} data=image_folder data.root=DIR", "tests/test_run.py::test_one_recipe_goes_from_images_to_a_verified_file", CIFAR),
@@ -37,8 +39,8 @@ ROWS = (
     Row(9, "DeepLabV3+Lite, FPN-Lite, UNet-Lite, BiFPN-Lite decoders", WORKS, "xvision run segmentation net=fpn_aspp_mobilenetv2_tv_edgeailite", PRESETS),
     Row(10, "ASPP-Lite (6,12,18) and (2,4,6), depthwise or group-width matching", WORKS, "xvision run segmentation net=fpn_aspp_regnetx400mf_edgeailite net.decoder.dilations=2,4,6", "tests/models/decoders/test_contract.py"),
     Row(11, "Fast-down variants, variants without ASPP, with 128 channels, 1.4x", WORKS, "xvision run segmentation net=fpn128_aspp_mobilenetv2_tv_fd_edgeailite", PRESETS),
-    Row(12, "Multi-input fusion at stride 4"),
-    Row(13, "Several decoders, a joint decoder, split outputs"),
+    Row(12, "Multi-input fusion at stride 4, in RegNets of every size too", WORKS, "xvision run motion net.inputs=image+flow+confidence", "tests/models/test_streams.py"),
+    Row(13, "Several decoders, a joint decoder, split outputs", WORKS, f"{BOTH} net.shared_decoder=true", "tests/models/test_heads.py"),
     Row(14, "Alternative upsampling (deconvolution, convolution, depthwise, sub-pixel)", WORKS, "xvision run segmentation net.decoder.enlarge_by=pixel_shuffle", "tests/export/test_decoders.py"),
     Row(15, "NV12 input", WORKS, f"{RUN} net.pixels=nv12", "tests/models/test_pixels.py"),
     Row(16, "Cityscapes, 19 classes"),
@@ -64,8 +66,8 @@ ROWS = (
     Row(36, "Calibration with bias correction", WORKS, "xvision quantize RUN quant.num_images=512", "tests/quant/test_ptq.py", CIFAR),
     Row(37, "Bit widths 8 and 16"),
     Row(38, "Power-of-two ONNX with clips, but no TIDL options page yet", WORKS, "xvision export RUN", "tests/export/test_onnx.py", CIFAR),
-    Row(39, "Multi-task: vanilla, pseudo grad-norm"),
-    Row(40, "Multi-task: uncertainty, GradNorm, DWA variants"),
+    Row(39, "Multi-task: vanilla, pseudo grad-norm", WORKS, f"{BOTH} train.balancing=pseudo_gradnorm", BALANCED),
+    Row(40, "Multi-task: uncertainty, GradNorm, DWA variants", WORKS, f"{BOTH} train.balancing=uncertainty", BALANCED),
     Row(41, "Complexity: MACs, parameters", WORKS, "xvision report RUN", "tests/analysis/test_cost.py", CIFAR),
     Row(42, "Surgery to lite models"),
     Row(43, "Inference on images with pictures, but no video and no per-frame scores yet", WORKS, "xvision predict RUN photo.jpg --out DIR", "tests/test_cli.py::test_predict_gives_the_same_for_the_run_and_its_file"),

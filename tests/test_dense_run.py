@@ -100,3 +100,8 @@ def test_argmax_of_a_task_without_classes_is_refused_before_training(
     assert (
         "export.argmax: expected a task that finds a class for each pixel, depth" in capsys.readouterr().err
     )
+
+
+def test_a_composed_recipe_takes_what_motion_needs() -> None:
+    recipe = xv.recipe("segmentation+depth+motion")
+    assert recipe.net.inputs == xv.recipe("motion").net.inputs == "image+flow+confidence"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xvision.parts import Part, Registry, part_of
+from xvision.parts import Part, Parts, Registry, part_of, parts_of
 
 
 @pytest.fixture
@@ -108,3 +108,50 @@ def test_importing_the_package_and_the_recipes_imports_no_torch() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ------------------------------------------------------------------------------------------------ several parts
+
+
+def test_several_parts_read_from_text_and_mappings(shelf: Registry) -> None:
+    read = parts_of(shelf).parse
+    one, two = shelf.bright(power_w=9), shelf.broken(must=1)
+    assert read("bright:9") == read(one) == read({"bright": {"power_w": 9}})
+    both = read({"bright": {"power_w": 9}, "broken": {"must": "1"}})
+    assert both.parts == (one, two)
+    assert both.name == "bright+broken"
+    assert both["broken"] == two
+    assert read(both) == both
+    assert both.replace("bright", shelf.bright()).parts == (shelf.bright(), two)
+
+
+def test_one_part_is_stored_as_itself_and_several_as_a_mapping(shelf: Registry) -> None:
+    read = parts_of(shelf).parse
+    one = read("bright:9")
+    both = read({"bright": {"power_w": 9}, "broken": {"must": 1}})
+    assert one.to_yaml() == shelf.bright(power_w=9).to_yaml()
+    assert isinstance(both.to_yaml(), dict)
+    assert [list(parts.to_yaml()) for parts in (one, both)] == [["bright"], ["bright", "broken"]]
+    assert all(read(parts.to_yaml()) == parts for parts in (one, both))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("bright+bright", "the lamp 'bright' is named twice; name each once"),
+        ("bright+", "no lamp is called ''; known: bright, broken"),
+        ("bright+brokn", "no lamp is called 'brokn'; did you mean 'broken'"),
+        ({"bright": {"watts": 1}}, "lamp bright: no setting 'watts'"),
+        ({}, "expected the name of a lamp, came {}"),
+        (7, "expected the name of a lamp, came 7"),
+    ],
+)
+def test_wrong_parts(shelf: Registry, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parts_of(shelf).parse(value)
+
+
+def test_parts_of_another_kind_are_refused(shelf: Registry) -> None:
+    foreign = _fake(Registry("shade", "xvision.tasks"))
+    with pytest.raises(ValueError, match="expected a lamp, came the shade 'bright'"):
+        parts_of(shelf).parse(Parts(foreign.registry, (foreign,)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import xvision as xv
-from xvision.recipe import Recipe, differing_keys, override, read_recipe
+from xvision.recipe import Recipe, compose, differing_keys, override, read_recipe
 from xvision.recipes import recipe as recipes
 
 
@@ -122,3 +122,109 @@ def test_an_unknown_recipe_says_where_to_look() -> None:
         ValueError, match=r"no recipe is called 'clasification'; did you mean 'classification'\?.*list"
     ):
         xv.recipe("clasification")
+
+
+# ------------------------------------------------------------------------------------------------ several tasks
+
+
+@pytest.fixture(scope="module")
+def several() -> Recipe:
+    return xv.recipe("segmentation+depth")
+
+
+def test_names_joined_by_plus_are_one_recipe_for_all_their_tasks(several: Recipe, tmp_path: Path) -> None:
+    one, other = xv.recipe("segmentation"), xv.recipe("depth")
+    assert several.name == several.task.name == "segmentation+depth"
+    assert several.task["segmentation"] == one.task["segmentation"]
+    assert several.task["depth"] == other.task["depth"]
+    assert (several.data, several.train) == (one.data, one.train)
+    assert several.net == one.net, "the decoders are the same, so no task needs a head of its own"
+    (tmp_path / "recipe.yaml").write_text(several.to_yaml())
+    assert read_recipe(tmp_path / "recipe.yaml") == several
+
+
+def test_a_task_whose_decoder_differs_keeps_it(tmp_path: Path) -> None:
+    recipe = xv.recipe("segmentation+classification")
+    assert {name: part.name for name, part in recipe.net.heads.items()} == {"classification": "classifier"}
+    assert recipe.net.decoder.name == "fpn_lite"
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    assert read_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+def test_composing_composed_recipes_keeps_their_heads() -> None:
+    first, last = xv.recipe("segmentation+classification"), xv.recipe("depth", "net.heads.depth=unet_lite")
+    heads = compose([first, last]).net.heads
+    assert {name: part.name for name, part in heads.items()} == {
+        "classification": "classifier", "depth": "unet_lite",
+    }  # fmt: skip
+
+
+def test_one_recipe_composes_to_itself_and_one_task_is_there_once(base: Recipe) -> None:
+    assert compose([base]) is base
+    with pytest.raises(
+        ValueError, match=r"depth\+segmentation\+depth: the task 'depth' is there twice; name each once"
+    ):
+        xv.recipe("depth+segmentation+depth")
+    with pytest.raises(ValueError, match=r"no recipe is called 'dpth'; did you mean 'depth'\?"):
+        xv.recipe("segmentation+dpth")
+
+
+def test_keys_may_leave_out_names_that_one_setting_alone_has(several: Recipe) -> None:
+    recipe = override(several, ["task.class_balance=inverse_log", "task.depth.losses=l1", "data.level=easy"])
+    assert recipe.task["segmentation"].settings["class_balance"] == "inverse_log"
+    assert recipe.task["depth"].settings["losses"] == ("l1",)
+    assert recipe.task["segmentation"].settings["losses"] == several.task["segmentation"].settings["losses"]
+    assert recipe.data.dataset["scenes"].settings["level"] == "easy"
+
+
+def test_a_task_gets_a_decoder_of_its_own_and_then_its_keys(several: Recipe) -> None:
+    texts = ["net.heads.depth.width=0.25", "net.heads.depth=unet_lite", "net.decoder.width=0.75"]
+    recipe = override(several, texts)
+    assert recipe.net.heads["depth"].name == "unet_lite"
+    assert recipe.net.heads["depth"].settings["width"] == 0.25
+    assert recipe.net.decoder.settings["width"] == 0.75
+    kept = override(recipe, ["net=fpn_aspp_mobilenetv2_tv_edgeailite", "net.shared_decoder=true"])
+    assert kept.net.heads == recipe.net.heads
+    assert kept.net.shared_decoder
+
+
+def test_tasks_and_data_sets_are_chosen_by_names_joined_by_plus(base: Recipe) -> None:
+    recipe = override(
+        base,
+        [
+            "task=segmentation+depth",
+            "data=camvid+nyuv2",
+            "data.camvid.root=a",
+            "data.dataset.nyuv2.root=b",
+            "data.labels=camvid:segmentation,nyuv2:depth",
+            "data.draw=equal",
+        ],
+    )
+    assert recipe.task.name == "segmentation+depth"
+    assert recipe.data.dataset.name == "camvid+nyuv2"
+    assert [part.settings["root"] for part in recipe.data.dataset] == ["a", "b"]
+    assert recipe.data.labels == ("camvid:segmentation", "nyuv2:depth")
+    assert Recipe.model_validate(recipe.to_dict()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["task.losses=l1"], r"task.losses: means several settings: task.segmentation.losses or task.depth.losses"),
+        (["task.losess=l1"], r"task.losess: no such key; did you mean 'task.losses'\?"),
+        (["task.motion.losses=l1"], r"task.motion.losses: no such key"),
+        (["task.segmentation=depth"], r"task.segmentation: no such key"),
+        (["task=segmentation+dpth"], r"task: no task is called 'dpth'; did you mean 'depth'\?"),
+        (["task=depth+depth"], r"task: the task 'depth' is named twice; name each once"),
+        (["data=scenes+scenes"], r"data: the dataset 'scenes' is named twice"),
+        (["net.heads.depth=unet"], r"net.heads.depth: .*no decoder is called 'unet'; did you mean 'unet_lite'\?"),
+        (["net.heads.depth.width=1"], r"net.heads.depth.width: no such key"),
+        (["task.depth.losses=l1", "task.depth.losses=l2"], "given twice"),
+        (["data.draw=some"], r"data.draw: should be 'all' or 'equal', came 'some'"),
+        (["train.balancing=gradnrm"], r"no balancing is called 'gradnrm'; did you mean 'gradnorm'\?"),
+        (["train.balancing=gradnorm", "train.lr=1"], r"train.lr: means several settings: train.optimizer.lr or"),
+    ],
+)  # fmt: skip
+def test_wrong_overrides_of_several_tasks(several: Recipe, texts: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        override(several, texts)

@@ -89,10 +89,13 @@ def _registries() -> dict[str, Registry]:
     from xvision.quant.schemes import scheme
     from xvision.recipes import recipe
     from xvision.tasks import task
+    from xvision.tasks.losses import loss
+    from xvision.train.balancing import balancing
     from xvision.train.optimizers import optimizer
     from xvision.train.schedules import schedule
 
-    found = (recipe, dataset, task, preset, backbone, decoder, optimizer, schedule, scheme, method)
+    trained = (loss, balancing, optimizer, schedule)
+    found = (recipe, dataset, task, preset, backbone, decoder, *trained, scheme, method)
     return {registry.kind: registry for registry in found}
 
 
@@ -352,12 +355,13 @@ def _score(folder: Path, words: list[str], console: Console) -> dict[str, float]
             f"val --predictions: {folder} has no predictions.json that says what was predicted; add the task, for "
             "example task=segmentation"
         )
-    recipe = _recipe(named[0] if named else "+".join(written["task"]), None)
+    before = written.get("task", {})
+    known = {before: {}} if isinstance(before, str) else before  # a task without settings is stored as its name
+    recipe = _recipe(named[0] if named else "+".join(known), None)
     plain = recipe.to_dict()
     if written:
-        known = written["task"] if isinstance(written["task"], dict) else {}
         plain["data"] = written["data"]
-        plain["task"] = {name: known.get(name, settings) for name, settings in plain["task"].items()}
+        plain["task"] = {part.name: known.get(part.name, dict(part.settings)) for part in recipe.task}
     recipe = override(Recipe.model_validate(plain), [word for word in words if not word.startswith("task=")])
     return score(folder, written, recipe, console)
 

@@ -65,15 +65,11 @@ class Run:
         return self.recipe.net.takes
 
     def split(self, name: str) -> Split:
-        """A split of the data with what the network takes; DataError says what is missing."""
-        from xvision.data.dataset import DataError
+        """A split of the data with what the network takes and the tasks need; DataError says what is missing."""
         from xvision.data.flow import split_for
+        from xvision.data.union import check_labels
 
-        if name not in self.dataset.splits:
-            raise DataError(
-                f"{self.dataset.name}: expected a split '{name}', has {', '.join(self.dataset.splits)}; "
-                f"{SPLIT_USES.get(name, 'add it')}"
-            )
+        check_labels(self.dataset, name, self.task.needs_of_parts, SPLIT_USES.get(name, ""))
         return split_for(self.dataset, name, self.inputs.fields, self.recipe.data.flow)
 
     def loader(self, split: str, *, train: bool = False) -> Loader:
@@ -145,6 +141,10 @@ class Run:
                 f"export.argmax: expected a task that finds a class for each pixel, {self.task.name} does not; leave "
                 "it out"
             )
+        try:
+            self.recipe.train.balancing.build([part.name for part in self.task.parts])
+        except ValueError as e:
+            raise SettingError(str(e)) from e
 
     @property
     def id_maps(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xvision.console import Console
-from xvision.folder import load_run
+from xvision.folder import SPLIT_USES, load_run
 from xvision.recipe import Recipe, differing_keys, override
 
 if TYPE_CHECKING:
@@ -75,13 +75,14 @@ def open_labelled(target: Target, path: Path) -> Dataset:
     from xvision.data.union import open_data
 
     dataset = open_data(target.recipe.data)
-    check_val(dataset, target.classes, str(path))
+    check_val(dataset, target.task, target.classes, str(path))
     return dataset
 
 
-def check_val(dataset: Dataset, classes: Mapping[str, tuple[str, ...]], who: str) -> None:
-    """Raise DataError unless the data set has a split to measure `who` on, with the classes that it knows."""
+def check_val(dataset: Dataset, task: Task, classes: Mapping[str, tuple[str, ...]], who: str) -> None:
+    """Raise DataError unless the data set has labels to measure `who` on, with the classes that it knows."""
     from xvision.data.dataset import DataError
+    from xvision.data.union import check_labels
 
     for field, names in classes.items():
         if tuple(dataset.classes.get(field, names)) != names:
@@ -89,10 +90,7 @@ def check_val(dataset: Dataset, classes: Mapping[str, tuple[str, ...]], who: str
                 f"{who} knows the classes {', '.join(names)}; the data set {dataset.name} has "
                 f"{', '.join(dataset.classes[field])}; measure it on data with the same classes in the same order"
             )
-    if "val" not in dataset.splits:
-        raise DataError(
-            f"{dataset.name}: expected a split 'val' to measure on, has {', '.join(dataset.splits)}"
-        )
+    check_labels(dataset, "val", task.needs_of_parts, SPLIT_USES["val"])
 
 
 def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str, dict[str, float]]:

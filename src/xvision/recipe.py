@@ -123,15 +123,18 @@ def compose(recipes: Sequence[Recipe]) -> Recipe:
     names = [part.name for part in parts]
     if twice := sorted({task for task in names if names.count(task) > 1}):
         raise ValueError(f"{name}: the task '{twice[0]}' is there twice; name each once")
-    others = {
-        part.name: r.net.decoder for r in recipes for part in r.task if r.net.decoder != first.net.decoder
+    heads = {
+        part.name: r.net.heads.get(part.name, r.net.decoder)
+        for r in recipes
+        for part in r.task
+        if r.net.heads.get(part.name, r.net.decoder) != first.net.decoder
     }
     return first.model_copy(
         update={
             "name": name,
             "task": Parts(first.task.registry, parts),
             "net": first.net.model_copy(
-                update={"heads": others, "inputs": _most(r.net.inputs for r in recipes)}
+                update={"heads": heads, "inputs": _most(r.net.inputs for r in recipes)}
             ),
             "expect": {},
             "source": "; ".join(dict.fromkeys(r.source for r in recipes if r.source)),

@@ -71,7 +71,7 @@ def test_a_model_of_ours_is_counted_and_left_as_it_was(pixels: str) -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     cost = count(model, (224, 224))
     assert cost.macs == 300_774_272  # 0.3008 GMACs, as torch's own counter on the published network
-    assert cost.params == 3_504_872
+    assert cost.params == sum(layer.params for layer in cost.layers) == 3_504_872
     assert model.training
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

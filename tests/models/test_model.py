@@ -56,8 +56,8 @@ def test_two_heads_share_the_backbone() -> None:
     from torch import Tensor, nn
 
     from xvision.models.backbone import Backbone
-    from xvision.models.model import Model
     from xvision.models.inputs import Inputs
+    from xvision.models.model import Model
 
     class Coarse(nn.Module):
         def __init__(self, backbone: Backbone, channels: int) -> None:

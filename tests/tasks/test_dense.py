@@ -85,7 +85,7 @@ def test_motion_is_drawn_where_something_moves() -> None:
     metric = made.metric()
     metric.update({"motion": torch.tensor([[[[1.0, 0, 0, 0]], [[0, 1.0, 0, 1.0]]]])}, {"motion": labels})
     assert metric.compute() == {"miou": 50.0, "moving_iou": 50.0, "static_iou": 50.0}
-    with pytest.raises(ValueError, match="expected 2 weights, of static and of moving pixels, came 3"):
+    with pytest.raises(ValueError, match="expected 2 weights, one for each class, came 3"):
         task.motion(class_weights=(1.0, 1.0, 1.0)).build({})
 
 

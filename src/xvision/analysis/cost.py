@@ -51,16 +51,13 @@ def count(model: nn.Module, size: tuple[int, int]) -> Cost:
     with _hooks(model, counter), counter:
         run_on_meta(model, *_inputs(model, size))
     modules = dict(model.named_modules())
+    params = {
+        name: sum(p.numel() for p in modules[name].parameters(recurse=False)) for name in counter.outputs
+    }
     layers = tuple(
-        Layer(
-            name,
-            type(modules[name]).__name__,
-            counter.outputs[name],
-            counter.macs.get(name, 0),
-            sum(p.numel() for p in modules[name].parameters(recurse=False)),
-        )
-        for name in counter.outputs
-        if name in counter.macs or not any(modules[name].children())
+        Layer(name, type(modules[name]).__name__, output, counter.macs.get(name, 0), params[name])
+        for name, output in counter.outputs.items()
+        if name in counter.macs or params[name] or not any(modules[name].children())
     )
     return Cost(sum(counter.macs.values()), sum(p.numel() for p in model.parameters()), layers)
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import fx
-
 from xvision.analysis.cost import Cost
 from xvision.models.model import Model
 
@@ -15,9 +11,7 @@ def head_costs(model: Model, cost: Cost) -> dict[str, tuple[int, int]]:
 
     That is the head itself and the end of the backbone that only it reads, such as a classifier's last layers.
     """
-    (ends,) = model.backbone.graph.output_node().args
-    assert isinstance(ends, tuple)
-    needed = {key: _before([ends[i] for i in route]) for key, route in model.routes.items()}
+    needed = {key: model.needed_by(key) for key in model.heads}
     found = {}
     for key in model.heads:
         others = set().union(*(nodes for other, nodes in needed.items() if other != key))
@@ -25,15 +19,3 @@ def head_costs(model: Model, cost: Cost) -> dict[str, tuple[int, int]]:
         layers = [c for c in cost.layers if c.name.startswith(f"heads.{key}.") or c.name in own]
         found[key] = sum(c.macs for c in layers), sum(c.params for c in layers)
     return found
-
-
-def _before(ends: list[Any]) -> set[fx.Node]:
-    """The nodes that these depend on, and they themselves."""
-    seen: set[fx.Node] = set()
-    ahead: list[fx.Node] = list(ends)
-    while ahead:
-        node = ahead.pop()
-        if node not in seen:
-            seen.add(node)
-            ahead += node.all_input_nodes
-    return seen

@@ -32,7 +32,10 @@ class Split:
     digest: Callable[[], str]
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # filled in by `Dataset`
     fields: tuple[str, ...] = ()  # likewise
-    parts: tuple[Split, ...] = ()  # where samples come from several sets: their splits, in order
+    parts: Mapping[str, Split] = field(
+        default_factory=dict
+    )  # the splits of several sets, in order, by their names
+    shares: tuple[int, ...] = ()  # and how many samples each of them gives
 
     def __len__(self) -> int:
         return len(self.names)

@@ -91,7 +91,7 @@ def split_for(dataset: Dataset, name: str, inputs: tuple[str, ...], source: Sour
     """
     needs_flow = bool({"flow", "confidence"} & set(inputs))
     split = dataset.splits[name]
-    for part in split.parts or (split,):
+    for part in (split.parts or {dataset.name: split}).values():
         given = ", ".join(part.fields)
         if needs_flow and source == "given":
             if "flow" not in part.fields:
@@ -119,8 +119,8 @@ def with_flow(split: Split, source: Source = "dis") -> Split:
     if source not in ("dis", "farneback", "given"):
         raise ValueError(f"flow: expected the method dis or farneback, or given, came '{source}'")
     if split.parts:
-        parts = tuple(with_flow(part, source) for part in split.parts)
-        several = Joined(parts)
+        parts = {name: with_flow(part, source) for name, part in split.parts.items()}
+        several = Joined(tuple(parts.values()), split.shares)
         return replace(split, load=several.load, digest=several.digest, parts=parts)
     flowing = _Given(split) if source == "given" else _WithFlow(split, source)
     fields = tuple(dict.fromkeys((*split.fields, "flow", "confidence"))) if split.fields else ()

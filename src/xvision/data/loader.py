@@ -162,13 +162,11 @@ def _opened(
     split: Split, fields: tuple[str, ...], data: Data, own_size: tuple[str, ...], progress: Progress | None
 ) -> Split:
     if split.parts:
-        several = Joined(
-            tuple(
-                _opened(part, _held(part, fields), data, _held(part, own_size), progress)
-                for part in split.parts
-            )
-        )
-        return replace(split, load=several.load, parts=())
+        parts = {
+            name: _opened(part, _held(part, fields), data, _held(part, own_size), progress)
+            for name, part in split.parts.items()
+        }
+        return replace(split, load=Joined(tuple(parts.values()), split.shares).load, parts=parts)
     split = within(split, data.crop_rect, data.mask_rect)
 
     def opened(some: tuple[str, ...], size: tuple[int, int] | None) -> Split:

@@ -7,11 +7,11 @@ samples that have all it needs.
 from __future__ import annotations
 
 import hashlib
-import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 
 from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.settings import Data
@@ -52,14 +52,7 @@ def join(sets: Mapping[str, Dataset], *, equal: bool = False) -> Dataset:
     splits = {}
     for split in dict.fromkeys(name for one in sets.values() for name in one.splits):
         parts = {name: one.splits[split] for name, one in sets.items() if split in one.splits}
-        times = dict.fromkeys(parts, 1)
-        if equal and split == "train":
-            longest = max(map(len, parts.values()))
-            times = {name: math.ceil(longest / max(1, len(part))) for name, part in parts.items()}
-            parts = {
-                name: _repeated(part, longest) if times[name] > 1 else part for name, part in parts.items()
-            }
-        splits[split] = _joined(parts)
+        splits[split] = _joined(parts, equal=equal and split == "train")
     return Dataset("+".join(sets), fields, classes, splits)
 
 
@@ -91,51 +84,68 @@ def _restricted(one: Dataset, kept: tuple[str, ...]) -> Dataset:
     )
 
 
-def _repeated(split: Split, count: int) -> Split:
-    taken = split.take([i % len(split) for i in range(count)])
-    return replace(taken, fields=split.fields)
-
-
-def _joined(parts: Mapping[str, Split]) -> Split:
-    names = tuple(f"{set_name}: {name}" for set_name, part in parts.items() for name in part.names)
-    several = Joined(tuple(parts.values()))
-    return Split(names, several.load, several.digest, parts=several.parts)
+def _joined(parts: Mapping[str, Split], *, equal: bool) -> Split:
+    longest = max(map(len, parts.values()))
+    shares = tuple(longest if equal and len(part) else len(part) for part in parts.values())
+    names = tuple(
+        f"{set_name}: {part.names[i % len(part)]}"
+        for (set_name, part), share in zip(parts.items(), shares, strict=True)
+        for i in range(share)
+    )
+    several = Joined(tuple(parts.values()), shares)
+    return Split(names, several.load, several.digest, parts=parts, shares=shares)
 
 
 @dataclass(frozen=True)
 class Joined:
-    """Samples of several splits, one split after the other."""
+    """Samples of several splits, one split after the other; each begins anew until it has given its share."""
 
     parts: tuple[Split, ...]
+    shares: tuple[int, ...]
 
     @cached_property
-    def _starts(self) -> list[int]:
-        starts = [0]
-        for part in self.parts[:-1]:
-            starts.append(starts[-1] + len(part))
-        return starts
+    def _ends(self) -> list[int]:
+        return list(accumulate(self.shares))
 
     def load(self, i: int) -> Sample:
-        at = bisect_right(self._starts, i) - 1
-        while not len(self.parts[at]):
-            at -= 1
-        return self.parts[at].load(i - self._starts[at])
+        at = bisect_right(self._ends, i)
+        part = self.parts[at]
+        return part.load((i - self._ends[at] + self.shares[at]) % len(part))
 
     def digest(self) -> str:
-        return hashlib.sha256(" ".join(part.digest() for part in self.parts).encode()).hexdigest()
+        parts = [f"{part.digest()} {share}" for part, share in zip(self.parts, self.shares, strict=True)]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def check_fields(dataset: Dataset, inputs: Sequence[str], labels: Sequence[str]) -> None:
-    """Raise DataError if a set lacks something that the network takes, or no set has a label that a task needs."""
-    for name, split in dataset.splits.items():
-        for part in split.parts or (split,):
-            if missing := [field for field in inputs if field not in part.fields]:
-                raise DataError(
-                    f"{dataset.name}: expected {', '.join(missing)} in every sample of '{name}' for this network, a "
-                    f"set gives {', '.join(part.fields)}; choose another net.inputs or data set"
-                )
-    if missing := [field for field in labels if field not in dataset.fields]:
+def check_labels(dataset: Dataset, name: str, needs: Mapping[str, Sequence[str]], use: str = "") -> None:
+    """Raise DataError, with everything that is missing, unless the split `name` is there with the labels of all tasks.
+
+    `needs` are the labels of each task, which one of the sets must have; a set from which no task could learn is wrong
+    too. `use` says what the split is for.
+    """
+    if name not in dataset.splits:
         raise DataError(
-            f"{dataset.name}: expected {', '.join(missing)} for this task, the data set gives "
-            f"{', '.join(dataset.fields)}; choose another task or data set"
+            f"{dataset.name}: expected a split '{name}', has {', '.join(dataset.splits)}; "
+            f"{use or 'add it, or choose another data set'}"
+        )
+    sets = dataset.splits[name].parts or {dataset.name: dataset.splits[name]}
+    gives = {set_name: f"{set_name} gives {', '.join(part.fields)}" for set_name, part in sets.items()}
+
+    def learners(part: Split) -> list[str]:
+        return [task for task, labels in needs.items() if set(labels) <= set(part.fields)]
+
+    taught = {set_name: learners(part) for set_name, part in sets.items()}
+    problems = [
+        f"expected {' and '.join(labels)} for {task}, {', '.join(gives.values())}"
+        for task, labels in needs.items()
+        if not any(task in tasks for tasks in taught.values())
+    ]
+    problems += [
+        f"expected labels of {' or '.join(needs)}, {gives[set_name]}"
+        for set_name, tasks in taught.items()
+        if len(sets) > 1 and not tasks
+    ]
+    if problems:
+        raise DataError(
+            f"{dataset.name}, split '{name}': {'; '.join(problems)}; choose other tasks, data sets or data.labels"
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from xvision.models.backbone import Backbone, Tap
 from xvision.models.inputs import Inputs
@@ -61,20 +61,36 @@ class Model(nn.Module):
         heads = self.heads.items()
         return tuple(name for key, head in heads if hasattr(head, "divisor") for name in key.split(SEPARATOR))
 
+    def needed_by(self, key: str) -> set[fx.Node]:
+        """The nodes of the backbone that a head depends on."""
+        (ends,) = self.backbone.graph.output_node().args
+        assert isinstance(ends, tuple)
+        ahead: list[Any] = [ends[i] for i in self.routes[key]]
+        seen: set[fx.Node] = set()
+        while ahead:
+            node = ahead.pop()
+            if node not in seen:
+                seen.add(node)
+                ahead += node.all_input_nodes
+        return seen
+
     def shared_parameters(self, scope: Literal["none", "last", "all"]) -> list[Tensor]:
-        """Parameters that every head depends on: of the whole backbone, or of its last convolution alone."""
-        trained: list[Tensor] = (
-            [p for p in self.backbone.parameters() if p.requires_grad] if scope != "none" else []
-        )
-        if scope != "last":
-            return trained
-        called = [
-            self.backbone.get_submodule(str(n.target))
-            for n in self.backbone.graph.nodes
-            if n.op == "call_module"
+        """Parameters of the backbone that every head depends on: all of them, or the last layer's weight alone.
+
+        What only one head reads, such as the layers before a classifier, is not among them.
+        """
+        if scope == "none":
+            return []
+        common = set.intersection(*(self.needed_by(key) for key in self.heads))
+        modules = [
+            self.backbone.get_submodule(str(node.target))
+            for node in self.backbone.graph.nodes
+            if node.op == "call_module" and node in common
         ]
-        last = next(module for module in reversed(called) if isinstance(module, nn.Conv2d))
-        return [last.weight]
+        if scope == "last":
+            return [next(m.weight for m in reversed(modules) if isinstance(m, nn.Conv2d | nn.Linear))]
+        found = dict.fromkeys(p for module in modules for p in module.parameters())
+        return [p for p in found if p.requires_grad]
 
     def forward(self, *planes: Tensor) -> dict[str, Tensor]:
         features = self.backbone(*self._streams(planes))

@@ -37,10 +37,11 @@ def find_cut(graph: fx.GraphModule, name: str, strides: Sequence[int], image: Te
     """
     (outputs,) = graph.graph.output_node().args
     assert isinstance(outputs, tuple)
-    deep = [x for x, stride in zip(outputs, (*strides, MOST_STRIDE + 1), strict=True) if stride > MOST_STRIDE]
+    of_outputs = (*strides, MOST_STRIDE + 1)  # the last are class scores
+    deep: list[Any] = [x for x, stride in zip(outputs, of_outputs, strict=True) if stride > MOST_STRIDE]
     pools = [pool for pool in _pools(graph, image) if _all_pass(graph, pool, deep)]
-    levels = [level for level in outputs if level not in deep]
-    found = [*levels[-1:], *pools[-1:]]
+    levels: list[Any] = [level for level in outputs if level not in deep]
+    found: list[fx.Node] = [*levels[-1:], *pools[-1:]]
     if not found or not _all_pass(graph, found[-1], deep):
         problem = "later layers take the image past it too" if found else "it has none"
         raise ValueError(

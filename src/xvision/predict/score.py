@@ -17,7 +17,7 @@ from xvision.console import Console
 from xvision.data.dataset import DataError, Split
 from xvision.data.folders import files, summary
 from xvision.data.loader import Loader
-from xvision.data.union import check_fields, open_data
+from xvision.data.union import open_data
 from xvision.files import read_json
 from xvision.inference import check_val
 from xvision.predict.output import PREDICTIONS, file_stem
@@ -58,8 +58,7 @@ def score(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: Con
             f"--predictions: expected tasks whose answers are maps, {', '.join(missing)} has none in files; name "
             "others with task=…"
         )
-    check_fields(dataset, (), task.needs)
-    check_val(dataset, task.classes, str(folder))
+    check_val(dataset, task, task.classes, str(folder))
     split = dataset.splits["val"]
     found = match(folder, written, split.names, [_kinds(tasks) for tasks in _labelled_tasks(split, task)])
     loader = Loader(
@@ -79,7 +78,7 @@ def score(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: Con
 def _labelled_tasks(split: Split, task: Task) -> list[tuple[Task, ...]]:
     """For each sample the tasks that have labels there: where several sets are joined, not all of them."""
     found = []
-    for part in split.parts or (split,):
+    for part in split.parts.values() if split.parts else (split,):
         tasks = tuple(one for one in task.parts if set(one.needs) <= set(part.fields))
         found += [tasks] * len(part)
     return found

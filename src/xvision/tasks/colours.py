@@ -125,6 +125,22 @@ def strip(width: int, left: str, right: str = "") -> Image:
     return line
 
 
+def legend(width: int, names: Sequence[str], colours: Image) -> Image:
+    """Dark lines with a patch of each colour and its name, as many lines as `width` px needs."""
+    font, size, patch = cv2.FONT_HERSHEY_SIMPLEX, 0.4, 12
+    lines = [np.full((STRIP_PX - 6, width, 3), 24, np.uint8)]
+    x = 6
+    for name, colour in zip(names, colours, strict=True):
+        needed = patch + 5 + cv2.getTextSize(name, font, size, 1)[0][0] + 12
+        if x > 6 and x + needed > width:
+            lines.append(np.full_like(lines[0], 24))
+            x = 6
+        cv2.rectangle(lines[-1], (x, 4), (x + patch, 4 + patch), colour.tolist(), cv2.FILLED)
+        cv2.putText(lines[-1], name, (x + patch + 5, 14), font, size, (235, 235, 235), 1, cv2.LINE_AA)
+        x += needed
+    return np.concatenate(lines)
+
+
 def side_by_side(pictures: Sequence[Image]) -> Image:
     """Pictures in a row, the tops aligned."""
     height = max(picture.shape[0] for picture in pictures)

@@ -84,6 +84,11 @@ class Task(ABC):
         return {output: part.name for part in self.parts for output in part.outputs}
 
     @property
+    def needs_of_parts(self) -> dict[str, tuple[str, ...]]:
+        """The labels that each of `parts` needs, by its name."""
+        return {part.name: part.needs for part in self.parts}
+
+    @property
     def maps(self) -> tuple[str, ...]:
         """The labels that are maps: with any, validation sees whole images and measures at the labels' resolution."""
         return tuple(name for name in self.needs if FIELDS[name].dims.startswith("HW"))

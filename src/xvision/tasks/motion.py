@@ -5,7 +5,7 @@ One image does not show it: the network needs the previous frame or optical flow
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,3 +54,6 @@ class Motion(Segmentation):
     def overlay(self, image: Image, labels: np.ndarray[Any, Any]) -> Image:
         """What moves in red; all else shows the image alone."""
         return label_overlay(image, np.where(labels == MOVING, 0, UNKNOWN).astype(np.uint8), RED)
+
+    def key(self, maps: Sequence[np.ndarray[Any, Any]]) -> tuple[list[str], Image]:
+        return ["moving"], RED

@@ -203,14 +203,16 @@ def labelled(task: Task, out: Outputs, batch: Batch) -> tuple[Outputs, Batch] | 
 
 
 def rows_of(batch: Batch, rows: Sequence[int], fields: Sequence[str] = ()) -> dict[str, Any]:
-    """The samples `rows` of a batch, only some fields if named."""
+    """The samples `rows` of a batch; if fields are named only those, which each of these samples has."""
 
     def taken(value: Any) -> Any:
         if isinstance(value, Tensor):
             return value[torch.tensor(rows, device=value.device)]
+        if isinstance(value, Mapping):  # "labelled"
+            return {field: taken(has) for field, has in value.items()}
         return same_size([value[i] for i in rows])
 
-    kept = {*fields, "name"} if fields else batch.keys() - {"labelled"}
+    kept = {*fields, "name"} if fields else batch.keys()
     return {key: taken(batch[key]) for key in batch if key in kept}
 
 

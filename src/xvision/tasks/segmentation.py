@@ -15,7 +15,7 @@ from xvision.data.images import read_labels
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
-from xvision.tasks.colours import label_overlay, legible, palette, side_by_side
+from xvision.tasks.colours import label_overlay, legend, legible, palette, side_by_side
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.label_map import LabelMapMetric
@@ -108,11 +108,19 @@ class Segmentation(Task):
         return ", ".join(f"{name} {100 * share:.0f} %" for name, share in largest)
 
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
-        """Class colours over the image; with labels the image, the labels and what was found, side by side."""
+        """Class colours over the image; with labels the image, the labels and what was found, side by side, and below
+        them the classes that occur. Without, the size is the image's, as frames of a video must be."""
         if label is None:
             return self.overlay(image, found.maps[self.name])
         image = legible(image)
-        return side_by_side([image, *(self.overlay(image, f.maps[self.name]) for f in (label, found))])
+        maps = [f.maps[self.name] for f in (label, found)]
+        row = side_by_side([image, *(self.overlay(image, m) for m in maps)])
+        return np.concatenate([row, legend(row.shape[1], *self.key(maps))])
+
+    def key(self, maps: Sequence[np.ndarray[Any, Any]]) -> tuple[list[str], Image]:
+        """The classes that occur in maps of ids, and their colours."""
+        there = [i for i in range(len(self.names)) if any((m == i).any() for m in maps)]
+        return [self.names[i] for i in there], self.colours[there]
 
     def overlay(self, image: Image, labels: np.ndarray[Any, Any]) -> Image:
         """Ids (h, w) as colours over the image."""

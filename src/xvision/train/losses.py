@@ -57,7 +57,12 @@ class Losses:
             first = int(bad.any(dim=0).int().argmax())
             step, own = names[first]
             terms = zip(self._terms, _means(values[:, first], weights[:, first], 0).tolist(), strict=True)
-            wrong = ", ".join(f"{name} {value}" for name, value in terms if not math.isfinite(value))
+            has_it = weights[:, first].sum(dim=0).tolist()  # a term that the step lacks is NaN here
+            wrong = ", ".join(
+                f"{name} {value}"
+                for (name, value), has in zip(terms, has_it, strict=True)
+                if has and not math.isfinite(value)
+            )
             mine = bad[self._accelerator.process_index, first]
             self._fail(f"step {step}: the loss is not finite ({wrong})", own if mine else [])
         self._latest = names[-1]

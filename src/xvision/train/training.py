@@ -200,12 +200,13 @@ class Training:
         seed_step(self.seed, self.step, self.accelerator.process_index, self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
-        losses: dict[str, Tensor] = {}
+        found: dict[str, list[Tensor]] = {}
         for i, batch in enumerate(batches):
             last = i == len(batches) - 1
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.network):
                 for name, value in self._backward(to_device(batch, self.device), 1 / len(batches)).items():
-                    losses[name] = losses[name] + value if name in losses else value
+                    found.setdefault(name, []).append(value)
+        losses = {name: torch.stack(values).mean() for name, values in found.items()}
         if self.settings.clip_norm:
             self.accelerator.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
         self.optimizer.step()
@@ -220,15 +221,15 @@ class Training:
         self.losses.add(self.step, losses, [name for batch in batches for name in batch["name"]])
 
     def _backward(self, batch: Batch, share: float) -> dict[str, Tensor]:
-        """Add the gradient of `share` times the loss; the loss and its terms, times `share`."""
+        """Add the gradient of `share` times the loss; the loss and the terms of the tasks that have labels."""
         with explaining_memory(batch):
             out = forward(self.network, batch, self.inputs)
             losses = self.task.losses(out, batch)
-            loss = self._balanced(out, losses) * share
-            self.accelerator.backward(loss)
+            loss = self._balanced(out, losses)
+            self.accelerator.backward(loss * share)
         several = len(self.task.parts) > 1
         terms = {
-            f"{task}.{name}" if several else name: value.detach() * share
+            f"{task}.{name}" if several else name: value.detach()
             for task, of_task in losses.items()
             for name, value in of_task.items()
         }

@@ -1,0 +1,43 @@
+"""What each head costs: its own layers, and the end of the backbone that only it reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.models.test_heads import build
+from xvision.analysis.cost import count
+from xvision.analysis.heads import head_costs
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_costs_are_those_of_the_layers_that_would_go(shared: bool) -> None:
+    model = build(shared_decoder=shared)
+    cost = count(model, (64, 64))
+    heads = head_costs(model, cost)
+    assert list(heads) == (["segmentation+depth", "class"] if shared else ["segmentation", "depth", "class"])
+    for key, head in model.heads.items():
+        params = sum(p.numel() for p in head.parameters())
+        if key == "class":
+            tail = [model.backbone.get_submodule(name) for name in ("conv_head", "bn2", "classifier")]
+            params = sum(p.numel() for module in tail for p in module.parameters())
+        assert heads[key][1] == params, key
+    without = build({"segmentation": 3, "depth": 1}, shared_decoder=shared)
+    maps_alone = count(without, (64, 64))
+    assert cost.macs - heads["class"][0] == maps_alone.macs
+    assert cost.params - heads["class"][1] == maps_alone.params
+
+
+def test_a_single_head_needs_all_that_there_is() -> None:
+    model = build({"segmentation": 3})
+    cost = count(model, (64, 64))
+    assert head_costs(model, cost) == {"segmentation": (cost.macs, cost.params)}
+
+
+def test_levels_that_one_head_alone_reads_are_its_own() -> None:
+    """The backbone's last stages are the classifier's where the maps end at stride 16."""
+    decoder = {"lraspp_lite": {}}
+    model = build(decoder=decoder)
+    without = build({"segmentation": 3, "depth": 1}, decoder=decoder)
+    cost, maps_alone = count(model, (64, 64)), count(without, (64, 64))
+    macs, params = head_costs(model, cost)["class"]
+    assert (cost.macs - macs, cost.params - params) == (maps_alone.macs, maps_alone.params)
