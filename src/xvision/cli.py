@@ -356,7 +356,9 @@ def _score(folder: Path, words: list[str], console: Console) -> dict[str, float]
             "example task=segmentation"
         )
     before = written.get("task", {})
-    known = {before: {}} if isinstance(before, str) else before  # a task without settings is stored as its name
+    known = (
+        {before: {}} if isinstance(before, str) else before
+    )  # a task without settings is stored as its name
     recipe = _recipe(named[0] if named else "+".join(known), None)
     plain = recipe.to_dict()
     if written:

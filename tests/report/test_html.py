@@ -7,6 +7,8 @@ import re
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.report.made_up_run import CLASSES, RECIPE, make_evaluation, make_parity, make_record, make_run
@@ -65,6 +67,22 @@ def test_it_is_one_file_that_needs_nothing(whole: Path) -> None:
 def test_it_is_the_same_when_written_again(whole: Path) -> None:
     before = whole.read_bytes()
     assert write_report(whole.parent).read_bytes() == before
+
+
+def test_rows_of_pictures_get_more_room(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    assert '<div class="gallery">' in write_report(folder).read_text()
+    cv2.imwrite(str(folder / "samples/sample_00.png"), np.zeros((150, 384, 3), np.uint8))
+    assert '<div class="gallery rows">' in write_report(folder).read_text()
+
+
+def test_the_drawing_of_the_network_is_inside(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    assert "<svg><title>a network</title></svg>" not in write_report(folder).read_text()
+    (folder / "architecture.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg"><title>a network</title></svg>'
+    )
+    assert "<svg><title>a network</title></svg>" in section(write_report(folder).read_text(), "complexity")
 
 
 def test_what_users_write_is_escaped(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from xvision.tasks.colours import (
     depth_range,
     flow_colours,
     flow_picture,
+    legend,
     palette,
     side_by_side,
     strip,
@@ -59,3 +60,14 @@ def test_a_picture_of_flow_explains_its_colours() -> None:
 def test_pictures_in_a_row_and_a_line_of_text() -> None:
     assert side_by_side([np.zeros((4, 5, 3), np.uint8), np.zeros((9, 2, 3), np.uint8)]).shape == (9, 7, 3)
     assert strip(100, "near", "far").any()
+
+
+def test_a_legend_takes_the_lines_it_needs() -> None:
+    colours = palette(6)
+    names = [f"class {i}" for i in range(6)]
+    assert legend(600, names, colours).shape == (20, 600, 3)
+    narrow = legend(160, names, colours)
+    assert narrow.shape[0] in (60, 80)
+    for colour in colours:
+        assert (narrow == colour).all(2).sum() >= 100  # its patch
+    assert legend(160, [], palette(0)).shape == (20, 160, 3)

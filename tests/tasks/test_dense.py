@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from xvision.tasks import task
 from xvision.tasks.depth import LOG_RANGE, metres
+from xvision.tasks.multi import MultiTask
 
 NAMES = {"segmentation": ("road", "sky", "car")}
 
@@ -60,8 +63,7 @@ def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
     drawn = made.draw(image, truth)
     assert (drawn[0, 0] != 100).any()
     assert (drawn[1] == 100).all()
-    height, width, _ = made.draw(image, truth, truth).shape
-    assert width == 3 * height >= 6  # small images are enlarged by a whole factor
+    assert made.draw(image, truth, truth).shape == (160 + 20, 3 * 160, 3)  # enlarged, with a line of classes
     assert made.files(truth)["segmentation.png"].dtype == np.uint8
 
 
@@ -78,7 +80,7 @@ def test_motion_is_drawn_where_something_moves() -> None:
     assert made.caption(truth) == "moving 33.3 %"
     drawn = made.overlay(image, truth.maps["motion"])
     assert (drawn != 100).any(2).tolist() == [[False, True, False, False]]
-    assert made.draw(image, truth, truth).shape == (40, 3 * 160, 3)
+    assert made.draw(image, truth, truth).shape == (40 + 20, 3 * 160, 3)
     assert made.files(truth)["motion.png"].tolist() == [[0, 1, 255, 0]]
     (term,) = made.loss({"motion": torch.zeros(1, 2, 1, 4)}, {"motion": labels}).values()
     assert float(term) == pytest.approx((0.05 + 0.95 + 0.05) / 3 * math.log(2))
@@ -140,3 +142,24 @@ def test_depth_without_a_known_pixel_gives_no_loss() -> None:
     assert float(total.detach()) == 0
     assert out["depth"].grad is not None
     assert not out["depth"].grad.any()
+
+
+def test_what_files_say_is_read_back(tmp_path: Path) -> None:
+    """`read` is the inverse of `files`, in one task and in several."""
+    both = MultiTask([task.segmentation().build(NAMES), task.depth().build({})])
+    out = {
+        "segmentation": torch.tensor([[[[9.0, 0, 0]], [[0, 9.0, 0]], [[0, 0, 9.0]]]]),
+        "depth": torch.tensor([2.0, 0.5, 60.0]).log().reshape(1, 1, 1, 3),
+    }
+    (found,) = both.decode(out, [(1, 3)])
+    for ending, content in both.files(found).items():
+        cv2.imwrite(str(tmp_path / ending), content)
+    files = {ending: tmp_path / ending for ending in both.file_endings}
+    back = both.read(files)
+    assert back["segmentation"].tolist() == [[[[0, 1, 2]]]]
+    assert metres(back["depth"]).flatten().tolist() == pytest.approx([2.0, 0.5, 60.0], abs=0.0005)
+    assert set(both.read({"depth.png": tmp_path / "depth.png"})) == {"depth"}
+    classes = task.classification().build({"class": ("a", "b")})
+    assert classes.file_endings == ()
+    with pytest.raises(ValueError, match="classification: answers are not written as images"):
+        classes.read({})
