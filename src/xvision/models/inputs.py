@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from xvision.fields import FIELDS, Code
 from xvision.models.pixels import Plane, encode, example, planes_of
-
-Names = Literal["image", "image+previous", "image+flow", "image+flow+confidence"]
+from xvision.models.settings import Names
 
 
 @dataclass(frozen=True)
