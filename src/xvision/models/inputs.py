@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from xvision.fields import FIELDS, Code
 from xvision.models.pixels import Plane, encode, example, planes_of
-from xvision.models.settings import Names
+
+if TYPE_CHECKING:
+    from xvision.models.settings import Names
 
 
 @dataclass(frozen=True)

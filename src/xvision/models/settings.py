@@ -11,7 +11,7 @@ from xvision.models.decoders import decoder
 from xvision.models.presets import preset
 from xvision.parts import Part, part_of
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it needs torch, which no recipe loads
     from xvision.models.inputs import Inputs
 
 Names = Literal["image", "image+previous", "image+flow", "image+flow+confidence"]
