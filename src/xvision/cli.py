@@ -109,7 +109,8 @@ def list_(
 
     registries = _registries()
     if kind is not None:
-        kind = kind if kind in registries else kind.removesuffix("s")
+        plural = (kind.removesuffix("s"), kind.removesuffix("es"))
+        kind = next((one for one in (kind, *plural) if one in registries), kind)
         if kind not in registries:
             raise ValueError(f"list: no kind of part is called '{kind}'; {nearest(kind, registries)}")
         registries = {kind: registries[kind]}

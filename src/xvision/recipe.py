@@ -24,8 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xvision.data.settings import Data
 from xvision.export.settings import Export
-from xvision.models.inputs import Names
-from xvision.models.settings import Net
+from xvision.models.settings import Names, Net
 from xvision.parts import Part, Parts, Size, explain, nearest, part_of, parts_of
 from xvision.quant.settings import Quant
 from xvision.tasks import task

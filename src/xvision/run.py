@@ -46,6 +46,7 @@ class StageError(ValueError):
 
 
 def _train(run: Run) -> None:
+    from xvision.train.hardware import on_accelerator
     from xvision.train.loop import keep, train
 
     if run.recipe.train.epochs == 0:
@@ -67,11 +68,12 @@ def _train(run: Run) -> None:
             identity=digest([run.digests, recipe["data"], recipe["net"], recipe["task"]]),
         )
     _go_on_alone()
-    run.evaluate("float", run.model)
-    if len(run.task.parts) > 1:
-        from xvision.train.affinity import affinity
+    with on_accelerator(run.model):
+        run.evaluate("float", run.model)
+        if len(run.task.parts) > 1:
+            from xvision.train.affinity import affinity
 
-        run.keep("float", {"affinity": affinity(run.model, run.task, run.loader("train", train=True))})
+            run.keep("float", {"affinity": affinity(run.model, run.task, run.loader("train", train=True))})
 
 
 def _go_on_alone() -> None:

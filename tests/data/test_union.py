@@ -191,8 +191,8 @@ def test_everything_that_a_split_lacks_is_named(sets: dict[str, Dataset]) -> Non
         check_labels(join(sets), "train", needs)
     assert str(caught.value) == (
         "street+room, split 'train': expected motion and depth for motion, street gives image, segmentation, room "
-        "gives image, depth; expected labels of segmentation or motion, room gives image, depth; choose other tasks, data "
-        "sets or data.labels"
+        "gives image, depth; expected labels of segmentation or motion, room gives image, depth; choose other tasks, "
+        "data sets or data.labels"
     )
 
 

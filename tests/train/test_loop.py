@@ -84,7 +84,9 @@ def test_it_learns_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert trained.cpu_seconds > 0
     assert trained.img_per_s > 0
     best = read_tensors(trained.best_path)[0]
-    assert all(torch.equal(v, best[k]) for k, v in model.state_dict().items()), "the model ends with the best"
+    assert all(torch.equal(v.cpu(), best[k]) for k, v in model.state_dict().items()), (
+        "the model ends with the best"
+    )
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1].startswith("epoch 6/6  step 30  loss ")
     assert "\x1b" not in "".join(printed)
@@ -135,7 +137,7 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
     large, small = (
         [line["loss"] for line in lines(tmp_path / n) if "loss" in line] for n in ("large", "small")
     )
-    assert large == pytest.approx(small, abs=1e-6)
+    assert large == pytest.approx(small, abs=1e-3 if torch.cuda.is_available() else 1e-6)  # TF32
 
 
 def test_an_epoch_may_end_with_fewer_batches_to_accumulate(tmp_path: Path) -> None:
@@ -278,7 +280,7 @@ def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
     model = TinyNet()
     second = tiny_train(tmp_path, model=model, train_loader=Calling(tiny_loader(), 1, pytest.fail))
     assert second == first
-    assert torch.equal(model.conv1.weight, read_tensors(first.best_path)[0]["conv1.weight"])
+    assert torch.equal(model.conv1.weight.cpu(), read_tensors(first.best_path)[0]["conv1.weight"])
 
 
 def test_it_saves_in_mid_epoch_when_the_time_has_come(tmp_path: Path) -> None:

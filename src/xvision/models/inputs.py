@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,8 @@ from torch import Tensor
 from xvision.fields import FIELDS, Code
 from xvision.models.pixels import Plane, encode, example, planes_of
 
-Names = Literal["image", "image+previous", "image+flow", "image+flow+confidence"]
+if TYPE_CHECKING:
+    from xvision.models.settings import Names
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from xvision.models.backbones import backbone
 from xvision.models.decoders import decoder
-from xvision.models.inputs import Inputs, Names
 from xvision.models.presets import preset
 from xvision.parts import Part, part_of
+
+if TYPE_CHECKING:  # it needs torch, which no recipe loads
+    from xvision.models.inputs import Inputs
+
+Names = Literal["image", "image+previous", "image+flow", "image+flow+confidence"]
 
 
 class Net(BaseModel):
@@ -42,4 +46,6 @@ class Net(BaseModel):
     @property
     def takes(self) -> Inputs:
         """What the network takes, tensor by tensor."""
+        from xvision.models.inputs import Inputs
+
         return Inputs(self.pixels, self.inputs)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +13,7 @@ from xvision.train.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
@@ -62,3 +65,17 @@ def mixed_precision(setting: str, device: torch.device) -> Literal["no", "bf16",
     if setting == "bf16":
         return "bf16"
     return "fp16" if setting == "fp16" else "no"
+
+
+@contextlib.contextmanager
+def on_accelerator(model: nn.Module) -> Iterator[None]:
+    """Keep a network on the accelerator meanwhile, if there is one; integer arithmetic is simulated on the CPU."""
+    import torch
+
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if device is not None:
+        model.to(device)
+    try:
+        yield
+    finally:
+        model.to("cpu")
