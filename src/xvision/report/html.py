@@ -67,7 +67,9 @@ class Confusion:
     def matrices(self) -> list[Any]:
         return _safe(
             [
-                plots.confusion(table, self.classes, key, f"{KINDS[key]}: label against prediction")
+                plots.confusion(
+                    table, self.classes, key, f"{KINDS[key]}: label against prediction", self.field
+                )
                 for key, table in self.tables.items()
             ]
         )

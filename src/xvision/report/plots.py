@@ -44,6 +44,7 @@ STYLE: Any = {
     "legend.frameon": False,
 }
 MAX_POINTS = 600  # of a curve: more cannot be seen at this width, and each costs bytes
+MOST_COUNTED = 9999  # larger counts do not fit into a cell
 MAX_LABELLED = 20  # classes of a confusion matrix that can carry names and counts
 
 
@@ -82,8 +83,10 @@ def metric(validations: Sequence[ValLine], name: str, label: str) -> str:
         return _svg(figure, "metric")
 
 
-def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], key: str, title: str) -> str:
-    """A confusion matrix, rows normalised; names and counts in the cells as long as they can be read."""
+def confusion(
+    table: Sequence[Sequence[int]], classes: Sequence[str], key: str, title: str, field: str = "class"
+) -> str:
+    """A confusion matrix, rows normalised; names, and counts (of pixels: % of the row), as long as they can be read."""
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     shares = [[n / max(1, sum(row)) for n in row] for row in table]
@@ -101,7 +104,7 @@ def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], key: str, 
         axes.set_ylabel("label")
         if labelled:
             _label_cells(axes, table, shares, classes)
-        return _svg(figure, f"confusion-{key}")
+        return _svg(figure, f"confusion-{field}-{key}")
 
 
 def _label_cells(
@@ -111,11 +114,13 @@ def _label_cells(
     names = [_short(name) for name in classes]
     axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
+    are_many = max(map(max, table)) > MOST_COUNTED
     for i, row in enumerate(table):
         for j, n in enumerate(row):
-            if n:
+            text = f"{100 * shares[i][j]:.0f}" if are_many else str(n)
+            if n and text != "0":
                 colour = "#ffffff" if shares[i][j] > 0.3 else INK
-                axes.text(j, i, str(n), ha="center", va="center", color=colour, fontsize=size)
+                axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
 
 
 def per_class(shares: Mapping[str, Sequence[float]], classes: Sequence[str], title: str) -> str:
