@@ -128,12 +128,12 @@ class MultiTask(Task):
         return all(known) if known else None
 
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
-        """The pictures of the tasks, one below the other; with labels, beside the image where a task has none."""
+        """The pictures of the tasks, one below the other; with labels, maps of a task that has none beside the image."""
         ours, theirs = self._parts_of(found), self._parts_of(label) if label else {}
         rows = []
         for task in self.tasks:
             picture = task.draw(image, ours[task.name], theirs.get(task.name))
-            alone = label is not None and task.name not in theirs
+            alone = bool(task.maps) and label is not None and task.name not in theirs
             rows.append(side_by_side([legible(image), picture]) if alone else picture)
         return stacked(rows)
 
