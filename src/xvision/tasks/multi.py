@@ -128,7 +128,7 @@ class MultiTask(Task):
         return all(known) if known else None
 
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
-        """The pictures of the tasks, one below the other; with labels, maps of a task that has none beside the image."""
+        """The pictures of the tasks, one below the other; with labels, maps of a task without beside the image."""
         ours, theirs = self._parts_of(found), self._parts_of(label) if label else {}
         rows = []
         for task in self.tasks:
