@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from xvision.tasks import task
+from xvision.tasks.contract import Found
 from xvision.tasks.depth import LOG_RANGE, metres
 from xvision.tasks.multi import MultiTask
 
@@ -163,3 +164,18 @@ def test_what_files_say_is_read_back(tmp_path: Path) -> None:
     assert classes.file_endings == ()
     with pytest.raises(ValueError, match="classification: answers are not written as images"):
         classes.read({})
+
+
+def test_a_task_without_labels_is_drawn_beside_the_image() -> None:
+    """Its picture is as large as the others' parts, and not as their row."""
+    both = MultiTask([task.segmentation().build(NAMES), task.depth().build({})])
+    found = Found(
+        {"segmentation": {"shares": {}}, "depth": {}},
+        {"segmentation": np.zeros((80, 200), np.uint8), "depth": np.ones((80, 200), np.float32)},
+    )
+    label = Found({"depth": {}}, {"depth": np.ones((80, 200), np.float32)})
+    image = np.full((80, 200, 3), 100, np.uint8)
+    picture = both.draw(image, found, label)
+    assert picture.shape == (80 + 80 + 8 + 26, 3 * 200, 3)
+    assert (picture[:80, :200] == image).all()
+    assert (picture[:80, 400:] == 24).all()

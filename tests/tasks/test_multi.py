@@ -10,6 +10,7 @@ import torch
 
 from xvision.parts import Parts, parts_of
 from xvision.tasks import task
+from xvision.tasks.colours import legible, side_by_side
 from xvision.tasks.contract import Found, Task
 from xvision.tasks.multi import MultiTask, build_task, rows_of, stacked, which
 
@@ -231,7 +232,9 @@ def test_pictures_stand_below_each_other(
             of_task = Found(found[0].values[name], {k: v for k, v in found[0].maps.items() if k == name})
             has = label is not None and name in label.values
             theirs = Found(label.values[name], label.maps) if has and label else None
-            single.append(alone(name).draw(image, of_task, theirs))
+            picture = alone(name).draw(image, of_task, theirs)
+            beside = label is not None and not has and alone(name).maps  # others have a row of pictures
+            single.append(side_by_side([legible(image), picture]) if beside else picture)
         assert np.array_equal(drawn, stacked(single))
         assert drawn.dtype == np.uint8
 

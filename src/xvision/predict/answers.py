@@ -212,10 +212,7 @@ def _size(task: Task, batch: Mapping[str, Any], i: int, image: Any) -> tuple[int
 
 def _alone(task: Task, out: Outputs, batch: Mapping[str, Any], i: int) -> dict[str, float]:
     """The metrics of sample i of a batch, as if it were all there is; without those that have nothing to count."""
-    one = {**rows_of(batch, [i])}
-    if "labelled" in batch:
-        one["labelled"] = {field: [has[i]] for field, has in batch["labelled"].items()}
-    return measure_one(task, {name: value[i : i + 1] for name, value in out.items()}, one)
+    return measure_one(task, {name: value[i : i + 1] for name, value in out.items()}, rows_of(batch, [i]))
 
 
 def measure_one(task: Task, out: Outputs, batch: Mapping[str, Any]) -> dict[str, float]:

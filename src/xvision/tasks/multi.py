@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from xvision.data.dataset import Split
 from xvision.parts import Parts
+from xvision.tasks.colours import legible, side_by_side
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
 
 
@@ -127,9 +128,14 @@ class MultiTask(Task):
         return all(known) if known else None
 
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
-        """The pictures of the tasks, one below the other."""
+        """The pictures of the tasks, one below the other; with labels, maps of a task without beside the image."""
         ours, theirs = self._parts_of(found), self._parts_of(label) if label else {}
-        return stacked([task.draw(image, ours[task.name], theirs.get(task.name)) for task in self.tasks])
+        rows = []
+        for task in self.tasks:
+            picture = task.draw(image, ours[task.name], theirs.get(task.name))
+            alone = bool(task.maps) and label is not None and task.name not in theirs
+            rows.append(side_by_side([legible(image), picture]) if alone else picture)
+        return stacked(rows)
 
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         ours = self._parts_of(found)
