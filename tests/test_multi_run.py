@@ -58,8 +58,11 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
 
     assert call("val", str(run.file), "--json") == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["onnx"] == record.metrics["onnx"]
-    assert call("val", str(run.file), "data.labels=scenes:depth") == 3
-    assert "split 'val': expected segmentation for segmentation, scenes gives" in capsys.readouterr().err
+    assert call("val", str(run.file), "data.labels=scenes:depth", "--json") == 0  # what there are labels of
+    alone = json.loads(capsys.readouterr().out)["metrics"]["onnx"]
+    assert alone["ard"] == record.metrics["onnx"]["depth.ard"]
+    assert call("val", str(run.file), "data.labels=scenes:motion") == 3
+    assert "split 'val': segmentation needs the label segmentation, scenes gives" in capsys.readouterr().err
 
 
 def test_two_data_sets_with_different_labels(tmp_path: Path) -> None:
@@ -103,5 +106,7 @@ def test_a_task_whose_labels_no_set_has_is_refused(
         "net.heads.depth=fpn_lite",
     )
     assert call("train", "classification", *texts, "--out", str(tmp_path / "run")) == 3
-    message = "split 'train': expected depth for depth, image_folder gives image, class; choose other tasks"
+    message = (
+        "split 'train': depth needs the label depth, image_folder gives image, class; choose other tasks"
+    )
     assert message in capsys.readouterr().err

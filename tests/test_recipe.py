@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import xvision as xv
-from xvision.recipe import Recipe, compose, differing_keys, override, read_recipe
+from xvision.api import recipe as xv_recipe
+from xvision.recipe import Recipe, compose, differing_keys, idle_settings, override, read_recipe
 from xvision.recipes import recipe as recipes
 
 
@@ -228,3 +229,25 @@ def test_tasks_and_data_sets_are_chosen_by_names_joined_by_plus(base: Recipe) ->
 def test_wrong_overrides_of_several_tasks(several: Recipe, texts: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         override(several, texts)
+
+
+def test_a_setting_of_another_part_is_told(base: Recipe) -> None:
+    with pytest.raises(
+        ValueError, match="data.root: no such key; the dataset scenes has none, .* have; choose another"
+    ):
+        override(xv_recipe("segmentation"), ["data.root=photos"])
+    with pytest.raises(
+        ValueError, match="the balancing pcgrad has none, fixed have; choose another balancing"
+    ):
+        override(base, ["train.balancing=pcgrad", "train.balancing.weights=depth:0.5"])
+
+
+def test_settings_that_change_nothing_are_told() -> None:
+    assert idle_settings(xv_recipe("segmentation+depth+motion", "net.shared_decoder=true")) == []
+    texts = ["train.balancing=gradnorm", "net.shared_decoder=true", "data.draw=equal", "data.flow=farneback"]
+    assert idle_settings(xv_recipe("segmentation", *texts)) == [
+        "train.balancing=gradnorm changes nothing: there is one task",
+        "net.shared_decoder changes nothing: one task uses it",
+        "data.draw=equal changes nothing: there is one data set",
+        "data.flow=farneback changes nothing: the network takes no flow",
+    ]

@@ -203,6 +203,8 @@ def train(
     """Train only; --resume RUN goes on where it stopped, bit-exactly on a CPU."""
     from xvision.folder import load_run
 
+    if resume is not None and (given := [name, *(overrides or ())])[0] is not None:
+        raise ValueError(f"{given[0]}: a resumed training keeps its recipe and settings; leave it out")
     if (name is None) == (resume is None):
         raise ValueError("train: expected a recipe, or --resume RUN (not both)")
     if resume is not None:
@@ -239,9 +241,17 @@ def report(run: Target, as_json: Json = False) -> None:
 def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool) -> None:
     """Bring an existing run up to date, up to one stage; only its quant.* and export.* keys may change."""
     from xvision.folder import load_run
-    from xvision.recipe import override
+    from xvision.recipe import differing_keys, override
 
-    _pipeline(override(load_run(Path(folder)).recipe, overrides or ()), Path(folder), until, False, as_json)
+    before = load_run(Path(folder)).recipe
+    recipe = override(before, overrides or ())
+    if foreign := [
+        key for key in differing_keys(before, recipe) if not key.startswith(("quant.", "export."))
+    ]:
+        raise ValueError(
+            f"{foreign[0]}: {folder} is trained already, only quant.* and export.* can be changed here"
+        )
+    _pipeline(recipe, Path(folder), until, False, as_json)
 
 
 def _console(as_json: bool) -> Console:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xvision.console import Console
 from xvision.folder import SPLIT_USES, load_run
+from xvision.parts import Parts
 from xvision.recipe import Recipe, differing_keys, override
 
 if TYPE_CHECKING:
@@ -38,6 +39,15 @@ class Target:
 
         return build_task(self.recipe.task, self.classes)
 
+    def measured_on(self, dataset: Dataset) -> Target:
+        """The target with those of its tasks that a data set has labels of; itself if that is none, or all."""
+        parts = zip(self.recipe.task, self.task.parts, strict=True)
+        kept = {part: task for part, task in parts if set(task.needs) <= set(dataset.fields)}
+        if not kept:
+            return self
+        recipe = self.recipe.model_copy(update={"task": Parts(self.recipe.task.registry, tuple(kept))})
+        return Target(recipe, {f: n for task in kept.values() for f, n in task.classes.items()}, self.models)
+
 
 def open_target(path: Path, overrides: Sequence[str] = ()) -> Target:
     """A run folder or an ONNX file that xvision exported; only `data.*` may be overridden."""
@@ -50,6 +60,12 @@ def open_target(path: Path, overrides: Sequence[str] = ()) -> Target:
             models["int8"] = run.quantized
         target = Target(run.recipe, run.task.classes, models)
     recipe = override(target.recipe, overrides)
+    sets = [part.name for part in recipe.data.dataset]
+    if sets != [
+        part.name for part in target.recipe.data.dataset
+    ]:  # what was learned from which says nothing here
+        labels = tuple(text for text in recipe.data.labels if text.partition(":")[0] in sets)
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"labels": labels})})
     if foreign := [key for key in differing_keys(target.recipe, recipe) if not key.startswith("data.")]:
         raise ValueError(f"{foreign[0]}: {path} is trained already, only data.* can be changed here")
     return Target(recipe, target.classes, target.models)
@@ -70,13 +86,14 @@ def _open_file(path: Path) -> Target:
     return Target(recipe, classes, {"onnx": model})
 
 
-def open_labelled(target: Target, path: Path) -> Dataset:
-    """The data set of a target at `path`, checked by `check_val`."""
+def open_labelled(target: Target, path: Path) -> tuple[Target, Dataset]:
+    """The target at `path` with the tasks that its data set has labels of; the set is checked by `check_val`."""
     from xvision.data.union import open_data
 
     dataset = open_data(target.recipe.data)
+    target = target.measured_on(dataset)
     check_val(dataset, target.task, target.classes, str(path))
-    return dataset
+    return target, dataset
 
 
 def check_val(dataset: Dataset, task: Task, classes: Mapping[str, tuple[str, ...]], who: str) -> None:
@@ -99,9 +116,9 @@ def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str
     from xvision.data.loader import Loader
     from xvision.train.loop import evaluate
 
-    target = open_target(path, overrides)
+    target, dataset = open_labelled(open_target(path, overrides), path)
     recipe, task = target.recipe, target.task
-    split = split_for(open_labelled(target, path), "val", target.inputs.fields, recipe.data.flow)
+    split = split_for(dataset, "val", target.inputs.fields, recipe.data.flow)
     metrics = {}
     for name, model in target.models.items():
         loader = Loader(

@@ -107,6 +107,27 @@ def differing_keys(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
     return {k: (x.get(k), y.get(k)) for k in [*x, *(k for k in y if k not in x)] if x.get(k) != y.get(k)}
 
 
+def idle_settings(recipe: Recipe) -> list[str]:
+    """Settings of a recipe that change nothing, each with the reason."""
+    data, net, several = recipe.data, recipe.net, len(recipe.task) > 1
+    idle = {
+        f"train.balancing={recipe.train.balancing.name}": not several
+        and recipe.train.balancing.name != "fixed",
+        "net.shared_decoder": net.shared_decoder and len(recipe.task) - len(net.heads) < 2,
+        f"data.draw={data.draw}": data.draw != "all" and len(data.dataset) == 1,
+        f"data.flow={data.flow}": data.flow != "dis" and "flow" not in net.inputs,
+    }
+    why = {"train": "there is one task", "net": "one task uses it", "data": "there is one data set"}
+    return [
+        f"{key} changes nothing: {'the network takes no flow' if 'flow' in key else why[key.partition('.')[0]]}"
+        for key, is_idle in idle.items()
+        if is_idle
+    ]
+
+
+MOST_NAMED = 4
+
+
 def compose(recipes: Sequence[Recipe]) -> Recipe:
     """One recipe for the tasks of several: one network with a head for each task.
 
@@ -294,7 +315,29 @@ def _find(recipe: Recipe, key: str) -> _Slot:
         return slots[fits[0]]
     if fits:
         raise ValueError(f"means several settings: {' or '.join(fits)}")
-    raise ValueError(f"no such key; {nearest(key, _all_keys(slots))}")
+    raise ValueError(f"no such key; {_of_another_part(recipe, key) or nearest(key, _all_keys(slots))}")
+
+
+def _of_another_part(recipe: Recipe, key: str) -> str:
+    """The hint for a setting that other parts in the same place have, such as `data.root` while scenes are drawn."""
+    *path, last = key.split(".")
+    owner: Any = recipe
+    for name in path:
+        owner = _child(owner, name)
+    inside = (
+        [getattr(owner, name) for name in type(owner).model_fields]
+        if isinstance(owner, BaseModel)
+        else [owner]
+    )
+    for node in inside:
+        if not isinstance(node, Part | Parts):
+            continue
+        have = [name for name, builder in node.registry.builders().items() if last in builder.settings]
+        if have:
+            more = ", …" if len(have) > MOST_NAMED else ""
+            kind = node.registry.kind
+            return f"the {kind} {node.name} has none, {', '.join(have[:MOST_NAMED])}{more} have; choose another {kind}"
+    return ""
 
 
 def _leaves_out(key: str, full: str) -> bool:

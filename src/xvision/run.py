@@ -21,7 +21,7 @@ from typing import Any
 from xvision.console import Console
 from xvision.files import write_json
 from xvision.folder import Run, next_folder, open_folder, read_status
-from xvision.recipe import Recipe, digest
+from xvision.recipe import Recipe, digest, idle_settings
 from xvision.report.record import source_state
 
 
@@ -213,6 +213,8 @@ def run(
     this = Run(folder, recipe, console if _is_first() else None)
     names = [stage.name for stage in STAGES]
     before = _data_digest(this)
+    for line in (*idle_settings(recipe), *this.task.advice(this.inputs.fields)):
+        this.console.warn(line)
     this.console.print(f"data  {_described(this)}")
     this.check_settings()
     executed = False

@@ -180,7 +180,7 @@ def test_a_split_has_the_labels_of_every_task(sets: dict[str, Dataset]) -> None:
     with pytest.raises(DataError, match=r"street\+room: expected a split 'test', has train, val; it is what"):
         check_labels(both, "test", NEEDS, "it is what metrics are measured on")
     with pytest.raises(
-        DataError, match="expected segmentation for segmentation, room gives image, depth; choose"
+        DataError, match="segmentation needs the label segmentation, room gives image, depth; choose"
     ):
         check_labels(sets["room"], "train", NEEDS)
 
@@ -190,7 +190,7 @@ def test_everything_that_a_split_lacks_is_named(sets: dict[str, Dataset]) -> Non
     with pytest.raises(DataError) as caught:
         check_labels(join(sets), "train", needs)
     assert str(caught.value) == (
-        "street+room, split 'train': expected motion and depth for motion, street gives image, segmentation, room "
+        "street+room, split 'train': motion needs the label motion and depth, street gives image, segmentation, room "
         "gives image, depth; expected labels of segmentation or motion, room gives image, depth; choose other tasks, "
         "data sets or data.labels"
     )

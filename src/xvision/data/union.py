@@ -76,9 +76,21 @@ def _with_labels(sets: Mapping[str, Dataset], texts: Sequence[str]) -> dict[str,
     }
 
 
+@dataclass(frozen=True)
+class _Only:
+    """Samples without the fields that are not wanted."""
+
+    split: Split
+    kept: tuple[str, ...]
+
+    def load(self, i: int) -> Sample:
+        return {field: value for field, value in self.split.load(i).items() if field in self.kept}
+
+
 def _restricted(one: Dataset, kept: tuple[str, ...]) -> Dataset:
     return replace(
         one,
+        splits={name: replace(split, load=_Only(split, kept).load) for name, split in one.splits.items()},
         fields=tuple(field for field in one.fields if field in kept),
         classes={field: names for field, names in one.classes.items() if field in kept},
     )
@@ -136,7 +148,7 @@ def check_labels(dataset: Dataset, name: str, needs: Mapping[str, Sequence[str]]
 
     taught = {set_name: learners(part) for set_name, part in sets.items()}
     problems = [
-        f"expected {' and '.join(labels)} for {task}, {', '.join(gives.values())}"
+        f"{task} needs the label {' and '.join(labels)}, {', '.join(gives.values())}"
         for task, labels in needs.items()
         if not any(task in tasks for tasks in taught.values())
     ]

@@ -75,9 +75,10 @@ class Model(nn.Module):
         return seen
 
     def shared_parameters(self, scope: Literal["none", "last", "all"]) -> list[Tensor]:
-        """Parameters of the backbone that every head depends on: all of them, or the last layer's weight alone.
+        """Parameters that every output depends on: all of them, or the last layer's weight alone.
 
-        What only one head reads, such as the layers before a classifier, is not among them.
+        They are the backbone's, but for what only one head reads, such as the layers before a classifier; where all
+        outputs come from one shared decoder, also its own, but for the last layer.
         """
         if scope == "none":
             return []
@@ -87,10 +88,12 @@ class Model(nn.Module):
             for node in self.backbone.graph.nodes
             if node.op == "call_module" and node in common
         ]
-        if scope == "last":
-            return [next(m.weight for m in reversed(modules) if isinstance(m, nn.Conv2d | nn.Linear))]
         found = dict.fromkeys(p for module in modules for p in module.parameters())
-        return [p for p in found if p.requires_grad]
+        layers = [m.weight for m in modules if isinstance(m, nn.Conv2d | nn.Linear)]
+        if len(self.heads) == 1 and isinstance(shared := next(iter(self.heads.values())), Shared):
+            found |= dict.fromkeys(shared.common_parameters())
+            layers += [p for p in shared.common_parameters() if p.ndim > 1]
+        return layers[-1:] if scope == "last" else [p for p in found if p.requires_grad]
 
     def forward(self, *planes: Tensor) -> dict[str, Tensor]:
         features = self.backbone(*self._streams(planes))
@@ -120,6 +123,11 @@ class Shared(nn.Module):
         self.taps = decoder.taps
         if hasattr(decoder, "divisor"):
             self.divisor = decoder.divisor
+
+    def common_parameters(self) -> list[nn.Parameter]:
+        """All but those of the last layer, which has the channels of each output."""
+        total = sum(self.channels.values())
+        return [p for p in self.decoder.parameters() if len(p) != total]
 
     def forward(self, *levels: Tensor) -> dict[str, Tensor]:
         out, start, found = self.decoder(*levels), 0, {}

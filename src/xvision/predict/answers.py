@@ -158,8 +158,8 @@ def _entry(
 
 def _of_data(target: Target, path: Path, output: Output | None, console: Console) -> dict[str, Any]:
     """The validation split as `xvision val` sees it, sample by sample."""
+    target, dataset = open_labelled(target, path)
     recipe, task, model = target.recipe, target.task, _network(target)
-    dataset = open_labelled(target, path)
     loader = Loader(
         split_for(dataset, "val", target.inputs.fields, recipe.data.flow),
         (*target.inputs.fields, *task.needs),

@@ -122,9 +122,10 @@ def match(
 ) -> list[dict[str, Path]]:
     """The file of each kind (segmentation, depth, …) for each sample, which needs `kinds` of them.
 
-    predictions.json says of which image a file is. Otherwise its name does: `STEM_KIND.png`, `0000_STEM_KIND.png` as
-    `predict` writes it, or `STEM.png`, which lies below a folder KIND if there are several kinds. Of several files
-    those count whose folders have most in common with the sample's, from the innermost on.
+    predictions.json says of which sample a file is, by its whole name. Otherwise the file's name does:
+    `STEM_KIND.png`, `0000_STEM_KIND.png` as `predict` writes it, or `STEM.png`, which lies below a folder KIND if there
+    are several kinds. Of several files those count whose folders have most in common with the sample's, from the
+    innermost on.
 
     Raises: DataError that lists what is missing and what is ambiguous.
     """
@@ -135,9 +136,13 @@ def match(
         by_stem: dict[str, list[_File]] = {}
         for file in _candidates(folder, written, kind, alone=len(wanted) == 1):
             by_stem.setdefault(file.stem, []).append(file)
+        listed = _listed(folder, written, kind)
         owner: dict[Path, str] = {}
         for name, some, files_of_one in zip(names, kinds, found, strict=True):
             if kind not in some:
+                continue
+            if name in listed:
+                files_of_one[kind] = listed[name]
                 continue
             best = _best(by_stem.get(file_stem(name), ()), _folders(name))
             if len(best) != 1:
@@ -152,6 +157,17 @@ def match(
     if problems:
         raise DataError(summary(folder, problems))
     return found
+
+
+def _listed(folder: Path, written: Mapping[str, Any], kind: str) -> dict[str, Path]:
+    """The files that predictions.json gives for whole names of samples, as far as they are there."""
+    entries = written.get("images", ())
+    own = {
+        e["image"]: folder / e["files"][kind]
+        for e in entries
+        if kind in e.get("files", {}) and "frame" not in e
+    }
+    return {name: path for name, path in own.items() if path.is_file()}
 
 
 def _candidates(folder: Path, written: Mapping[str, Any], kind: str, *, alone: bool) -> Iterator[_File]:

@@ -97,6 +97,10 @@ class Task(ABC):
         """Whether a value of `primary` is better than the best so far (NaN: there is none)."""
         return best != best or (value > best if self.larger_is_better else value < best)
 
+    def advice(self, inputs: Sequence[str]) -> list[str]:
+        """What a user should know before this task is learned from a network's inputs; nothing for most."""
+        return []
+
     def prepare(self, train: Split) -> str:
         """Learn what the loss has to know of the training samples, such as how often each class occurs.
 

@@ -45,6 +45,13 @@ class Motion(Segmentation):
     needs = ("motion",)
     class_maps = ("motion",)
 
+    def advice(self, inputs: Sequence[str]) -> list[str]:
+        if len(inputs) > 1:
+            return []
+        return [
+            "net.inputs=image: one image does not show what moves; set net.inputs=image+flow+confidence, for example"
+        ]
+
     def metric(self) -> TaskMetric:
         return MotionMetric()
 

@@ -61,6 +61,9 @@ class MultiTask(Task):
     def parts(self) -> tuple[Task, ...]:
         return self.tasks
 
+    def advice(self, inputs: Sequence[str]) -> list[str]:
+        return [line for task in self.tasks for line in task.advice(inputs)]
+
     def prepare(self, train: Split) -> str:
         return "; ".join(line for task in self.tasks if (line := task.prepare(train)))
 

@@ -325,9 +325,14 @@ class Training:
         bar.advance(0, best=state.best[primary])
         self.console.print(
             f"epoch {epoch:g}/{self.total_steps / self.steps_per_epoch:g}  step {self.step}  "
-            f"loss {self.latest_loss:.4g}  {primary} {metrics[primary]:.4g}  best {state.best[primary]:.4g}"
+            f"loss {self._loss_text}  {primary} {metrics[primary]:.4g}  best {state.best[primary]:.4g}"
         )
         self.mark = time.monotonic()
+
+    @property
+    def _loss_text(self) -> str:
+        """The latest loss; after a resume there may be none yet."""
+        return "–" if math.isnan(self.latest_loss) else f"{self.latest_loss:.4g}"
 
     @property
     def _validation_is_due(self) -> bool:
