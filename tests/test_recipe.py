@@ -233,7 +233,7 @@ def test_wrong_overrides_of_several_tasks(several: Recipe, texts: list[str], mes
 
 def test_a_setting_of_another_part_is_told(base: Recipe) -> None:
     with pytest.raises(
-        ValueError, match="data.root: no such key; the dataset scenes has none, .* have; choose another"
+        ValueError, match=r"data\.root: no such key; the dataset scenes has none, .* have; choose another"
     ):
         override(xv_recipe("segmentation"), ["data.root=photos"])
     with pytest.raises(
