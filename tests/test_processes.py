@@ -68,7 +68,11 @@ def test_the_command_in_two_processes(tmp_path: Path) -> None:
         if expected == "train …":
             (out / "quant/model.json").unlink()  # so that the second run measures int8 again
     evaluation = json.loads((out / "evaluation.json").read_text())
-    assert [sum(map(sum, evaluation[key]["confusion"])) for key in ("float", "int8", "onnx")] == [15, 15, 15]
+    assert [sum(map(sum, evaluation[key]["confusion"]["class"])) for key in ("float", "int8", "onnx")] == [
+        15,
+        15,
+        15,
+    ]
     without = subprocess.run(command[:-2], capture_output=True, text=True)
     assert without.returncode != 0
     assert "several processes must agree on a folder" in without.stderr

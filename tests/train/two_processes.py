@@ -42,10 +42,10 @@ def main(folder: Path) -> None:
     leave()
     alone = evaluate(model, tiny_task(), tiny_loader(13, train=False))
     said = {
-        "counted_alone": sum(map(sum, alone.tables["confusion"])) if "RANK" not in os.environ else -1,
+        "counted_alone": sum(map(sum, alone.confusions["class"])) if "RANK" not in os.environ else -1,
         "written": len(written),
         "best": trained.best,
-        "counted": sum(map(sum, result.tables["confusion"])),
+        "counted": sum(map(sum, result.confusions["class"])),
         "metrics": result.metrics,
     }
     Path(f"{folder}.rank{rank}.json").write_text(json.dumps(said))
