@@ -25,7 +25,7 @@ def networks() -> Networks:
     """A small network with a map of classes and one of depth: float and quantized, and images."""
     torch.manual_seed(0)
     net = Net(
-        backbone=backbone.timm(model="mobilenetv2_035"),
+        backbone=backbone.timm(model="resnet10t"),
         decoder=decoder.part("lraspp_lite", {"width": 0.25}),
     )
     model = build_model(net, {"segmentation": 5, "depth": 1}, (64, 64))
