@@ -15,6 +15,7 @@ from xvision.recipe import Recipe, differing_keys, override
 
 if TYPE_CHECKING:
     from xvision.data.dataset import Dataset
+    from xvision.data.loader import Loader
     from xvision.models.inputs import Inputs
     from xvision.tasks.contract import Task
 
@@ -38,6 +39,23 @@ class Target:
         from xvision.tasks.multi import build_task
 
         return build_task(self.recipe.task, self.classes)
+
+    def val_loader(self, dataset: Dataset) -> Loader:
+        """The validation samples of a data set, each once in order, as the networks take them and with their labels."""
+        from xvision.data.flow import split_for
+        from xvision.data.loader import Loader
+
+        recipe, task = self.recipe, self.task
+        return Loader(
+            split_for(dataset, "val", self.inputs.fields, recipe.data.flow),
+            (*self.inputs.fields, *task.needs),
+            recipe.data,
+            batch_size=recipe.train.batch_size,
+            train=False,
+            seed=recipe.seed,
+            whole=bool(task.maps),
+            own_size=task.maps,
+        )
 
     def measured_on(self, dataset: Dataset) -> Target:
         """The target with those of its tasks that a data set has labels of; itself if that is none, or all."""
@@ -112,24 +130,11 @@ def check_val(dataset: Dataset, task: Task, classes: Mapping[str, tuple[str, ...
 
 def validate(path: Path, overrides: Sequence[str], console: Console) -> dict[str, dict[str, float]]:
     """Metrics on the validation split, by what was measured: float and int8, or onnx."""
-    from xvision.data.flow import split_for
-    from xvision.data.loader import Loader
     from xvision.train.loop import evaluate
 
     target, dataset = open_labelled(open_target(path, overrides), path)
-    recipe, task = target.recipe, target.task
-    split = split_for(dataset, "val", target.inputs.fields, recipe.data.flow)
-    metrics = {}
-    for name, model in target.models.items():
-        loader = Loader(
-            split,
-            (*target.inputs.fields, *task.needs),
-            recipe.data,
-            batch_size=recipe.train.batch_size,
-            train=False,
-            seed=recipe.seed,
-            whole=bool(task.maps),
-            own_size=task.maps,
-        )
-        metrics[name] = evaluate(model, task, loader, console=console, inputs=target.inputs).metrics
-    return metrics
+    loader = target.val_loader(dataset)
+    return {
+        name: evaluate(model, target.task, loader, console=console, inputs=target.inputs).metrics
+        for name, model in target.models.items()
+    }

@@ -109,20 +109,23 @@ def differing_keys(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
 
 def idle_settings(recipe: Recipe) -> list[str]:
     """Settings of a recipe that change nothing, each with the reason."""
-    data, net, several = recipe.data, recipe.net, len(recipe.task) > 1
-    idle = {
-        f"train.balancing={recipe.train.balancing.name}": not several
-        and recipe.train.balancing.name != "fixed",
-        "net.shared_decoder": net.shared_decoder and len(recipe.task) - len(net.heads) < 2,
-        f"data.draw={data.draw}": data.draw != "all" and len(data.dataset) == 1,
-        f"data.flow={data.flow}": data.flow != "dis" and "flow" not in net.inputs,
-    }
-    why = {"train": "there is one task", "net": "one task uses it", "data": "there is one data set"}
-    return [
-        f"{key} changes nothing: {'the network takes no flow' if 'flow' in key else why[key.partition('.')[0]]}"
-        for key, is_idle in idle.items()
-        if is_idle
-    ]
+    data, net, balancing = recipe.data, recipe.net, recipe.train.balancing.name
+    one_task, one_set = len(recipe.task) == 1, len(data.dataset) == 1
+    checks = (
+        (balancing != "fixed" and one_task, f"train.balancing={balancing}", "there is one task"),
+        (
+            net.shared_decoder and len(recipe.task) - len(net.heads) < 2,
+            "net.shared_decoder",
+            "one task uses it",
+        ),
+        (data.draw != "all" and one_set, f"data.draw={data.draw}", "there is one data set"),
+        (
+            data.flow != "dis" and "flow" not in net.inputs,
+            f"data.flow={data.flow}",
+            "the network takes no flow",
+        ),
+    )
+    return [f"{key} changes nothing: {why}" for is_idle, key, why in checks if is_idle]
 
 
 MOST_NAMED = 4

@@ -65,7 +65,7 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     import torch
 
     from xvision.tasks.colours import side_by_side
-    from xvision.tasks.multi import rows_of
+    from xvision.tasks.partial import rows_of
 
     folder, task = run.folder / "samples", run.task
     folder.mkdir(exist_ok=True)

@@ -12,7 +12,8 @@ from xvision.parts import Parts, parts_of
 from xvision.tasks import task
 from xvision.tasks.colours import legible, side_by_side
 from xvision.tasks.contract import Found, Task
-from xvision.tasks.multi import MultiTask, build_task, rows_of, stacked, which
+from xvision.tasks.multi import MultiTask, build_task, stacked
+from xvision.tasks.partial import rows_of, which
 
 CLASSES = {"segmentation": ("road", "sky", "car"), "class": ("day", "night")}
 TEXT = "segmentation+depth+classification"

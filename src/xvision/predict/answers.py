@@ -11,13 +11,12 @@ import torch
 
 from xvision.console import Console
 from xvision.data.cutting import cut_pixels, within
-from xvision.data.flow import split_for
 from xvision.data.loader import Loader
 from xvision.inference import Target, open_labelled, open_target
 from xvision.predict.output import METRICS, Output, write_metrics
 from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources, split_of
 from xvision.tasks.contract import Found, Outputs, Task
-from xvision.tasks.multi import rows_of, which
+from xvision.tasks.partial import rows_of, which
 from xvision.train.errors import Interrupted
 from xvision.train.evaluation import defined
 from xvision.train.forward import forward
@@ -159,18 +158,9 @@ def _entry(
 def _of_data(target: Target, path: Path, output: Output | None, console: Console) -> dict[str, Any]:
     """The validation split as `xvision val` sees it, sample by sample."""
     target, dataset = open_labelled(target, path)
-    recipe, task, model = target.recipe, target.task, _network(target)
-    loader = Loader(
-        split_for(dataset, "val", target.inputs.fields, recipe.data.flow),
-        (*target.inputs.fields, *task.needs),
-        recipe.data,
-        batch_size=recipe.train.batch_size,
-        train=False,
-        seed=recipe.seed,
-        whole=bool(task.maps),
-        own_size=task.maps,
-    )
-    stored = within(dataset.splits["val"], recipe.data.crop_rect, None)  # without flow
+    task, model = target.task, _network(target)
+    loader = target.val_loader(dataset)
+    stored = within(dataset.splits["val"], target.recipe.data.crop_rect, None)  # without flow
     metric, entries = task.metric(), []
     rows: list[dict[str, float]] = []
     with Signals(console) as signals, console.progress("predict", len(stored)) as bar:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from xvision.data.dataset import Split
 from xvision.parts import Parts
 from xvision.tasks.colours import legible, side_by_side
 from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
+from xvision.tasks.partial import labelled, rows_of, which
 
 
 def build_task(parts: Parts, classes: Mapping[str, tuple[str, ...]]) -> Task:
@@ -185,51 +185,6 @@ class MultiTaskMetric(TaskMetric):
 
     def confusions(self) -> dict[str, list[list[int]]]:
         return {field: table for task in self.tasks for field, table in self._of(task).confusions().items()}
-
-
-# ---------------------------------------------------------------------------------------------- partial labels
-
-
-def which(task: Task, batch: Batch) -> list[int] | None:
-    """The samples of a batch that have all labels of a task; None if all have."""
-    lists: Mapping[str, list[bool]] = batch.get("labelled", {})
-    partial = [lists[field] for field in task.needs if field in lists]
-    if not partial:
-        return None
-    return [i for i, has in enumerate(zip(*partial, strict=True)) if all(has)]
-
-
-def labelled(task: Task, out: Outputs, batch: Batch) -> tuple[Outputs, Batch] | None:
-    """Outputs and labels of the samples that a task can use; None if there is none."""
-    rows = which(task, batch)
-    if rows is None:
-        return out, batch
-    if not rows:
-        return None
-    device = next(iter(out.values())).device
-    index = torch.tensor(rows, device=device)
-    return {name: out[name][index] for name in task.outputs}, rows_of(batch, rows, task.needs)
-
-
-def rows_of(batch: Batch, rows: Sequence[int], fields: Sequence[str] = ()) -> dict[str, Any]:
-    """The samples `rows` of a batch; if fields are named only those, which each of these samples has."""
-
-    def taken(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value[torch.tensor(rows, device=value.device)]
-        if isinstance(value, Mapping):  # "labelled"
-            return {field: taken(has) for field, has in value.items()}
-        return same_size([value[i] for i in rows])
-
-    kept = {*fields, "name"} if fields else batch.keys()
-    return {key: taken(batch[key]) for key in batch if key in kept}
-
-
-def same_size(values: list[Any]) -> Any:
-    """One tensor of maps of one size; other lists as they are."""
-    if all(isinstance(v, Tensor) for v in values) and len({v.shape for v in values}) == 1:
-        return torch.stack(values)
-    return values
 
 
 def stacked(pictures: Sequence[Image]) -> Image:
