@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import xvision as xv
 from tests.conftest import write_images
 from xvision.console import Console
-from xvision.folder import load_run
+from xvision.folder import SettingError, load_run
 from xvision.recipe import Recipe, override
 from xvision.run import STAGES, StageError, sha256
 
@@ -279,6 +279,7 @@ def test_a_folder_where_nothing_was_reached_takes_the_corrected_recipe(
 def test_settings_of_the_network_are_usage_errors(
     settings: tuple[str, ...], message: str, colours: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(StageError, match=message) as caught:
+    (colours / "broken.jpg").write_bytes(b"")  # it is not read
+    with pytest.raises(SettingError, match=message) as caught:
         xv.run(override(small(colours), settings), tmp_path / "run")
     assert caught.value.exit_code == 2

@@ -135,7 +135,11 @@ class Run:
         return model
 
     def check_settings(self) -> None:
-        """Raise SettingError now for what a stage hours later could not do."""
+        """Raise SettingError now for what a stage hours later could not do; it reads no image."""
+        import torch
+
+        with torch.device("meta"):
+            self.build(weights=False)
         if self.recipe.export.argmax and not self.task.class_maps:
             raise SettingError(
                 f"export.argmax: expected a task that finds a class for each pixel, {self.task.name} does not; leave "

@@ -12,17 +12,22 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xvision.console import Console
 from xvision.files import write_json
 from xvision.folder import Run, next_folder, open_folder, read_status
 from xvision.recipe import Recipe, digest, idle_settings
 from xvision.report.record import source_state
+
+if TYPE_CHECKING:
+    from xvision.data.dataset import Dataset
+    from xvision.tasks.contract import Task
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,9 @@ class Stage:
 class StageError(ValueError):
     """A stage failed for a reason the user can mend; `exit_code` is what the command returns."""
 
-    def __init__(self, stage: Stage, cause: Exception) -> None:
-        super().__init__(f"{stage.name}: {cause}")
-        self.exit_code: int = getattr(cause, "exit_code", stage.exit_code)
+    def __init__(self, stage: str, exit_code: int, cause: Exception) -> None:
+        super().__init__(f"{stage}: {cause}")
+        self.exit_code: int = getattr(cause, "exit_code", exit_code)
 
 
 def _train(run: Run) -> None:
@@ -212,11 +217,14 @@ def run(
     _wait_for_others()
     this = Run(folder, recipe, console if _is_first() else None)
     names = [stage.name for stage in STAGES]
-    before = _data_digest(this)
+    with _blaming("data", 3):
+        found = this.dataset
     for line in (*idle_settings(recipe), *this.task.advice(this.inputs.fields)):
         this.console.warn(line)
-    this.console.print(f"data  {_described(this)}")
+    this.console.print(f"data  {_described(found, this.task)}")
     this.check_settings()
+    with _blaming("data", 3):
+        before = digest(this.digests)
     executed = False
     for stage in STAGES[: names.index(until) + 1]:
         before, ran = _bring_up_to_date(this, stage, before)
@@ -228,21 +236,23 @@ def run(
     return this
 
 
-def _described(run: Run) -> str:
+def _described(dataset: Dataset, task: Task) -> str:
     """The data set that was found: its splits, and the classes of what the task learns."""
-    splits = ", ".join(f"{name} {len(split)}" for name, split in run.dataset.splits.items())
-    found = f"{run.dataset.name}: {splits}"
-    for names in run.task.classes.values():
+    splits = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits.items())
+    found = f"{dataset.name}: {splits}"
+    for names in task.classes.values():
         some = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
         found += f"; {len(names)} classes ({some})"
     return found
 
 
-def _data_digest(run: Run) -> str:
+@contextmanager
+def _blaming(stage: str, exit_code: int) -> Iterator[None]:
+    """What the user can mend as this stage's error."""
     try:
-        return digest(run.digests)
+        yield
     except (ValueError, OSError) as e:
-        raise StageError(Stage("data", _train, (), (), 3), e) from e
+        raise StageError(stage, exit_code, e) from e
 
 
 def _bring_up_to_date(run: Run, stage: Stage, before: str) -> tuple[str, bool]:
@@ -263,10 +273,8 @@ def _bring_up_to_date(run: Run, stage: Stage, before: str) -> tuple[str, bool]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     commit, dirty = source_state(Path(__file__).parent)
     wall, cpu = time.perf_counter(), sum(os.times()[:4])
-    try:
+    with _blaming(stage.name, stage.exit_code):
         stage.execute(run)
-    except (ValueError, OSError) as e:
-        raise StageError(stage, e) from e
     outputs = _outputs(run.folder, stage)
     status["recipe_id"] = run.recipe.id
     status["stages"][stage.name] = {

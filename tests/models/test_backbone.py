@@ -119,10 +119,30 @@ def test_what_is_not_asked_for_is_left_out() -> None:
     assert all(p.grad is not None for p in module.parameters())
 
 
-def test_output_stride_dilates() -> None:
-    built = build({"timm": {"model": "resnet18", "output_stride": 16}})
-    assert [level.stride for level in built.levels] == [2, 4, 8, 16, 16]
-    assert built.last(16) == 4
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize(
+    "model", ["resnet18", "mobilenetv2_100", "regnetx_004", "tf_efficientnet_lite0", "efficientnet_b0"]
+)
+def test_output_stride_dilates_as_timm_does_where_it_can(model: str, stride: int) -> None:
+    theirs = timm.create_model(model, output_stride=stride).eval()
+    built = build({"timm": {"model": model, "output_stride": stride}})
+    assert max(level.stride for level in built.levels) == stride
+    mine = built.graph(range(len(built.levels))).eval()
+    mine.load_state_dict({key: theirs.state_dict()[key] for key in mine.state_dict()})
+    with torch.no_grad():
+        levels = theirs.forward_intermediates(IMAGE, intermediates_only=True)
+        assert all(torch.equal(a, b) for a, b in zip(mine(IMAGE), levels, strict=True))
+
+
+@pytest.mark.parametrize("part", FAMILIES, ids=name_of)
+def test_output_stride_dilates_every_family(part: dict[str, dict[str, Any]]) -> None:
+    ((name, settings),) = part.items()
+    stride = DEEPEST.get(name_of(part), 32) // 2
+    built = build({name: settings | {"output_stride": stride}})
+    assert built.levels[-1].stride == stride
+    # VGG's last layer alone comes after its last halving, a 1x1 convolution as wide as the image
+    spaced = {m.dilation for m in built._whole.modules() if isinstance(m, torch.nn.Conv2d)}
+    assert (2, 2) in spaced or "vgg" in name_of(part)
 
 
 def test_a_network_of_one_size_is_built_for_it() -> None:
@@ -161,9 +181,12 @@ def test_drop_path_is_random_in_training_only() -> None:
             r"strides: convnext_atto goes from 1/1 to 1/4 of the resolution in the single layer 'stem\.0'",
         ),
         ({"model": "hrnet_w18_small", "strides": (1, 1, 1, 2, 2)}, "hrnet_w18_small does not work at .* strides"),
-        ({"model": "resnet18", "output_stride": 4}, "output_stride: expected 8, 16 or 32, came 4"),
-        ({"model": "vgg11", "output_stride": 16}, "vgg11 cannot do output_stride=16; leave it out"),
-        ({"model": "mobilenetv3_small_100", "output_stride": 16}, "mobilenetv3_small_100 cannot do output_stride=16"),
+        ({"model": "resnet18", "output_stride": 5}, "output_stride: expected 1, 2, 4, 8, 16 or 32, came 5"),
+        ({"model": "vit_tiny_patch16_224", "output_stride": 8}, "vit_tiny_patch16_224 works at one size only"),
+        (
+            {"model": "resnet18", "strides": (2, 2, 1, 1, 1), "output_stride": 8},
+            "output_stride: expected less than 4, the stride of resnet18, came 8; leave it out",
+        ),
         ({"model": "fastvit_t8", "fast_down": True}, "fast_down: fastvit_t8 does not begin with a convolution"),
         ({"model": "mobilenetv2_100", "width": 0.5}, r"width: mobilenetv2_100 .*'blocks\.0\.0\.conv_dw' \(grouped"),
         ({"model": "resnet18", "width": -1.0}, "width: expected a factor above 0, came -1"),

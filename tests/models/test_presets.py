@@ -159,6 +159,14 @@ def test_every_preset_builds_trains_and_traces(name: str) -> None:
         assert torch.equal(trace(model)(*planes)["class"], model(*planes)["class"])
 
 
+def test_fast_down_resnet_has_the_originals_levels() -> None:
+    with torch.device("meta"):
+        model = build_model(net_of("unet_aspp_resnet50_fd_edgeailite"), {"segmentation": 19}, (256, 512))
+    used = [model.levels[tap] for tap in model.taps if tap != "logits"]
+    strides, channels = (2, 4, 8, 16, 32, 64), (64, 64, 256, 512, 1024, 2048)
+    assert [(level.stride, level.channels) for level in used] == list(zip(strides, channels, strict=True))
+
+
 def test_bgr_presets_are_the_same_networks_on_bgr_pixels() -> None:
     for name in BGR:
         net, twin = net_of(name), net_of(name.replace("_bgr", ""))

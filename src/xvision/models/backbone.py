@@ -18,7 +18,7 @@ from xvision.models.blocks import separable
 from xvision.models.graph import trace
 from xvision.models.probe import run_on_meta
 from xvision.models.streams import find_cut, join
-from xvision.models.strides import PROBE_PX, add_fast_down, set_strides
+from xvision.models.strides import AS_PUBLISHED, PROBE_PX, add_fast_down, set_output_stride, set_strides
 
 Tap = int | Literal["logits"]
 """What a decoder asks of a backbone: a level by its index, or the class scores."""
@@ -71,6 +71,7 @@ def assemble(
     channels: int,
     *,
     strides: Sequence[int] = (),
+    output_stride: int = AS_PUBLISHED,
     fast_down: bool = False,
     size: tuple[int, int] | None = None,
     published: Published | None = None,
@@ -82,6 +83,8 @@ def assemble(
     graph = network_graph(network, name)
     if strides:
         set_strides(graph, name, channels, strides)
+    if output_stride != AS_PUBLISHED:
+        set_output_stride(graph, name, channels, output_stride)
     if fast_down:
         add_fast_down(graph, name)
     return Backbone(name, graph, channels, size, published)

@@ -23,6 +23,7 @@ def mobilenetv2(
     expansion: float = 6.0,
     act: Literal["relu", "relu6"] = "relu",
     strides: tuple[int, ...] = (),
+    output_stride: int = 32,
     fast_down: bool = False,
 ) -> Backbone:
     """MobileNetV2 (Sandler et al., 2018, table 2) of any width and expansion.
@@ -48,4 +49,6 @@ def mobilenetv2(
     name = f"mobilenetv2 (width {width:g}, expansion {expansion:g})"
     if act != "relu6":
         set_activation(network, name, act)
-    return assemble(name, network, channels, strides=strides, fast_down=fast_down)
+    return assemble(
+        name, network, channels, strides=strides, output_stride=output_stride, fast_down=fast_down
+    )

@@ -29,6 +29,7 @@ def mobilenetv3_lite(
     width: float = 1.0,
     reduced_tail: bool = False,
     strides: tuple[int, ...] = (),
+    output_stride: int = 32,
     fast_down: bool = False,
 ) -> Backbone:
     """MobileNetV3 Large (Howard et al., 2019) for int8: ReLU, no squeeze-excite, any width.
@@ -48,4 +49,6 @@ def mobilenetv3_lite(
         act_layer=nn.ReLU,
     )
     name = f"mobilenetv3_lite (width {width:g}{', reduced tail' if reduced_tail else ''})"
-    return assemble(name, network, channels, strides=strides, fast_down=fast_down)
+    return assemble(
+        name, network, channels, strides=strides, output_stride=output_stride, fast_down=fast_down
+    )

@@ -19,13 +19,22 @@ def resnet9(
     *,
     widths: tuple[int, int, int, int] = (64, 128, 256, 512),
     strides: tuple[int, ...] = (),
+    output_stride: int = 32,
     fast_down: bool = False,
 ) -> Backbone:
     """ResNet-9 for images of 32 pixels or so: levels of stride 1, 2, 4 and 8 with `widths` channels.
 
-    `strides` has a 1 for each halving of the resolution that is not to be done, `fast_down` halves once more.
+    `strides` has a 1 for each halving of the resolution that is not to be done, `output_stride` dilates instead,
+    `fast_down` halves once more.
     """
-    return assemble("resnet9", ResNet9(channels, widths), channels, strides=strides, fast_down=fast_down)
+    return assemble(
+        "resnet9",
+        ResNet9(channels, widths),
+        channels,
+        strides=strides,
+        output_stride=output_stride,
+        fast_down=fast_down,
+    )
 
 
 class ResNet9(nn.Module):

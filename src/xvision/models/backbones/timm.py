@@ -32,12 +32,12 @@ def timm(
 
     Empty, zero and default settings leave the network as published. `act` replaces every activation, `width`
     multiplies every channel count (ResNet, VGG), `strides` has a 1 for each halving of the resolution that is
-    not to be done, `output_stride` dilates instead (timm's own), `fast_down` halves once more after the stem,
+    not to be done, `output_stride` dilates instead, `fast_down` halves once more after the stem,
     `norm_eps` is batch norm's, `drop_path` the rate at which residual branches are dropped in training.
 
     Raises: ValueError that names the network, for an unknown one or one that cannot do a setting.
     """
-    network = _create(model, channels, size, output_stride, drop_path)
+    network = _create(model, channels, size, drop_path)
     cfg = network.pretrained_cfg
     if width != 1.0:
         scale_width(network, model, width)
@@ -48,34 +48,26 @@ def timm(
     if norm_eps:
         set_norm_eps(network, norm_eps)
     fixed = size if cfg.get("fixed_input_size") else None
-    built = assemble(
+    return assemble(
         model,
         network,
         channels,
         strides=strides,
+        output_stride=output_stride,
         fast_down=fast_down,
         size=fixed,
         published=_published(model, cfg),
     )
-    deepest = max(level.stride for level in built.levels)
-    if output_stride != 32 and not strides and deepest > output_stride * (2 if fast_down else 1):
-        raise ValueError(
-            f"net.backbone.output_stride: {model} ignores it, its last stage is at stride {deepest}; "
-            f"leave it out, use strides, or choose another network"
-        )
-    return built
 
 
-def _create(model: str, channels: int, size: tuple[int, int], output_stride: int, drop_path: float) -> Any:
-    if output_stride not in (8, 16, 32):
-        raise ValueError(f"net.backbone.output_stride: expected 8, 16 or 32, came {output_stride}")
+def _create(model: str, channels: int, size: tuple[int, int], drop_path: float) -> Any:
     if not library.is_model(model.partition(".")[0]):
         close = difflib.get_close_matches(model, library.list_models(), n=3)
         raise ValueError(
             f"net.backbone: timm has no network called '{model}'; "
             + (f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists their names")
         )
-    settings: dict[str, Any] = {"output_stride": output_stride} if output_stride != 32 else {}
+    settings: dict[str, Any] = {}
     if drop_path:
         settings["drop_path_rate"] = drop_path
     cfg = library.get_pretrained_cfg(model)

@@ -43,18 +43,26 @@ def torchvision(
     *,
     model: Literal["shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"],
     strides: tuple[int, ...] = (),
+    output_stride: int = 32,
     fast_down: bool = False,
 ) -> Backbone:
     """A network of torchvision that timm does not have, for example torchvision:shufflenet_v2_x1_0.
 
-    `strides` has a 1 for each halving of the resolution that is not to be done, `fast_down` halves once more.
+    `strides` has a 1 for each halving of the resolution that is not to be done, `output_stride` dilates instead,
+    `fast_down` halves once more.
     """
     network = ShuffleNet([4, 8, 4], STAGE_CHANNELS[model])
     if channels != 3:
         stem: Any = network.conv1
         stem[0] = nn.Conv2d(channels, stem[0].out_channels, 3, stride=2, padding=1, bias=False)
     return assemble(
-        model, network, channels, strides=strides, fast_down=fast_down, published=_published(model)
+        model,
+        network,
+        channels,
+        strides=strides,
+        output_stride=output_stride,
+        fast_down=fast_down,
+        published=_published(model),
     )
 
 

@@ -91,8 +91,8 @@ def unet_aspp_resnet50_edgeailite() -> Net:
 
 @preset
 def unet_aspp_resnet50_fd_edgeailite() -> Net:
-    """UNet-Lite with ASPP on fast-down ResNet-50."""
-    return Net(backbone=_resnet50(fast_down=True), decoder=decoder.unet_lite(first_stride=8))
+    """UNet-Lite with ASPP on fast-down ResNet-50, from stride 2: the stem and its pool are levels, too."""
+    return Net(backbone=_resnet50(fast_down=True), decoder=decoder.unet_lite(first_stride=2))
 
 
 @preset
@@ -267,31 +267,31 @@ def bifpn_aspp_regnetx3p2gf_bgr_edgeailite() -> Net:
 
 @preset
 def lraspp_mobilenet_v3_large_lite() -> Net:
-    """LR-ASPP on MobileNetV3 Large with ReLU and without squeeze-excite, at stride 16."""
+    """LR-ASPP on MobileNetV3 Large with ReLU and without squeeze-excite, dilated at stride 16."""
     return Net(backbone=_mobilenetv3_lite(), decoder=decoder.lraspp_lite())
 
 
 @preset
 def deeplabv3_mobilenet_v3_large_lite() -> Net:
-    """DeepLabV3 with lite convolutions on MobileNetV3 Large with ReLU and without squeeze-excite, at stride 16."""
+    """DeepLabV3 with lite convolutions on MobileNetV3 Large, ReLU and no squeeze-excite, dilated at stride 16."""
     return Net(backbone=_mobilenetv3_lite(), decoder=decoder.deeplabv3_lite())
 
 
 @preset
 def deeplabv3_mobilenet_v2_lite() -> Net:
-    """DeepLabV3 with lite convolutions on MobileNetV2 with ReLU, at stride 16."""
+    """DeepLabV3 with lite convolutions on MobileNetV2 with ReLU, dilated at stride 16."""
     return Net(backbone=_mobilenetv2(output_stride=16), decoder=decoder.deeplabv3_lite())
 
 
 @preset
 def deeplabv3plus_mobilenet_v3_large_lite() -> Net:
-    """DeepLabV3+Lite with two refining convolutions on MobileNetV3 Large without squeeze-excite, at stride 16."""
+    """DeepLabV3+Lite with two refining convolutions on MobileNetV3 Large, no squeeze-excite, dilated at stride 16."""
     return Net(backbone=_mobilenetv3_lite(), decoder=_REFINED)
 
 
 @preset
 def deeplabv3plus_mobilenet_v2_lite() -> Net:
-    """DeepLabV3+Lite with two refining convolutions on MobileNetV2 with ReLU, at stride 16."""
+    """DeepLabV3+Lite with two refining convolutions on MobileNetV2 with ReLU, dilated at stride 16."""
     return Net(backbone=_mobilenetv2(output_stride=16), decoder=_REFINED)
 
 
@@ -303,7 +303,7 @@ def _mobilenetv2(strides: tuple[int, ...] = (), fast_down: bool = False, output_
 
 def _mobilenetv3_lite() -> Part:
     return backbone.timm(
-        model="mobilenetv3_large_100", act="relu", squeeze_excite=False, norm_eps=1e-3, strides=STRIDE_16
+        model="mobilenetv3_large_100", act="relu", squeeze_excite=False, norm_eps=1e-3, output_stride=16
     )
 
 
