@@ -90,6 +90,13 @@ def test_a_rerun_executes_nothing(finished: tuple[Path, Path], capsys: pytest.Ca
     assert before == {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in before}
 
 
+def test_settings_of_how_to_train_are_free(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    assert executed(small(root, "train.log_every=3"), out, capsys) == []
+
+
 def test_a_changed_quant_key_executes_from_quantize_on(
     finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,7 @@ from xvision.models.settings import Names, Net
 from xvision.parts import Part, Parts, Size, explain, nearest, part_of, parts_of
 from xvision.quant.settings import Quant
 from xvision.tasks import task
-from xvision.train.settings import Train
+from xvision.train.settings import FREE, Train
 
 
 class Recipe(BaseModel):
@@ -53,6 +53,11 @@ class Recipe(BaseModel):
         """Plain data that `Recipe.model_validate` reads back to an equal recipe."""
         plain: dict[str, Any] = json.loads(self.model_dump_json())
         return plain
+
+    def deciding(self) -> dict[str, Any]:
+        """`to_dict` without the settings that a run may change and still go on."""
+        plain = self.to_dict()
+        return plain | {"train": {key: value for key, value in plain["train"].items() if key not in FREE}}
 
     def to_yaml(self) -> str:
         import yaml
@@ -103,7 +108,7 @@ def flatten(plain: Any, prefix: str = "") -> dict[str, Any]:
 
 def differing_keys(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
     """Dotted keys whose values differ, with both values (what decides the run; not `expect` and `source`)."""
-    x, y = (flatten({k: v for k, v in r.to_dict().items() if k not in ("expect", "source")}) for r in (a, b))
+    x, y = (flatten({k: v for k, v in r.deciding().items() if k not in ("expect", "source")}) for r in (a, b))
     return {k: (x.get(k), y.get(k)) for k in [*x, *(k for k in y if k not in x)] if x.get(k) != y.get(k)}
 
 

@@ -258,7 +258,7 @@ def _blaming(stage: str, exit_code: int) -> Iterator[None]:
 def _bring_up_to_date(run: Run, stage: Stage, before: str) -> tuple[str, bool]:
     """Execute the stage if what it reads has changed; the digest of what the next stage reads, and if it ran."""
     status = read_status(run.folder)
-    plain = run.recipe.to_dict()
+    plain = run.recipe.deciding()
     inputs = digest({"before": before, **{key: plain[key] for key in stage.keys}})
     done = status["stages"].get(stage.name, {})
     measured = not stage.measured or stage.measured in run.evaluation()

@@ -10,6 +10,9 @@ from xvision.parts import Part, part_of
 from xvision.train import balancing as methods
 from xvision.train import optimizers, schedules
 
+FREE = frozenset({"threads", "workers", "log_every", "checkpoint_minutes", "tensorboard", "compile"})
+"""Settings that say how and not what to train: a run goes on under other ones."""
+
 
 class Train(BaseModel):
     """How the weights are found."""

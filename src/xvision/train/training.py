@@ -39,7 +39,7 @@ from xvision.train.log import Log
 from xvision.train.losses import Losses
 from xvision.train.processes import join
 from xvision.train.schedules import factor
-from xvision.train.settings import Train
+from xvision.train.settings import FREE, Train
 from xvision.train.signals import Signals
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from xvision.tasks.contract import Task
 
 ADVICE = "look at those samples, or lower train.optimizer.lr, or set train.clip_norm"
-# settings that say how and not what to train: a checkpoint goes on under other ones
-FREE_SETTINGS = {"threads", "workers", "log_every", "checkpoint_minutes", "tensorboard", "compile"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ class Training:
         self.console.print(f"going on after step {manifest.step} of {self.total_steps}")
 
     def _identity(self, given: str) -> str:
-        settings = self.settings.model_dump(mode="json", exclude=FREE_SETTINGS)
+        settings = self.settings.model_dump(mode="json", exclude=set(FREE))
         what = [settings, self.seed, self.accelerator.num_processes, self.train_loader.num_samples, given]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
