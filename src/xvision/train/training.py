@@ -237,10 +237,7 @@ class Training:
         """The tasks' losses as one; outputs that no label speaks to get a gradient of zero, which DDP waits for."""
         silent = [out[name].sum() * 0 for name, task in self.task.owners.items() if task not in losses]
         totals = {task: torch.stack(list(terms.values())).sum() for task, terms in losses.items()}
-        if not totals:
-            return torch.stack(silent).sum()
-        loss = self.balancing.combine(totals, self.shared)
-        return torch.stack([loss, *silent]).sum() if silent else loss
+        return sum(silent, start=self.balancing.combine(totals, self.shared))
 
     @property
     def rate(self) -> float:

@@ -36,3 +36,10 @@ def test_two_processes_are_as_one(said: list[dict[str, Any]], name: str) -> None
     if name != "pcgrad":  # which operates on each batch: the halves' averages are the whole's
         assert first["weights"] != [1, 1]
     assert first["network"] == pytest.approx(alone["network"], rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gradnorm", "uncertainty", "pcgrad", "dwa"])
+def test_a_process_without_any_label_keeps_step(said: list[dict[str, Any]], name: str) -> None:
+    first, second = (s["partial"][name] for s in said)
+    assert first == second
+    assert first["network"] != said[0]["together"][name]["network"]

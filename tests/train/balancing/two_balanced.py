@@ -30,8 +30,11 @@ class Net(nn.Module):
         return {name: head(features) for name, head in self.heads.items()}
 
 
-def trained(name: str, rank: int, world: int) -> dict[str, list[float]]:
-    """Weights of the tasks and of the network after six steps of two batches, on this process's share of each."""
+def trained(name: str, rank: int, world: int, *, partial: bool = False) -> dict[str, list[float]]:
+    """Weights of the tasks and of the network after six steps of two batches, on this process's share of each.
+
+    With `partial` the second process has no labels in every third step.
+    """
     net, balance = Net(), balancing.part(name, SETTINGS[name]).build(TASKS)
     network = DistributedDataParallel(net) if world > 1 else net
     shared = list(net.shared.parameters())
@@ -44,7 +47,11 @@ def trained(name: str, rank: int, world: int) -> dict[str, list[float]]:
                 "a": (out["a"] - x[:, :1]).square().mean(),
                 "b": (out["b"] + 3 * x[:, :1]).square().mean(),
             }
-            (balance.combine(losses, shared if balance.scope != "none" else ()) / 2).backward()
+            if partial and rank and step % 3 == 0:
+                losses = {}
+            loss = balance.combine(losses, shared if balance.scope != "none" else ())
+            loss = loss + sum(y.sum() * 0 for name, y in out.items() if name not in losses)
+            (loss / 2).backward()
         with torch.no_grad():
             for parameter in net.parameters():
                 assert parameter.grad is not None
@@ -62,6 +69,7 @@ def main(rank: int, folder: Path) -> None:
     said = {"alone": {name: trained(name, 0, 1) for name in SETTINGS}} if rank == 0 else {}
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     said["together"] = {name: trained(name, rank, 2) for name in SETTINGS}
+    said["partial"] = {name: trained(name, rank, 2, partial=True) for name in SETTINGS}
     (folder / f"{rank}.json").write_text(json.dumps(said))
     dist.barrier()  # neither leaves while the other still talks
     dist.destroy_process_group()

@@ -64,13 +64,17 @@ class Balancing(nn.Module):
     def combine(self, losses: Mapping[str, Tensor], shared: Sequence[Tensor] = ()) -> Tensor:
         """The scalar to backpropagate for one batch.
 
-        `losses` are scalars of a live graph, for all tasks or some; `shared` the parameters that `scope` asks for.
+        `losses` are scalars of a live graph, for all tasks, some or none: a process without a label in its batch
+        still takes part in what the processes exchange. `shared` are the parameters that `scope` asks for.
         """
-        assert losses, "no task has a loss"
         assert set(losses) <= set(self.tasks), (set(losses) - set(self.tasks), self.tasks)
         assert shared or self.scope == "none", f"{type(self).__name__} wants parameters: {self.scope}"
         present = [i for i, name in enumerate(self.tasks) if name in losses]
-        values = torch.stack([losses[self.tasks[i]] for i in present])
+        values = (
+            torch.stack([losses[self.tasks[i]] for i in present])
+            if present
+            else torch.zeros(0, device=self.weights.device)
+        )
         with torch.no_grad():
             if len(present) == len(self.tasks):  # no index to send to the device
                 self._loss_sums += values.detach()

@@ -21,15 +21,15 @@ def task_gradients(losses: Sequence[Tensor] | Tensor, shared: Sequence[Tensor]) 
     tensor([[1., 1.],
             [2., 4.]])
     """
-    rows = []
-    for loss in losses:
+    rows = shared[0].detach().new_zeros(len(losses), sum(p.numel() for p in shared))
+    for row, loss in zip(rows, losses, strict=True):
         found = torch.autograd.grad(loss, list(shared), retain_graph=True, allow_unused=True)
         flat = [
             torch.zeros_like(p).flatten() if g is None else g.flatten()
             for p, g in zip(shared, found, strict=True)
         ]
-        rows.append(torch.cat(flat))
-    return torch.stack(rows).detach()
+        row.copy_(torch.cat(flat))
+    return rows
 
 
 def task_affinity(losses: Mapping[str, Tensor], shared_parameters: Sequence[Tensor]) -> Tensor:
