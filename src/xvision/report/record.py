@@ -29,7 +29,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _File(_Frozen):
+class JsonFile(_Frozen):
     """Something that lies in a JSON file of its own."""
 
     @classmethod
@@ -130,7 +130,7 @@ class Artefact(_Frozen):
     bytes: Count
 
 
-class Record(_File):
+class Record(JsonFile):
     """What one run achieved.
 
     `metrics` holds the values by what was measured: "float" (the trained network), "int8" (the simulation of the
@@ -171,7 +171,7 @@ class Statistics(_Frozen):
     values: tuple[float, ...]
 
 
-class Summary(_File):
+class Summary(JsonFile):
     """What a recipe achieved over several seeds: statistics, and every single record in the order of seeds."""
 
     name: str

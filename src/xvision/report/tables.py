@@ -25,6 +25,7 @@ from pathlib import Path
 from xvision.files import write_text
 from xvision.parts import nearest
 from xvision.report import units
+from xvision.report.measurement import Measurement
 from xvision.report.record import Record, Summary
 
 BLOCK = re.compile(r"(<!-- generated:(\S+) -->\n)(.*?)(<!-- /generated -->)", re.DOTALL)
@@ -157,6 +158,23 @@ def _of_kinds(summary: Summary, name: str) -> str:
     return ", ".join(texts)
 
 
+def measured(root: Path, page: Path, name: str) -> str:
+    """What a script of benchmarks/ measured, as it kept it, and the command."""
+    file = root / "results/measured" / f"{name}.json"
+    if not file.is_file():
+        return "No record yet.\n"
+    found = Measurement.read(file)
+    columns = dict.fromkeys(column for row in found.rows for column in row)
+    rows = [[_cell(row.get(column, "")) for column in columns] for row in found.rows]
+    return table(tuple(columns), rows) + f"\n`{found.command}`, {link(file, 'record', page)}.\n"
+
+
+def _cell(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if value == int(value) else units.value(value)
+
+
 def parity(root: Path, page: Path) -> str:
     """The rows of tests/parity_table.py, with how many of them work."""
     rows: Sequence[ParityRow] = runpy.run_path(str(root / "tests/parity_table.py"))["ROWS"]
@@ -180,6 +198,7 @@ def parity(root: Path, page: Path) -> str:
 
 GENERATORS: dict[str, Callable[..., str]] = {
     "results": results,
+    "measured": measured,
     "tasks": tasks,
     "classification": classification,
     "parity": parity,
