@@ -8,6 +8,7 @@ import pytest
 
 from tests.report.made_up_run import RECIPE, make_record
 from xvision.report import tables
+from xvision.report.measurement import measured
 from xvision.report.record import aggregate
 
 ROWS = """
@@ -62,6 +63,19 @@ def test_results_show_every_seed_and_link_their_record(root: Path) -> None:
     assert row.format("") in tables.rewrite(root, root / "README.md")
     assert row.format("../") in tables.rewrite(root, root / "docs/results.md")
     assert "kitti" not in tables.rewrite(root, root / "README.md")
+
+
+def test_measurements_show_their_rows_and_command(root: Path) -> None:
+    page = root / "docs/results.md"
+    page.write_text("<!-- generated:measured:speed -->\n<!-- /generated -->\n")
+    assert "No record yet." in tables.rewrite(root, page)
+    rows = [{"Method": "dis", "ms": 3.25, "Frames": 12}, {"Method": "none"}]
+    (root / "results/measured").mkdir()
+    measured("python speed.py", rows).write(root / "results/measured/speed.json")
+    assert (
+        "| Method | ms | Frames |\n|---|---|---|\n| dis | 3.25 | 12 |\n| none |  |  |\n\n"
+        "`python speed.py`, [record](../results/measured/speed.json).\n"
+    ) in tables.rewrite(root, page)
 
 
 def test_results_of_a_run_that_stopped_early(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Measurements: what a script of benchmarks/ found, with the command and the machine, for tables that are never typed."""
+"""Measurements: what a script of benchmarks/ found, with the command and the machine, for tables never typed."""
 
 from __future__ import annotations
 
