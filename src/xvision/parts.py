@@ -42,9 +42,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "did you mean 'cifar10'?"
     >>> nearest("x", ["cifar10", "scenes"])
     'known: cifar10, scenes'
+    >>> nearest("seg", ["sgd", "segmentation"])
+    "did you mean 'segmentation'?"
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
+    begun = sorted((one for one in known if name and one.startswith(name)), key=len)
+    close = begun or difflib.get_close_matches(name, known, n=1)
     if close:
         return f"did you mean '{close[0]}'?"
     more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""

@@ -319,7 +319,7 @@ class Training:
         self.log.write({"step": self.step, "epoch": epoch, "val": metrics, "seconds": seconds})
         bar.advance(0, best=state.best[primary])
         self.console.print(
-            f"epoch {epoch:g}/{self.total_steps / self.steps_per_epoch:g}  step {self.step}  "
+            f"epoch {epoch:.4g}/{self.total_steps / self.steps_per_epoch:.4g}  step {self.step}  "
             f"loss {self._loss_text}  {primary} {metrics[primary]:.4g}  best {state.best[primary]:.4g}"
         )
         self.mark = time.monotonic()
