@@ -297,10 +297,15 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _print_summary(console: Console, summary: dict[str, Any]) -> None:
+    from xvision.report.units import unit
+
     measured = summary["metrics"]
     if measured:
         names = list(next(iter(measured.values())))
-        rows = [["", *measured], *([n, *(f"{m[n]:.2f}" for m in measured.values())] for n in names)]
+        rows = [
+            ["", *measured, ""],
+            *([n, *(f"{m[n]:.2f}" for m in measured.values()), unit(n)] for n in names),
+        ]
         console.table(rows)
     if "parity" in summary:
         from xvision.files import read_json
