@@ -69,11 +69,11 @@ def test_it_is_the_same_when_written_again(whole: Path) -> None:
     assert write_report(whole.parent).read_bytes() == before
 
 
-def test_rows_of_pictures_get_more_room(tmp_path: Path) -> None:
+def test_pictures_get_the_room_that_they_need(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    assert '<div class="gallery">' in write_report(folder).read_text()
+    assert '<div class="gallery" style="--room: 150px">' in write_report(folder).read_text()
     cv2.imwrite(str(folder / "samples/sample_00.png"), np.zeros((150, 384, 3), np.uint8))
-    assert '<div class="gallery rows">' in write_report(folder).read_text()
+    assert '<div class="gallery" style="--room: 384px">' in write_report(folder).read_text()
 
 
 def test_the_drawing_of_the_network_is_inside(tmp_path: Path) -> None:

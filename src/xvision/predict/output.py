@@ -16,7 +16,8 @@ import numpy as np
 
 from xvision.data.video import Video, VideoFile
 from xvision.files import write_json, write_text
-from xvision.tasks.contract import Found, Image, Task
+from xvision.tasks.contract import Found, Task
+from xvision.tasks.panes import Image
 
 PREDICTIONS = "predictions.json"
 METRICS = "metrics.csv"
