@@ -226,7 +226,7 @@ class Page:
             name = next(iter(validations[-1].val), None)
         measured = [line for line in validations if name in line.val]
         if name and measured:
-            drawn.append(plots.metric(measured, name, units.metric_name(name)))
+            drawn.append(plots.metric(measured, name, units.metric_name(name), self.run.best_step))
         return _safe(drawn)
 
     @cached_property
