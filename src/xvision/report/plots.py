@@ -72,6 +72,7 @@ def metric(validations: Sequence[ValLine], name: str, label: str, kept: int | No
         axes = figure.subplots()
         x, y = [line.step for line in validations], [line.val[name] for line in validations]
         axes.plot(x, y, color=FLOAT, marker="o", markersize=3 if len(x) < 60 else 0)
+        axes.margins(y=0.2)  # the figure stands below its point
         if kept in x:
             best = kept, y[x.index(kept)]
             axes.plot(*best, "o", color=FLOAT, markersize=7)
