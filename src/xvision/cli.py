@@ -297,10 +297,15 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _print_summary(console: Console, summary: dict[str, Any]) -> None:
+    from xvision.report.units import unit
+
     measured = summary["metrics"]
     if measured:
         names = list(next(iter(measured.values())))
-        rows = [["", *measured], *([n, *(f"{m[n]:.2f}" for m in measured.values())] for n in names)]
+        rows = [
+            ["", *measured, ""],
+            *([n, *(f"{m[n]:.2f}" for m in measured.values()), unit(n)] for n in names),
+        ]
         console.table(rows)
     if "parity" in summary:
         from xvision.files import read_json
@@ -391,7 +396,9 @@ def predict(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Write pictures, PNGs of ids or depth, videos and predictions.json here."),
+        typer.Option(
+            "--out", help="Write pictures, PNGs of ids or depth, videos, a legend and predictions.json here."
+        ),
     ] = None,
     frames: Annotated[
         int | None, typer.Option("--frames", min=1, help="At most so many frames of each video and camera.")
@@ -402,7 +409,8 @@ def predict(
 
     Of images: a picture each, and what was found as a PNG (class ids; depth in mm, 16 bits). Of videos and cameras: one
     MP4, and the PNGs in a folder beside it; Ctrl-C ends a camera. With settings of a data set, such as data=camvid
-    data.root=DIR, its validation samples: pictures beside their labels, and metrics of each in metrics.csv.
+    data.root=DIR, its validation samples: pictures beside their labels, sequences of frames as MP4 too, and metrics of
+    each in metrics.csv.
     """
     from xvision.predict.answers import predict as run_predict
 

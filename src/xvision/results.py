@@ -64,7 +64,7 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     import cv2
     import torch
 
-    from xvision.tasks.colours import side_by_side
+    from xvision.tasks.panes import side_by_side, titled
     from xvision.tasks.partial import rows_of
 
     folder, task = run.folder / "samples", run.task
@@ -83,7 +83,8 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     for i, (image, label) in enumerate(zip(images, task.truth(batch), strict=True)):
         name = f"sample_{i:02}.png"
         picture = task.draw(image.permute(1, 2, 0).contiguous().numpy(), found["int8"][i], label)
-        picture = side_by_side([*_second_input(batch, i), picture])
+        beside = [titled(field, seen) for field, seen in _second_input(batch, i).items()]
+        picture = side_by_side([*beside, picture])
         cv2.imwrite(str(folder / name), picture[..., ::-1])
         texts = {key: task.caption(f[i]) for key, f in found.items()}
         correct = task.is_right(found["int8"][i], label)
@@ -91,11 +92,11 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     write_json(folder / "samples.json", rows)
 
 
-def _second_input(batch: Mapping[str, Any], i: int) -> list[Any]:
-    """A picture of what the network sees beside image i, if it does: the flow, or the previous frame."""
-    from xvision.tasks.colours import flow_picture, legible
+def _second_input(batch: Mapping[str, Any], i: int) -> dict[str, Any]:
+    """A picture of what the network sees beside image i, by its field: the flow, or the previous frame."""
+    from xvision.tasks.colours import flow_picture
+    from xvision.tasks.panes import legible
 
-    for field, picture in (("flow", flow_picture), ("previous", legible)):
-        if field in batch:
-            return [picture(batch[field][i].permute(1, 2, 0).contiguous().numpy())]
-    return []
+    pictures = {"flow": flow_picture, "previous": legible}
+    field = next((field for field in pictures if field in batch), None)
+    return {field: pictures[field](batch[field][i].permute(1, 2, 0).contiguous().numpy())} if field else {}

@@ -47,7 +47,7 @@ def test_pictures_and_videos_in_one_call(
     }
     assert {f.name for f in out.iterdir()} == {
         "predictions.json", "clip", "clip_2", "clip_overlay.mp4", "clip_2_overlay.mp4", "0000_photo.png",
-        "0000_photo_segmentation.png", "0000_photo_depth.png",
+        "0000_photo_segmentation.png", "0000_photo_depth.png", "legend.png",
     }  # fmt: skip
     depth = cv2.imread(str(out / "clip_2/000002_depth.png"), cv2.IMREAD_UNCHANGED)
     assert (depth.dtype, depth.shape) == (np.uint16, (102, 127))  # of the cut frame

@@ -34,6 +34,9 @@ def test_every_section_is_there(whole: Path) -> None:
     training = section(page, "training")
     assert training.count("<svg") == 2
     assert "Learning rate" in training
+    steps = [json.loads(line) for line in (whole.parent / "metrics.jsonl").read_text().splitlines()]
+    (best,) = (line["val"]["top1"] for line in steps if line["step"] == 476 and "val" in line)
+    assert f"{best:.2f}" in training
     confusion = section(page, "confusion")
     assert confusion.count("<svg") == 3
     assert "Confused most" in confusion
@@ -69,11 +72,11 @@ def test_it_is_the_same_when_written_again(whole: Path) -> None:
     assert write_report(whole.parent).read_bytes() == before
 
 
-def test_rows_of_pictures_get_more_room(tmp_path: Path) -> None:
+def test_pictures_get_the_room_that_they_need(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    assert '<div class="gallery">' in write_report(folder).read_text()
+    assert '<div class="gallery" style="--room: 150px">' in write_report(folder).read_text()
     cv2.imwrite(str(folder / "samples/sample_00.png"), np.zeros((150, 384, 3), np.uint8))
-    assert '<div class="gallery rows">' in write_report(folder).read_text()
+    assert '<div class="gallery" style="--room: 384px">' in write_report(folder).read_text()
 
 
 def test_the_drawing_of_the_network_is_inside(tmp_path: Path) -> None:
@@ -214,6 +217,7 @@ def test_pictures_stop_where_a_mail_would_be_too_large(
          r"metrics\.jsonl: line 2: "),
         ("metrics.jsonl", '{"step": 1}\n', r"metrics\.jsonl: line 1: .*lr: [Ff]ield required"),
         ("cost.json", '[{"name": "stem"}]', r"cost\.json: 0\.type: [Ff]ield required"),
+        ("checkpoints/best.json", "{}", r"best\.json: step: [Ff]ield required"),
         ("samples/samples.json", '{"image"', r"samples\.json: cannot be read as JSON"),
         ("samples/samples.json", '[{"image": "lost.png", "label": "a", "float": "a", "int8": "a", "correct": true}]',
          r"lost\.png: named in samples\.json but cannot be read \(No such file"),

@@ -63,10 +63,12 @@ def test_long_curves_stay_small() -> None:
     assert "Training loss" in texts(plots.losses(lines(1)))
 
 
-def test_the_best_value_is_marked() -> None:
-    values = [50.0, 81.26, 70.0]
-    found = [ValLine(step=i, val={"top1": v}) for i, v in enumerate(values)]
-    assert "81.26" in texts(plots.metric(found, "top1", "top-1"))
+def test_the_value_of_the_network_that_was_kept_is_marked() -> None:
+    values = [50.0, 41.26, 70.0]
+    found = [ValLine(step=i, val={"ard": v}) for i, v in enumerate(values)]
+    assert "41.26" in texts(plots.metric(found, "ard", "error", 1))
+    for kept in (None, 7):
+        assert not {"50.00", "41.26", "70.00"} & set(texts(plots.metric(found, "ard", "error", kept)))
     undefined = [ValLine(step=0, val={"top1": math.nan})]
     assert "Validation: top-1" in texts(plots.metric(undefined, "top1", "top-1"))
 

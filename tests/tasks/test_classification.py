@@ -88,5 +88,6 @@ def test_what_people_read_and_see() -> None:
     assert make().caption(cat) == "cat"
     picture = make().draw(np.zeros((32, 40, 3), np.uint8), found, cat)
     assert picture.dtype == np.uint8
-    assert picture.shape == (128 + 26, 160, 3)
+    assert picture.shape == (26 + 128 + 26, 160, 3)  # the label above, the class below
+    assert make().draw(np.zeros((32, 40, 3), np.uint8), found).shape == (128 + 26, 160, 3)
     assert (make().draw(np.zeros((32, 40, 3), np.uint8), found, dog) != picture).any()

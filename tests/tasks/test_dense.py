@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from xvision.tasks import task
+from xvision.tasks.colours import UNKNOWN, depth_picture, depth_scale
 from xvision.tasks.contract import Found
 from xvision.tasks.depth import LOG_RANGE, metres
 from xvision.tasks.multi import MultiTask
+from xvision.tasks.panes import STRIP_PX, legend, legible, row
 
 NAMES = {"segmentation": ("road", "sky", "car")}
 
@@ -62,10 +64,37 @@ def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
     image = np.full((2, 2, 3), 100, np.uint8)
     (truth,) = made.truth({"segmentation": torch.tensor([[[0, 255], [255, 255]]], dtype=torch.uint8)})
     drawn = made.draw(image, truth)
-    assert (drawn[0, 0] != 100).any()
-    assert (drawn[1] == 100).all()
-    assert made.draw(image, truth, truth).shape == (160 + 20, 3 * 160, 3)  # enlarged, with a line of classes
+    assert drawn.shape == image.shape
+    assert np.ptp(drawn[0, 0]) > 50
+    assert (np.ptp(drawn[1], axis=1) == 0).all()
     assert made.files(truth)["segmentation.png"].dtype == np.uint8
+
+
+def test_headings_say_what_is_label_and_what_is_prediction() -> None:
+    made = task.segmentation().build(NAMES)
+    image = np.full((2, 2, 3), 100, np.uint8)
+    label, found = made.truth(
+        {"segmentation": torch.tensor([[[0, 1], [1, 255]], [[2, 2], [2, 2]]], dtype=torch.uint8)}
+    )
+    drawn = made.draw(image, found, label)
+    large = legible(image)
+    panes = {"image": large, "label": made.draw(large, label), "prediction": made.draw(large, found)}
+    below = legend(3 * 160, {**made.legend, "unknown": UNKNOWN})
+    assert np.array_equal(drawn, np.concatenate([row(panes), below]))
+    some = made.draw(image, label, label)
+    without_car = {name: colour for name, colour in made.legend.items() if name != "car"}
+    assert np.array_equal(some[-20:], legend(3 * 160, {**without_car, "unknown": UNKNOWN}))
+
+
+def test_motion_is_seen_on_an_object_of_any_colour() -> None:
+    made = task.motion().build({})
+    (truth,) = made.truth({"motion": torch.tensor([[[0, 0, 0, 1, 1, 1]] * 3], dtype=torch.uint8)})
+    for colour in ((0, 0, 0), (255, 255, 255), (240, 40, 40), (20, 240, 20)):
+        drawn = made.draw(np.full((3, 6, 3), colour, np.uint8), truth).astype(int)
+        still, moving = drawn[1, 1], drawn[1, 4]
+        assert np.ptp(still) == 0
+        assert np.ptp(moving) > 120
+        assert (drawn[:, 3] == 0).all()  # its contour
 
 
 def test_motion_is_drawn_where_something_moves() -> None:
@@ -79,9 +108,9 @@ def test_motion_is_drawn_where_something_moves() -> None:
     labels = torch.tensor([[[0, 1, 255, 0]]], dtype=torch.uint8)
     (truth,) = made.truth({"motion": labels})
     assert made.caption(truth) == "moving 33.3 %"
-    drawn = made.overlay(image, truth.maps["motion"])
-    assert (drawn != 100).any(2).tolist() == [[False, True, False, False]]
-    assert made.draw(image, truth, truth).shape == (40 + 20, 3 * 160, 3)
+    drawn = made.draw(image.repeat(4, 0).repeat(4, 1), truth)
+    assert (np.ptp(drawn, axis=2) > 0).any(0).nonzero()[0].tolist() == [5, 6, 7]  # beside a line
+    assert list(made.legend) == ["static", "moving"]
     assert made.files(truth)["motion.png"].tolist() == [[0, 1, 255, 0]]
     (term,) = made.loss({"motion": torch.zeros(1, 2, 1, 4)}, {"motion": labels}).values()
     assert float(term) == pytest.approx((0.05 + 0.95 + 0.05) / 3 * math.log(2))
@@ -128,10 +157,24 @@ def test_depth_is_drawn_with_its_scale_and_written_in_millimetres() -> None:
     assert found.maps["depth"].shape == (8, 120)
     assert made.files(found)["depth.png"].dtype == np.uint16
     assert (made.files(found)["depth.png"] == 2500).all()
-    assert made.caption(found) == "2.5-2.52 m, median 2.5 m"
+    assert made.caption(found) == "2.5-2.5 m, median 2.5 m"
     picture = made.draw(np.zeros((8, 200, 3), np.uint8), found)
     assert picture.shape == (8 + 8 + 26, 200, 3)
-    assert made.draw(np.zeros((8, 100, 3), np.uint8), found, found).shape == (16 + 8 + 26, 600, 3)
+    assert made.draw(np.zeros((8, 100, 3), np.uint8), found, found).shape == (26 + 16 + 8 + 26, 600, 3)
+
+
+def test_label_and_prediction_share_the_scale_of_the_label() -> None:
+    made = task.depth().build({})
+    image = np.zeros((20, 160, 3), np.uint8)
+    label, found = (Found({}, {"depth": np.full((20, 160), m, np.float32)}) for m in (2.0, 8.0))
+    drawn = made.draw(image, found, label)
+    scale = depth_scale(label.maps["depth"])
+    panes = {
+        "image": image,
+        "label": depth_picture(image, label.maps["depth"], *scale),
+        "prediction": depth_picture(image, found.maps["depth"], *scale),
+    }
+    assert np.array_equal(drawn, row(panes))
 
 
 def test_depth_without_a_known_pixel_gives_no_loss() -> None:
@@ -176,6 +219,7 @@ def test_a_task_without_labels_is_drawn_beside_the_image() -> None:
     label = Found({"depth": {}}, {"depth": np.ones((80, 200), np.float32)})
     image = np.full((80, 200, 3), 100, np.uint8)
     picture = both.draw(image, found, label)
-    assert picture.shape == (80 + 80 + 8 + 26, 3 * 200, 3)
-    assert (picture[:80, :200] == image).all()
-    assert (picture[:80, 400:] == 24).all()
+    first = STRIP_PX + STRIP_PX + 80
+    assert picture.shape == (first + STRIP_PX + STRIP_PX + 80 + 8 + 26, 3 * 200, 3)
+    assert (picture[first - 80 : first, :200] == image).all()
+    assert (picture[first - 80 : first, 400:] == 24).all()

@@ -10,9 +10,9 @@ import torch
 
 from xvision.parts import Parts, parts_of
 from xvision.tasks import task
-from xvision.tasks.colours import legible, side_by_side
 from xvision.tasks.contract import Found, Task
-from xvision.tasks.multi import MultiTask, build_task, stacked
+from xvision.tasks.multi import MultiTask, build_task
+from xvision.tasks.panes import column, legible, row
 from xvision.tasks.partial import rows_of, which
 
 CLASSES = {"segmentation": ("road", "sky", "car"), "class": ("day", "night")}
@@ -228,24 +228,16 @@ def test_pictures_stand_below_each_other(
     found = multi.decode(out, [(8, 8)] * 4)
     for label in (None, *multi.truth(batch | {"labelled": HAS})):
         drawn = multi.draw(image, found[0], label)
-        single = []
+        single = {}
         for name in ROWS:
             of_task = Found(found[0].values[name], {k: v for k, v in found[0].maps.items() if k == name})
             has = label is not None and name in label.values
             theirs = Found(label.values[name], label.maps) if has and label else None
-            picture = alone(name).draw(image, of_task, theirs)
+            picture = alone(name).draw(legible(image), of_task, theirs)
             beside = label is not None and not has and alone(name).maps  # others have a row of pictures
-            single.append(side_by_side([legible(image), picture]) if beside else picture)
-        assert np.array_equal(drawn, stacked(single))
+            single[name] = row({"image": legible(image), "prediction": picture}) if beside else picture
+        assert np.array_equal(drawn, column(single))
         assert drawn.dtype == np.uint8
-
-
-def test_narrow_pictures_are_enlarged_by_whole_factors() -> None:
-    tall, wide = np.full((2, 3, 3), 1, np.uint8), np.full((4, 7, 3), 2, np.uint8)
-    both = stacked([tall, wide])
-    assert both.shape == (2 * 2 + 4, 7, 3)
-    assert (both[:4, :6] == 1).all()
-    assert (both[:4, 6] == 24).all()
 
 
 def test_each_task_prepares_itself() -> None:

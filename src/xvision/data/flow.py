@@ -9,8 +9,8 @@ Sources: Farnebäck, "Two-frame motion estimation based on polynomial expansion"
 flow using dense inverse search" (2016); the tolerance of the consistency check from Sundaram, Brox and Keutzer, "Dense
 point trajectories by GPU-accelerated large displacement optical flow" (2010), equation 5, made soft here.
 
-On drawn scenes dis is nearer to the true flow than farneback, and its confidence tells better which pixels to trust:
-farneback's flow is smooth over edges, so that it agrees with itself where it is wrong.
+On drawn scenes (`benchmarks/flow.py`) dis is nearer to the true flow than farneback, and its confidence tells better
+which pixels to trust: farneback's flow is smooth over edges, so that it agrees with itself where it is wrong.
 """
 
 from __future__ import annotations

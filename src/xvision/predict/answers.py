@@ -11,9 +11,11 @@ import torch
 
 from xvision.console import Console
 from xvision.data.cutting import cut_pixels, within
+from xvision.data.dataset import Split
+from xvision.data.images import Array
 from xvision.data.loader import Loader
 from xvision.inference import Target, open_labelled, open_target
-from xvision.predict.output import METRICS, Output, write_metrics
+from xvision.predict.output import METRICS, Output, file_stem, write_metrics
 from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources, split_of
 from xvision.tasks.contract import Found, Outputs, Task
 from xvision.tasks.partial import rows_of, which
@@ -80,11 +82,11 @@ def _of_sources(
             for source in sources:
                 last = source
                 if output is not None and isinstance(source, Clip):
-                    output.start_video(source.video)
+                    output.start_film(file_stem(source.video.stem), source.video.fps)
                 before = len(entries)
-                for frame, image, found in _found(target, source):
+                for frame, image, found, flow in _found(target, source):
                     console.print(f"{frame.name}  {target.task.caption(found)}")
-                    entries.append(_entry(target.task, source, frame, image, found, output))
+                    entries.append(_entry(target.task, source, frame, image, found, flow, output))
                     bar.advance(1)
                     if signals.received:
                         break
@@ -94,7 +96,7 @@ def _of_sources(
     finally:
         summary = _summary(target, entries)
         if output is not None and entries:
-            output.end_video()
+            output.end_film()
             output.finish(summary)
             console.print(f"written  {output.folder}")
     by_hand = isinstance(last, Clip) and last.video.is_camera and last is sources[-1]
@@ -113,8 +115,8 @@ def _check_length(source: Source, num_frames: int, console: Console) -> None:
         )
 
 
-def _found(target: Target, source: Source) -> Iterator[tuple[Frame, Any, Found]]:
-    """Each frame, what of it is used, and what was found in it."""
+def _found(target: Target, source: Source) -> Iterator[tuple[Frame, Any, Found, Array | None]]:
+    """Each frame, what of it is used, what was found in it, and the flow that the network saw."""
     recipe, task, model = target.recipe, target.task, _network(target)
     data = recipe.data.model_copy(update={"cache": False})
     live = isinstance(source, Clip) and source.video.is_camera
@@ -131,20 +133,27 @@ def _found(target: Target, source: Source) -> Iterator[tuple[Frame, Any, Found]]
         (batch,) = loader.epoch(0)
         images = [cut_pixels(frame.image, data.crop_rect) for frame in some]
         answers = task.decode(forward(model, batch, target.inputs), [image.shape[:2] for image in images])
-        yield from zip(some, images, answers, strict=True)
+        yield from zip(some, images, answers, _flows(batch), strict=True)
+
+
+def _flows(batch: Mapping[str, Any]) -> list[Array | None]:
+    """The flow (H, W, 2) of each sample in pixels of the network's input; None where the network takes none."""
+    if "flow" not in batch:
+        return [None] * len(batch["name"])
+    return list(batch["flow"].permute(0, 2, 3, 1).contiguous().numpy())
 
 
 def _entry(
-    task: Task, source: Source, frame: Frame, image: Any, found: Found, output: Output | None
-) -> Entry:
+    task: Task, source: Source, frame: Frame, image: Any, found: Found, flow: Array | None, output: Output | None
+) -> Entry:  # fmt: skip
     """The row of predictions.json; its files are written."""
     files: dict[str, Any] = {}
     if output is not None:
         picture = task.draw(image, found)
         if frame.number is None:
-            files = {"files": output.image(frame.name, picture, found)}
+            files = {"files": output.image(frame.name, picture, found, flow)}
         else:
-            files = {"files": output.frame(frame.number, picture, found)}
+            files = {"files": output.frame(frame.number, picture, found, flow)}
     if not isinstance(source, Clip):
         return {"image": frame.name, **files, **found.values}
     assert frame.number is not None
@@ -156,7 +165,7 @@ def _entry(
 
 
 def _of_data(target: Target, path: Path, output: Output | None, console: Console) -> dict[str, Any]:
-    """The validation split as `xvision val` sees it, sample by sample."""
+    """The validation split as `xvision val` sees it, sample by sample; frames of one sequence are a film too."""
     target, dataset = open_labelled(target, path)
     task, model = target.task, _network(target)
     loader = target.val_loader(dataset)
@@ -169,13 +178,14 @@ def _of_data(target: Target, path: Path, output: Output | None, console: Console
             metric.update(out, batch)
             images = [stored.load(int(i))["image"] for i in batch["index"]]
             answers = task.decode(out, [_size(task, batch, i, image) for i, image in enumerate(images)])
-            labels = task.truth(batch)
+            labels, flows = task.truth(batch), _flows(batch)
             for i, (name, image, found) in enumerate(zip(batch["name"], images, answers, strict=True)):
                 rows.append(_alone(task, out, batch, i))
                 files = {}
                 if output is not None:
+                    output.of_sequence(_sequence(stored, name))
                     picture = task.draw(image, found, labels[i])
-                    files = {"files": output.image(name, picture, found)}
+                    files = {"files": output.image(name, picture, found, flows[i])}
                 console.print(f"{name}  {task.caption(found)}")
                 entries.append({"image": name, **files, **found.values, "metrics": rows[-1]})
                 bar.advance(1)
@@ -187,6 +197,12 @@ def _of_data(target: Target, path: Path, output: Output | None, console: Console
         output.finish(summary)
         console.print(f"written  {output.folder}")
     return summary
+
+
+def _sequence(split: Split, name: str) -> str:
+    """What a film of the frames in the folder of this one is called; nothing where samples are no frames."""
+    folder = name.rpartition("/")[0] if "previous" in split.fields else ""
+    return "_".join(file_stem(part) for part in folder.split("/")) if folder else ""
 
 
 def _size(task: Task, batch: Mapping[str, Any], i: int, image: Any) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The files that `predict --out` writes: pictures or a video of them, maps as PNG, predictions.json."""
+"""The files that `predict --out` writes: pictures or a video of them, maps as PNG, a legend, predictions.json."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from typing import Any
 import cv2
 import numpy as np
 
-from xvision.data.video import Video, VideoFile
+from xvision.data.images import Array
+from xvision.data.video import DEFAULT_FPS, VideoFile
 from xvision.files import write_json, write_text
-from xvision.tasks.contract import Found, Image, Task
+from xvision.tasks.colours import flow_picture
+from xvision.tasks.contract import Found, Task
+from xvision.tasks.panes import Image, column, legend
 
 PREDICTIONS = "predictions.json"
 METRICS = "metrics.csv"
+LEGEND = "legend.png"
+_LEGEND_WIDTH_PX = 480
 
 
 class Output:
     """The folder of one call: `0012_photo.png` and its maps for the 13th image, `clip_overlay.mp4` and `clip/` with
-    the maps of a video's frames. On exit the last video is closed, so that what was written of it can be seen.
+    the maps of a video's frames; among the maps the flow that a network saw, in colours. On exit the last film is
+    closed, so that what was written of it can be seen.
     """
 
     def __init__(self, folder: Path, task: Task) -> None:
@@ -34,6 +40,7 @@ class Output:
         self._num_images = 0
         self._stems: set[str] = set()
         self._stem = ""
+        self._sequence = ""
 
     def __enter__(self) -> Output:
         return self
@@ -41,46 +48,64 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end_video()
+        self.end_film()
 
-    def image(self, name: str, picture: Image, found: Found) -> dict[str, str]:
-        """Write what was found in an image; the names of the files by what they hold."""
+    def image(self, name: str, picture: Image, found: Found, flow: Array | None) -> dict[str, str]:
+        """Write what was found in an image, also into the film at hand; the names of the files by what they hold."""
         stem = f"{self._num_images:04}_{file_stem(name)}"
         self._num_images += 1
         write_png(self.folder / f"{stem}.png", picture[..., ::-1])
-        return {"picture": f"{stem}.png"} | self._maps(f"{stem}_", found)
+        return {"picture": f"{stem}.png"} | self._filmed(picture) | self._maps(f"{stem}_", found, flow)
 
-    def start_video(self, video: Video) -> None:
-        """What `frame` gets from now on belongs to this video."""
-        self.end_video()
-        self._stem = file_stem(video.stem)
-        number = 2
+    def start_film(self, name: str, fps: float) -> None:
+        """The pictures from now on are frames of this film: a video, or a sequence of a data set."""
+        self.end_film()
+        self._stem, number = name, 2
         while self._stem in self._stems:
-            self._stem = f"{file_stem(video.stem)}_{number}"
-            number += 1
+            self._stem, number = f"{name}_{number}", number + 1
         self._stems.add(self._stem)
         # never the name of the video itself, which may lie in this folder
-        self._film = VideoFile(self.folder / f"{self._stem}_overlay.mp4", video.fps)
+        self._film = VideoFile(self.folder / f"{self._stem}_overlay.mp4", fps)
 
-    def frame(self, number: int, picture: Image, found: Found) -> dict[str, str]:
-        """Write what was found in a frame of the video at hand."""
-        assert self._film is not None
-        self._film.write(picture)
-        return {"video": self._film.path.name} | self._maps(f"{self._stem}/{number:06}_", found)
+    def of_sequence(self, name: str) -> None:
+        """The next picture is a frame of this sequence of a data set, or of none: its film goes on, or ends."""
+        if name == self._sequence:
+            return
+        self._sequence = name
+        self.end_film()
+        if name:
+            self.start_film(name, DEFAULT_FPS)
 
-    def end_video(self) -> None:
+    def frame(self, number: int, picture: Image, found: Found, flow: Array | None) -> dict[str, str]:
+        """Write what was found in a frame of the film at hand."""
+        return self._filmed(picture) | self._maps(f"{self._stem}/{number:06}_", found, flow)
+
+    def end_film(self) -> None:
         if self._film is not None:
             self._film.close()
         self._film = None
 
-    def _maps(self, start: str, found: Found) -> dict[str, str]:
+    def _filmed(self, picture: Image) -> dict[str, str]:
+        if self._film is None:
+            return {}
+        self._film.write(picture)
+        return {"video": self._film.path.name}
+
+    def _maps(self, start: str, found: Found, flow: Array | None) -> dict[str, str]:
         files = self._task.files(found)
+        if flow is not None:
+            files = {**files, "flow.png": flow_picture(flow)[..., ::-1]}
         for ending, content in files.items():
             write_png(self.folder / f"{start}{ending}", content)
         return {Path(ending).stem: f"{start}{ending}" for ending in files}
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """predictions.json: what made these files and which belong to which image."""
+        """predictions.json: what made these files and which belong to which image; legend.png: the colours."""
+        legends = {
+            task.name: legend(_LEGEND_WIDTH_PX, task.legend) for task in self._task.parts if task.legend
+        }
+        if legends:
+            write_png(self.folder / LEGEND, column(legends)[..., ::-1])
         write_json(self.folder / PREDICTIONS, summary)
 
 

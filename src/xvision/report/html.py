@@ -19,7 +19,7 @@ from xvision.report import plots, units
 from xvision.report.run_folder import LayerCost, RunFolder
 
 MAX_PICTURE_BYTES = 6_000_000  # of all sample pictures together: the report must fit in a mail
-WIDE_PX = 300
+LEAST_PX = 150  # of the room for a sample
 MAX_BARS = 40  # classes beside each other
 KINDS = {"float": "Float", "int8": "Int8", "onnx": "ONNX Runtime"}
 
@@ -226,7 +226,7 @@ class Page:
             name = next(iter(validations[-1].val), None)
         measured = [line for line in validations if name in line.val]
         if name and measured:
-            drawn.append(plots.metric(measured, name, units.metric_name(name)))
+            drawn.append(plots.metric(measured, name, units.metric_name(name), self.run.best_step))
         return _safe(drawn)
 
     @cached_property
@@ -287,12 +287,11 @@ class Page:
         return found
 
     @cached_property
-    def wide_samples(self) -> bool:
-        """Whether a picture is a row of several, such as image, label and prediction."""
+    def sample_width_px(self) -> int:
+        """The room that a picture needs so that what is written in it can be read."""
         first = self.run.path / "samples" / self.run.samples[0].image
-        header = first.read_bytes()[:24]  # of a PNG: width and height end there
-        width, height = (int.from_bytes(header[at : at + 4], "big") for at in (16, 20))
-        return width >= WIDE_PX and width > height
+        header = first.read_bytes()[:24]  # of a PNG: the width begins at 16
+        return max(LEAST_PX, int.from_bytes(header[16:20], "big"))
 
     @cached_property
     def layers(self) -> list[tuple[LayerCost, float]]:

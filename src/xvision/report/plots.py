@@ -65,19 +65,21 @@ def losses(steps: Sequence[TrainLine]) -> str:
         return _svg(figure, "losses")
 
 
-def metric(validations: Sequence[ValLine], name: str, label: str) -> str:
-    """A validation metric over the optimizer steps, with its best value marked."""
+def metric(validations: Sequence[ValLine], name: str, label: str, kept: int | None = None) -> str:
+    """A validation metric over the optimizer steps; marked is its value at the step whose network was kept."""
     with _style():
         figure = _figure(5.0, 3.2)
         axes = figure.subplots()
         x, y = [line.step for line in validations], [line.val[name] for line in validations]
         axes.plot(x, y, color=FLOAT, marker="o", markersize=3 if len(x) < 60 else 0)
-        best = max(range(len(y)), key=y.__getitem__)
-        axes.plot([x[best]], [y[best]], "o", color=FLOAT, markersize=7)
-        axes.annotate(
-            f"{y[best]:.2f}", (x[best], y[best]), (0, -16), textcoords="offset points", ha="center", color=INK,
-            fontweight="bold",
-        )  # fmt: skip
+        axes.margins(y=0.2)  # the figure stands below its point
+        if kept in x:
+            best = kept, y[x.index(kept)]
+            axes.plot(*best, "o", color=FLOAT, markersize=7)
+            axes.annotate(
+                f"{best[1]:.2f}", best, (0, -16), textcoords="offset points", ha="center", color=INK,
+                fontweight="bold",
+            )  # fmt: skip
         axes.set_title(f"Validation: {label}")
         axes.set_xlabel("step")
         return _svg(figure, "metric")

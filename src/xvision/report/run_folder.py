@@ -104,6 +104,14 @@ class ValLine(BaseModel):
     val: dict[str, float]
 
 
+class Kept(BaseModel):
+    """checkpoints/best.json: when the network that is kept was measured."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+
+
 def _kind(line: Any) -> str:
     return "val" if isinstance(line, dict) and "val" in line else "train"
 
@@ -218,6 +226,12 @@ class RunFolder:
     @cached_property
     def validations(self) -> list[ValLine]:
         return [line for line in self.log if isinstance(line, ValLine)]
+
+    @cached_property
+    def best_step(self) -> int | None:
+        """The step whose network was kept, as the best of its metric."""
+        kept = self._read("checkpoints/best.json", Kept)
+        return kept.step if kept else None
 
     def _read(self, name: str, schema: type[T]) -> T | None:
         """The checked content of a JSON file; None when there is no such file."""

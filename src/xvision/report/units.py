@@ -6,26 +6,61 @@ import math
 from typing import Any
 
 METRICS = {
-    "top1": "top-1 accuracy, %",
-    "top5": "top-5 accuracy, %",
-    "mean_class_accuracy": "mean class accuracy, %",
-    "f1": "macro F1, %",
-    "miou": "mean IoU, %",
-    "moving_iou": "moving IoU, %",
-    "static_iou": "static IoU, %",
-    "ard": "relative depth error, %",
-    "delta1": "depth within 1.25, %",
+    "score": ("score", "%"),
+    "top1": ("top-1 accuracy", "%"),
+    "top5": ("top-5 accuracy", "%"),
+    "mean_class_accuracy": ("mean class accuracy", "%"),
+    "f1": ("macro F1", "%"),
+    "miou": ("mean IoU", "%"),
+    "pixel_accuracy": ("pixel accuracy", "%"),
+    "frequency_weighted_iou": ("frequency-weighted IoU", "%"),
+    "moving_iou": ("moving IoU", "%"),
+    "static_iou": ("static IoU", "%"),
+    "ard": ("relative depth error", "%"),
+    "ard_rng1": ("relative depth error beyond 1 m", "%"),
+    "ard_rng3to20": ("relative depth error from 3 m, cut at 20 m", "%"),
+    "ard_rng3to80": ("relative depth error from 3 m, cut at 80 m", "%"),
+    "ard_rng3to255": ("relative depth error from 3 m, cut at 255 m", "%"),
+    "ard_weighted_rng3to255": ("relative depth error from 3 m, a tenth of the weight from 255 m", "%"),
+    "rmse_m": ("RMSE of depth", "m"),
+    "rmse_log": ("RMSE of log depth", "log m"),
+    "silog": ("SILog", "100 log m"),
+    "delta1": ("depth within 1.25", "%"),
+    "delta2": ("depth within 1.25²", "%"),
+    "delta3": ("depth within 1.25³", "%"),
+    "epe_px": ("end-point error", "px"),
+    "outlier_ratio": ("flow outliers", "%"),
 }
+"""Metric to what it is called in prose, and its unit."""
 
 
 def metric_name(name: str) -> str:
-    """What a metric is called in prose; an unlisted one keeps its own name, and one of several tasks its task.
+    """What a metric is called in prose, and its unit; an unlisted one keeps its own name, and one of several tasks its
+    task.
 
-    >>> metric_name("top1"), metric_name("rmse"), metric_name("depth.ard")
-    ('top-1 accuracy, %', 'rmse', 'depth: relative depth error, %')
+    >>> metric_name("top1"), metric_name("spread"), metric_name("depth.ard"), metric_name("segmentation.iou_car")
+    ('top-1 accuracy, %', 'spread', 'depth: relative depth error, %', 'segmentation: IoU of car, %')
     """
-    task, _, own = name.rpartition(".")
-    return f"{task}: {METRICS.get(own, own)}" if task else METRICS.get(own, own)
+    task, prose, unit_of = _metric(name)
+    return (f"{task}: " if task else "") + prose + (f", {unit_of}" if unit_of else "")
+
+
+def unit(name: str) -> str:
+    """The unit of a metric; nothing for an unlisted one.
+
+    >>> unit("depth.rmse_m"), unit("iou_St. Bernard"), unit("spread")
+    ('m', '%', '')
+    """
+    return _metric(name)[2]
+
+
+def _metric(name: str) -> tuple[str, str, str]:
+    """Task, or nothing if there is one alone, prose and unit."""
+    task, dot, own = name.partition(".")
+    if name.startswith("iou_") or not dot:  # names of classes may have dots
+        task, own = "", name
+    known = (f"IoU of {own.removeprefix('iou_')}", "%") if own.startswith("iou_") else (own, "")
+    return task, *METRICS.get(own, known)
 
 
 def part_kind(plain: Any) -> str:

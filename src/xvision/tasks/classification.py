@@ -15,7 +15,10 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
-from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
+from xvision.tasks.contract import Batch, Found, Outputs, Size, Task, TaskMetric
+from xvision.tasks.panes import LEAST_WIDTH_PX, Image, strip, titled
+
+GREEN, RED = (120, 220, 120), (245, 120, 110)
 
 
 @task
@@ -81,18 +84,15 @@ class Classification(Task):
         return bool(found.values["class"] == label.values["class"])
 
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
-        """A caption strip under the image: the class and its score, green if it is the label, red if not."""
-        width = max(160, image.shape[1])
+        """Under the image the class and its score; with a label, which stands above, green if right and red if not."""
+        width = max(LEAST_WIDTH_PX, image.shape[1])
         height = round(image.shape[0] * width / image.shape[1])
-        enlarged = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
-        strip = np.full((26, width, 3), 24, np.uint8)
-        colour = (235, 235, 235)
-        if label is not None:
-            colour = (120, 220, 120) if self.is_right(found, label) else (245, 120, 110)
-        cv2.putText(
-            strip, self.caption(found), (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA
-        )
-        return np.concatenate([enlarged, strip])
+        enlarged: Image = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        if label is None:
+            return np.concatenate([enlarged, strip(width, self.caption(found))])
+        colour = GREEN if self.is_right(found, label) else RED
+        picture = np.concatenate([enlarged, strip(width, self.caption(found), colour=colour)])
+        return titled(f"label: {self.caption(label)}", picture)
 
 
 class ClassificationMetric(TaskMetric):

@@ -1,21 +1,27 @@
-"""Pictures of maps: classes over the image, depth in colours with a scale, motion, flow."""
+"""Maps in colours: classes over the image, depth with its scale, flow with its wheel.
+
+Class colours lie over the image in grey, which changes their brightness and nothing else, so that a legend tells them;
+lines stand between regions. What a label does not know is dark or grey, and no colour of any class or depth.
+"""
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
-Image = np.ndarray[Any, np.dtype[np.uint8]]
+from xvision.tasks.panes import Image, legend, legible, strip
+
 Map = np.ndarray[Any, Any]
 
-UNKNOWN = 255
-STRIP_PX = 26
-LEAST_WIDTH_PX = 160
+UNKNOWN = (72, 72, 72)
+"""The colour of unknown in a legend, and of unknown depth."""
 _GOLDEN = 0.618033988749895  # steps of the golden ratio spread hues evenly, however many there are
+_DARKEST = 0.7  # of a class colour, where the image is black
+_LEAST_RATIO = 2.0  # of far over near in a scale of depth: less would show noise as if it were form
+_TURBO = (20, 235)  # its ends are too dark to tell from one another
 
 
 def palette(count: int) -> Image:
@@ -35,52 +41,64 @@ def resized(values: Map, image: Image) -> Map:
     return cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def legible(image: Image) -> Image:
-    """The image, enlarged by a whole factor where it is too narrow for a line of text."""
-    factor = -(-LEAST_WIDTH_PX // image.shape[1])
-    return image if factor == 1 else image.repeat(factor, 0).repeat(factor, 1)
-
-
-def label_overlay(image: Image, labels: Map, colours: Image, share: float = 0.55) -> Image:
-    """Class colours over the image; unknown pixels show the image alone.
+def label_overlay(image: Image, labels: Map, colours: Image) -> Image:
+    """Class colours in the light and shadow of the image, lines between them; unknown is the image in dark grey.
 
     Shapes: image (H, W, 3), labels (h, w) of ids.
     """
     labels = resized(labels, image)
     known = labels < len(colours)
-    painted = colours[np.where(known, labels, 0)]
-    mixed = (share * painted + (1 - share) * image).round().astype(np.uint8)
-    result: Image = np.where(known[..., None], mixed, image)
-    return result
+    paint = np.where(known[..., None], colours[np.where(known, labels, 0)], UNKNOWN)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] / 255
+    light = _DARKEST + (1 - _DARKEST) * grey
+    overlay: Image = (paint * light).round().astype(np.uint8)
+    overlay[borders(np.where(known, labels, len(colours)))] = 0
+    return overlay
+
+
+def borders(labels: Map) -> Map:
+    """Where regions end, as wide as can be seen: (H, W) bool."""
+    width_px = max(1, round(min(labels.shape) / 360))
+    found = np.zeros(labels.shape, bool)
+    found[:, width_px:] |= labels[:, width_px:] != labels[:, :-width_px]
+    found[width_px:] |= labels[width_px:] != labels[:-width_px]
+    return found
 
 
 def depth_colours(depth_m: Map, near_m: float, far_m: float) -> Image:
-    """Depth from red (near) to blue (far), even in 1 / depth, RGB; unknown pixels (0) are black."""
+    """Depth from red (near) to blue (far), even in 1 / depth, RGB; unknown pixels (0) are grey."""
     known = depth_m > 0
     inverse = 1 / np.where(known, depth_m, far_m)
-    share = (inverse - 1 / far_m) / max(1 / near_m - 1 / far_m, 1e-9)
-    codes = (255 * share.clip(0, 1)).round().astype(np.uint8)
+    share = (inverse - 1 / far_m) / (1 / near_m - 1 / far_m)
+    codes = (_TURBO[0] + (_TURBO[1] - _TURBO[0]) * share.clip(0, 1)).round().astype(np.uint8)
     coloured = cv2.applyColorMap(codes, cv2.COLORMAP_TURBO)[..., ::-1]
-    result: Image = np.where(known[..., None], coloured, 0).astype(np.uint8)
+    result: Image = np.where(known[..., None], coloured, UNKNOWN).astype(np.uint8)
     return result
 
 
 def depth_picture(image: Image, depth_m: Map, near_m: float, far_m: float) -> Image:
-    """The colours of a depth map as large as the image, and below it the scale in metres."""
+    """The colours of a depth map as large as the image; below it their scale in metres, and unknown if there is any."""
     coloured = depth_colours(resized(depth_m, image), near_m, far_m)
     width = image.shape[1]
-    inverse = np.linspace(1 / near_m, 1 / far_m, width)
-    bar = depth_colours(np.tile(1 / inverse, (8, 1)), near_m, far_m)
-    return np.concatenate([coloured, bar, strip(width, f"{near_m:.3g} m", f"{far_m:.3g} m")])
+    scale_m = 1 / np.linspace(1 / near_m, 1 / far_m, width)
+    bar = depth_colours(np.tile(scale_m, (8, 1)), near_m, far_m)
+    marks = strip(width, *(f"{depth:.3g} m" for depth in (near_m, scale_m[width // 2], far_m)))
+    unknown = [] if (depth_m > 0).all() else [legend(width, {"unknown": UNKNOWN})]
+    return np.concatenate([coloured, bar, marks, *unknown])
 
 
-def depth_range(*maps: Map) -> tuple[float, float]:
-    """Near and far ends of a scale that fits the known depths: 2nd and 98th percentile."""
-    known = np.concatenate([m[m > 0].ravel() for m in maps]) if maps else np.zeros(0)
-    if not known.size:
-        return 1.0, 10.0
-    near, far = np.percentile(known, [2, 98])
-    return max(float(near), 1e-3), max(float(far), 1.01 * float(near))
+def depth_range(depth_m: Map) -> tuple[float, float]:
+    """Near and far end of the known depths: 2nd and 98th percentile; 0 and 0 if none is known."""
+    known = depth_m[depth_m > 0]
+    near, far = np.percentile(known, [2, 98]) if known.size else (0, 0)
+    return float(near), float(far)
+
+
+def depth_scale(*maps: Map) -> tuple[float, float]:
+    """Near and far end of a scale for the first map that knows a depth, widened where that map is flat."""
+    near, far = next((depth_range(m) for m in maps if (m > 0).any()), (1.0, 10.0))
+    wider = max(1.0, _LEAST_RATIO * near / far) ** 0.5
+    return near / wider, far * wider
 
 
 def flow_colours(flow_px: Map, largest_px: float = 0.0) -> Image:
@@ -111,41 +129,4 @@ def flow_picture(flow_px: Map) -> Image:
     corner = picture[-2 * radius - 1 :, -2 * radius - 1 :]
     if corner.shape[:2] == inside.shape:
         corner[inside] = flow_colours(np.stack([x, y], axis=-1), 1.0)[inside]
-    return np.concatenate([picture, strip(picture.shape[1], f"{largest_px:.1f} px")])
-
-
-def strip(width: int, left: str, right: str = "") -> Image:
-    """A dark line of text."""
-    line = np.full((STRIP_PX, width, 3), 24, np.uint8)
-    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.45
-    cv2.putText(line, left, (6, 18), font, size, (235, 235, 235), 1, cv2.LINE_AA)
-    if right:
-        (text_width, _), _ = cv2.getTextSize(right, font, size, 1)
-        cv2.putText(line, right, (width - text_width - 6, 18), font, size, (235, 235, 235), 1, cv2.LINE_AA)
-    return line
-
-
-def legend(width: int, names: Sequence[str], colours: Image) -> Image:
-    """Dark lines with a patch of each colour and its name, as many lines as `width` px needs."""
-    font, size, patch = cv2.FONT_HERSHEY_SIMPLEX, 0.4, 12
-    lines = [np.full((STRIP_PX - 6, width, 3), 24, np.uint8)]
-    x = 6
-    for name, colour in zip(names, colours, strict=True):
-        needed = patch + 5 + cv2.getTextSize(name, font, size, 1)[0][0] + 12
-        if x > 6 and x + needed > width:
-            lines.append(np.full_like(lines[0], 24))
-            x = 6
-        cv2.rectangle(lines[-1], (x, 4), (x + patch, 4 + patch), colour.tolist(), cv2.FILLED)
-        cv2.putText(lines[-1], name, (x + patch + 5, 14), font, size, (235, 235, 235), 1, cv2.LINE_AA)
-        x += needed
-    return np.concatenate(lines)
-
-
-def side_by_side(pictures: Sequence[Image]) -> Image:
-    """Pictures in a row, the tops aligned."""
-    height = max(picture.shape[0] for picture in pictures)
-    padded = [
-        np.pad(picture, ((0, height - picture.shape[0]), (0, 0), (0, 0)), constant_values=24)
-        for picture in pictures
-    ]
-    return np.concatenate(padded, axis=1)
+    return np.concatenate([picture, strip(picture.shape[1], f"full colour {largest_px:.1f} px")])

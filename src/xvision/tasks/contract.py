@@ -17,12 +17,10 @@ from torch import Tensor, nn
 
 from xvision.data.dataset import Split
 from xvision.fields import FIELDS
+from xvision.tasks.panes import Colour, Image
 
 Outputs = Mapping[str, Tensor]
 Batch = Mapping[str, Any]
-Image = np.ndarray[Any, np.dtype[np.uint8]]
-
-
 Size = tuple[int, int]
 
 
@@ -134,6 +132,11 @@ class Task(ABC):
     @abstractmethod
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
         """The RGB image (H, W, 3) with what was found drawn on it (and what the label says)."""
+
+    @property
+    def legend(self) -> Mapping[str, Colour]:
+        """What the colours of a picture without labels mean, where it does not say so itself."""
+        return {}
 
     def is_right(self, found: Found, label: Found) -> bool | None:
         """Whether an answer is the label; None where there is no right or wrong, as for maps."""

@@ -18,10 +18,11 @@ from torch import Tensor
 from xvision.data.dataset import DataError
 from xvision.data.images import read_depth
 from xvision.tasks import task
-from xvision.tasks.colours import depth_picture, depth_range, legible, side_by_side
-from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
+from xvision.tasks.colours import depth_picture, depth_range, depth_scale
+from xvision.tasks.contract import Batch, Found, Outputs, Size, Task, TaskMetric
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.depth import DepthMetric
+from xvision.tasks.panes import Image, legible, row
 
 LOG_RANGE = (-5.0, 7.0)  # 7 mm to 1.1 km
 MM = 1000
@@ -89,10 +90,12 @@ class Depth(Task):
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
         """The depth in colours with its scale; with labels the image, the labels and what was found, on one scale."""
         image = legible(image)
-        if label is None:
-            return depth_picture(image, found.maps["depth"], *depth_range(found.maps["depth"]))
-        scale = depth_range(label.maps["depth"])
-        return side_by_side([image, *(depth_picture(image, f.maps["depth"], *scale) for f in (label, found))])
+        maps = {"prediction": found.maps["depth"]}
+        if label is not None:
+            maps = {"label": label.maps["depth"]} | maps
+        scale = depth_scale(*maps.values())
+        pictures = {heading: depth_picture(image, depth_m, *scale) for heading, depth_m in maps.items()}
+        return pictures["prediction"] if label is None else row({"image": image} | pictures)
 
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         """The depth in millimetres, as a 16-bit image; 0 is unknown."""

@@ -6,19 +6,16 @@ One image does not show it: the network needs the previous frame or optical flow
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from xvision.tasks import task
 from xvision.tasks.class_weights import Balance, check_balance
-from xvision.tasks.colours import label_overlay
-from xvision.tasks.contract import Found, Image, Task, TaskMetric
+from xvision.tasks.contract import Found, Task, TaskMetric
 from xvision.tasks.metrics.motion import CLASSES, MotionMetric
-from xvision.tasks.segmentation import UNKNOWN, Segmentation
+from xvision.tasks.segmentation import Segmentation
 
-MOVING = 1
-RED = np.array([[240, 40, 40]], np.uint8)
+GREY_AND_RED = np.array([[205, 205, 205], [240, 40, 40]], np.uint8)
 
 
 @task
@@ -35,7 +32,7 @@ def motion(
     which counts the labels of the training split before training.
     """
     check_balance(class_balance, class_weights, CLASSES)
-    return Motion(CLASSES, losses, class_weights, class_balance)
+    return Motion(losses, class_weights, class_balance)
 
 
 class Motion(Segmentation):
@@ -44,6 +41,10 @@ class Motion(Segmentation):
     name = "motion"
     needs = ("motion",)
     class_maps = ("motion",)
+
+    def __init__(self, losses: Sequence[str], class_weights: Sequence[float], class_balance: Balance) -> None:
+        super().__init__(CLASSES, losses, class_weights, class_balance)
+        self.colours = GREY_AND_RED  # a red object in a colour photo would hide a red overlay
 
     def advice(self, inputs: Sequence[str]) -> list[str]:
         if len(inputs) > 1:
@@ -57,10 +58,3 @@ class Motion(Segmentation):
 
     def caption(self, found: Found) -> str:
         return f"moving {100 * found.values['shares'].get('moving', 0):.1f} %"
-
-    def overlay(self, image: Image, labels: np.ndarray[Any, Any]) -> Image:
-        """What moves in red; all else shows the image alone."""
-        return label_overlay(image, np.where(labels == MOVING, 0, UNKNOWN).astype(np.uint8), RED)
-
-    def key(self, maps: Sequence[np.ndarray[Any, Any]]) -> tuple[list[str], Image]:
-        return ["moving"], RED

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from xvision.data.dataset import Split
 from xvision.parts import Parts
-from xvision.tasks.colours import legible, side_by_side
-from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
+from xvision.tasks.contract import Batch, Found, Outputs, Size, Task, TaskMetric
+from xvision.tasks.panes import Image, column, legible, row
 from xvision.tasks.partial import labelled, rows_of, which
 
 
@@ -133,12 +133,12 @@ class MultiTask(Task):
     def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
         """The pictures of the tasks, one below the other; with labels, maps of a task without beside the image."""
         ours, theirs = self._parts_of(found), self._parts_of(label) if label else {}
-        rows = []
+        panes = {}
         for task in self.tasks:
-            picture = task.draw(image, ours[task.name], theirs.get(task.name))
+            picture = task.draw(legible(image), ours[task.name], theirs.get(task.name))
             alone = bool(task.maps) and label is not None and task.name not in theirs
-            rows.append(side_by_side([legible(image), picture]) if alone else picture)
-        return stacked(rows)
+            panes[task.name] = row({"image": legible(image), "prediction": picture}) if alone else picture
+        return column(panes)
 
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         ours = self._parts_of(found)
@@ -185,14 +185,3 @@ class MultiTaskMetric(TaskMetric):
 
     def confusions(self) -> dict[str, list[list[int]]]:
         return {field: table for task in self.tasks for field, table in self._of(task).confusions().items()}
-
-
-def stacked(pictures: Sequence[Image]) -> Image:
-    """Pictures below each other, narrow ones enlarged by a whole factor."""
-    width = max(picture.shape[1] for picture in pictures)
-    rows = []
-    for picture in pictures:
-        factor = width // picture.shape[1]
-        large = picture.repeat(factor, axis=0).repeat(factor, axis=1)
-        rows.append(np.pad(large, ((0, 0), (0, width - large.shape[1]), (0, 0)), constant_values=24))
-    return np.concatenate(rows)

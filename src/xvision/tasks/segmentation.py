@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from xvision.data.images import read_labels
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
-from xvision.tasks.colours import label_overlay, legend, legible, palette, side_by_side
-from xvision.tasks.contract import Batch, Found, Image, Outputs, Size, Task, TaskMetric
+from xvision.tasks.colours import UNKNOWN as UNKNOWN_COLOUR
+from xvision.tasks.colours import label_overlay, palette
+from xvision.tasks.contract import Batch, Found, Outputs, Size, Task, TaskMetric
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.label_map import LabelMapMetric
 from xvision.tasks.metrics.resolution import class_ids
+from xvision.tasks.panes import Colour, Image, legend, legible, row
 
 UNKNOWN = 255
 
@@ -111,20 +113,22 @@ class Segmentation(Task):
         """Class colours over the image; with labels the image, the labels and what was found, side by side, and below
         them the classes that occur. Without, the size is the image's, as frames of a video must be."""
         if label is None:
-            return self.overlay(image, found.maps[self.name])
+            return label_overlay(image, found.maps[self.name], self.colours)
         image = legible(image)
-        maps = [f.maps[self.name] for f in (label, found)]
-        row = side_by_side([image, *(self.overlay(image, m) for m in maps)])
-        return np.concatenate([row, legend(row.shape[1], *self.key(maps))])
+        maps = {"label": label.maps[self.name], "prediction": found.maps[self.name]}
+        overlays = {heading: label_overlay(image, ids, self.colours) for heading, ids in maps.items()}
+        panes = row({"image": image} | overlays)
+        return np.concatenate([panes, legend(panes.shape[1], self._key(maps.values()))])
 
-    def key(self, maps: Sequence[np.ndarray[Any, Any]]) -> tuple[list[str], Image]:
-        """The classes that occur in maps of ids, and their colours."""
-        there = [i for i in range(len(self.names)) if any((m == i).any() for m in maps)]
-        return [self.names[i] for i in there], self.colours[there]
+    @property
+    def legend(self) -> dict[str, Colour]:
+        return dict(zip(self.names, map(tuple, self.colours.tolist()), strict=True))
 
-    def overlay(self, image: Image, labels: np.ndarray[Any, Any]) -> Image:
-        """Ids (h, w) as colours over the image."""
-        return label_overlay(image, labels, self.colours)
+    def _key(self, maps: Iterable[np.ndarray[Any, Any]]) -> dict[str, Colour]:
+        """The part of the legend that maps of ids need."""
+        there = {int(i) for ids in maps for i in np.unique(ids)}
+        key = {name: colour for i, (name, colour) in enumerate(self.legend.items()) if i in there}
+        return key | ({"unknown": UNKNOWN_COLOUR} if UNKNOWN in there else {})
 
     def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
         """The ids, as an 8-bit image."""

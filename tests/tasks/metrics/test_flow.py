@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
 
 from xvision.tasks.metrics.flow import FlowMetric
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_errors_and_outliers_by_hand() -> None:
@@ -20,6 +24,19 @@ def test_errors_and_outliers_by_hand() -> None:
     m = FlowMetric()
     m.update({"flow": prediction}, {"flow": truth})
     assert m.compute() == pytest.approx({"epe_px": (5 + 4 + 2 + 4) / 4, "outlier_ratio": 50})
+
+
+def test_confidence_knows_where_estimated_flow_is_wrong() -> None:
+    """The benchmark on a few scenes: what is trusted is nearer to the truth than what is not."""
+    rows = runpy.run_path(str(ROOT / "benchmarks/flow.py"))["measure"]((64, 96), 6, "street")
+    for method in ("dis", "farneback"):
+        trusted, rest = rows[f"{method}, trusted"], rows[f"{method}, not trusted"]
+        assert trusted["share"] + rest["share"] == pytest.approx(100)
+        assert trusted["epe_px"] < rows[method]["epe_px"] < rest["epe_px"]
+        assert rows[method]["epe_px"] == pytest.approx(
+            (trusted["share"] * trusted["epe_px"] + rest["share"] * rest["epe_px"]) / 100
+        )
+    assert rows["dis"]["epe_px"] < rows["without flow"]["epe_px"]
 
 
 def test_the_prediction_alone_makes_no_outlier() -> None:
