@@ -6,7 +6,7 @@ Lite rule: a 3x3 convolution is depthwise, or grouped with the group width of th
 What the original's costs leave open is chosen for int8. A ReLU ends every branch of a concatenation or addition: the
 tensor's one quantizer stands after it, and all 256 codes are for values that occur.
 Resizes have half-pixel centres (`align_corners=False`): their factor is a power of two at every size, a constant in the
-file, and so are the weights of the interpolation; with aligned corners the step is (H - 1) / (2 H - 1), other for each H.
+file, and so are the weights of the interpolation; with aligned corners it is (H - 1) / (2 H - 1).
 """
 
 from __future__ import annotations
