@@ -114,6 +114,17 @@ def test_a_rectangle_that_does_not_fit_names_the_file_and_its_size(
         next(Loader(make_split(1), ("image",), settings, batch_size=1, train=False, seed=0).epoch(0))
 
 
+def test_a_rectangle_that_fits_no_image_is_told_once(
+    make_split: Callable[..., Split], own_cache: Path
+) -> None:
+    with pytest.raises(
+        DataError,
+        match=r"^30 of 30 samples cannot be used:\n  drawn 0: expected an image that holds data\.crop_rect=.*\n"
+        r"    likewise drawn 1, .*drawn 10 and 19 more$",
+    ):
+        Loader(make_split(30), ("image",), data(crop_rect=(0, 0, 21, 24)), batch_size=1, train=True, seed=0)
+
+
 def test_fields_of_several_sizes_are_still_named(own_cache: Path) -> None:
     sample = {"image": np.zeros((20, 24, 3), np.uint8), "depth": np.zeros((20, 25), np.float32)}
     split = Split(("odd",), lambda i: sample, lambda: "d")

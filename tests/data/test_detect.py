@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from xvision.data.dataset import DataError
 from xvision.data.datasets import dataset
 from xvision.data.detect import detect
 
@@ -57,6 +58,21 @@ def test_no_answer_names_who_was_asked(tmp_path):
         match=r"no data set was recognised in it \(asked: .*cifar10, cifar100, .*image_folder.*\); say which",
     ):
         detect(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "there"), [("sevenscenes", "nyuv2"), ("kitti_depth", "nyuv2"), ("camvid", "nyuv2")]
+)
+def test_a_set_is_not_read_as_another_one(tmp_path, name, there):
+    paint(
+        tmp_path,
+        *(f"{split}/{kind}/0.png" for split in ("train", "val") for kind in ("rgb", "depth", "seg13")),
+    )
+    with pytest.raises(
+        DataError,
+        match=rf"^data.root: expected .*; {tmp_path} .*looks like {there} \(data={there}\). .* set data.root to",
+    ):
+        dataset.part(name, {"root": str(tmp_path)}).build()
 
 
 def test_a_root_is_needed_and_must_exist(tmp_path):

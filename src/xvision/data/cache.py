@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from xvision.data.dataset import DataError, Sample, Split
+from xvision.data.folders import listing
 from xvision.data.geometry import resize_map, warp_sample
 from xvision.data.sources import cache_folder
 from xvision.fields import FIELDS
@@ -42,7 +43,6 @@ _FORMAT = 1  # raised when the content of a cache changes its meaning
 _OVERSIZE = 2  # stored samples are at most this many times larger than the network's input
 _ALIGN_BYTES = 16
 _STALE_SECONDS = 3600.0  # an unfinished cache nobody has written to for so long was left by a killed process
-_MAX_LISTED = 10
 
 
 def prepared(split: Split, fields: tuple[str, ...], size: tuple[int, int] | None) -> Split:
@@ -156,7 +156,7 @@ def _write(split: Split, fields: list[str], folder: Path, progress: Progress | N
                 if progress is not None:
                     progress(i + 1, len(split))
             if problems:
-                raise DataError(_all_problems(problems, len(split)))
+                raise DataError(listing(f"{len(problems)} of {len(split)} samples cannot be used", problems))
             for writer in writers:
                 writer.finish()
         folder.mkdir(exist_ok=True)
@@ -191,14 +191,6 @@ def _decode_ahead(split: Split) -> Iterator[Sample | str]:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _all_problems(problems: list[str], num_samples: int) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    listed = "\n".join(f"  {problem}" for problem in problems[:_MAX_LISTED])
-    more = f"\n  … and {len(problems) - _MAX_LISTED} more" if len(problems) > _MAX_LISTED else ""
-    return f"{len(problems)} of {num_samples} samples cannot be used:\n{listed}{more}"
 
 
 def _check_space(folder: Path, expected_bytes: float) -> None:

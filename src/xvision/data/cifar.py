@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from xvision.data.dataset import DataError, Dataset, Sample, Split
+from xvision.data.detect import find_set
 from xvision.data.images import decode_image
-from xvision.data.sources import digest, file_hashes, find_set
+from xvision.data.sources import digest, file_hashes
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def open_cifar(archive: Archive, root: str) -> Dataset:
     """
     holds = f"a folder with {archive.folder}/, {archive.tar} or train.npz and val.npz"
     get = f"Download {archive.url} into that folder, or set data.root to where it is."
-    _, form = find_set(root, partial(find_form, archive), holds=holds, get=get)
+    _, form = find_set(archive.name, root, partial(find_form, archive), holds=holds, get=get)
     assert form is not None
     if form.suffix == ".npz":
         parts: dict[str, _Packed | _Batches] = {

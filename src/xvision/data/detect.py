@@ -1,40 +1,76 @@
-"""Which data set lies in a folder: every dataset file that can tell is asked."""
+"""Which data set lies in a folder: every dataset file that can tell is asked.
+
+A dataset file tells by a function ``detect(root: Path) -> str | None`` that gives the name of its builder. Where the
+layout is one that named sets have too, the file says ``GENERIC = True``: it counts if no other answers.
+"""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
 
 from xvision.data.dataset import DataError
 from xvision.data.datasets import dataset
 from xvision.data.sources import find_root
 from xvision.parts import Part
 
+Found = TypeVar("Found")
+
 
 def detect(root: str) -> Part:
     """The data set at `root` as a part, ready to build.
-
-    A dataset file tells by a function ``detect(root: Path) -> str | None`` that gives the name of its builder. Where
-    the layout is one that named sets have too, the file says ``GENERIC = True``: it counts if no other answers.
 
     Raises: DataError when none recognises the folder, ValueError when several do.
     """
     if not root:
         raise ValueError("data.root: expected the folder of a data set; set data.root=DIR")
     place = find_root(root, setting="data.root", holds="a data set", get="Set data.root to where it is.")
-    modules = sorted({builder.module for builder in dataset.builders().values()})
-    asked = [m for m in (importlib.import_module(name) for name in modules) if hasattr(m, "detect")]
-    found = {
-        answer: getattr(module, "GENERIC", False) for module in asked if (answer := module.detect(place))
-    }
-    answers = sorted(answer for answer, generic in found.items() if not generic or all(found.values()))
+    named, generic = _answers(place)
+    answers = named or generic
     if len(answers) == 1:
         return dataset.part(answers[0], {"root": str(place)})
     if answers:
         raise ValueError(
             f"{place.absolute()}: it could be {' or '.join(answers)}; say which: data={answers[0]} data.root={root}"
         )
-    known = ", ".join(sorted(module.__name__.rpartition(".")[2] for module in asked))
+    known = ", ".join(sorted(module.__name__.rpartition(".")[2] for module in _askable()))
     raise DataError(
         f"{place.absolute()}: no data set was recognised in it (asked: {known}); say which it is, data=NAME "
         f"data.root={root}; docs/data_sets.md shows how folders of your own are laid out"
     )
+
+
+def find_set(
+    name: str, root: str, recognise: Callable[[Path], Found], *, holds: str, get: str
+) -> tuple[Path, Found]:
+    """The folder or file of the data set `name` at `root`, and what `recognise` makes of it.
+
+    `holds` and `get` are for messages, as for `find_root`. Raises: DataError where nothing is, something else
+    (`recognise` gives an empty answer), or what recognises itself as another set with a name.
+    """
+    place = find_root(root, setting="data.root", holds=holds, get=get)
+    found = recognise(place)
+    named, generic = _answers(place)
+    if found and (not named or name in named):
+        return place, found
+    came = [] if found else ["holds none of them"]
+    if answers := named or generic:
+        came.append(f"looks like {' or '.join(answers)} (data={answers[0]})")
+    raise DataError(f"data.root: expected {holds}; {place.absolute()} {' and '.join(came)}. {get}")
+
+
+def _askable() -> list[ModuleType]:
+    modules = sorted({builder.module for builder in dataset.builders().values()})
+    return [module for name in modules if hasattr(module := importlib.import_module(name), "detect")]
+
+
+def _answers(place: Path) -> tuple[list[str], list[str]]:
+    """What recognises a folder: sets with a name, and layouts that anybody may have."""
+    found: tuple[list[str], list[str]] = [], []
+    for module in _askable():
+        if answer := module.detect(place):
+            found[getattr(module, "GENERIC", False)].append(answer)
+    return found

@@ -73,11 +73,33 @@ def named(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def summary(root: Path, problems: Sequence[str]) -> str:
-    """One message for all problems of a folder; of many, the first are listed."""
+    """One message for all problems of a folder."""
+    return listing(f"{root}: {len(problems)} problems", problems)
+
+
+def listing(head: str, problems: Sequence[str]) -> str:
+    """One message for several "FILE: what is wrong"; the same of several files is told once, of many the first.
+
+    >>> print(listing("3 problems", ["a.png: is empty", "b.png: has colours", "c.png: is empty"]))
+    3 problems:
+      a.png: is empty
+        likewise c.png
+      b.png: has colours
+    """
     if len(problems) == 1:
         return problems[0]
-    more = [f"… and {len(problems) - MAX_LISTED} more"] if len(problems) > MAX_LISTED else []
-    return f"{root}: {len(problems)} problems:\n  " + "\n  ".join([*problems[:MAX_LISTED], *more])
+    alike: dict[str, list[str]] = {}
+    for problem in problems:
+        alike.setdefault(problem.partition(": ")[2] or problem, []).append(problem)
+    told = list(alike.values())[:MAX_LISTED]
+    lines = [f"{head}:"]
+    for first, *others in told:
+        lines.append(f"  {first}")
+        names = [other.partition(": ")[0] for other in others]
+        more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+        lines += [f"    likewise {', '.join(names[:MAX_LISTED])}{more}"] if names else []
+    left = len(problems) - sum(map(len, told))
+    return "\n".join([*lines, *([f"  … and {left} more"] if left else [])])
 
 
 def check_ratio(val_ratio: float) -> None:

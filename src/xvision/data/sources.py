@@ -6,15 +6,12 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 from xvision.data.dataset import DataError
 from xvision.files import write_text
-
-Found = TypeVar("Found")
 
 
 def find_root(root: str, *, setting: str, holds: str, get: str) -> Path:
@@ -35,18 +32,6 @@ def find_root(root: str, *, setting: str, holds: str, get: str) -> Path:
     if len(places) == 1 and not places[0].is_absolute():
         looked += " (XVISION_DATA is not set)"
     raise DataError(f"{setting}: expected {holds}; looked for {looked}, nothing is there. {get}")
-
-
-def find_set(root: str, recognise: Callable[[Path], Found], *, holds: str, get: str) -> tuple[Path, Found]:
-    """The folder or file at `root` and what `recognise` makes of it; `holds` and `get` as for `find_root`.
-
-    Raises: DataError where nothing is, or something else (`recognise` gives an empty answer).
-    """
-    place = find_root(root, setting="data.root", holds=holds, get=get)
-    found = recognise(place)
-    if not found:
-        raise DataError(f"data.root: expected {holds}; {place.absolute()} holds none of them. {get}")
-    return place, found
 
 
 def cache_folder() -> Path:

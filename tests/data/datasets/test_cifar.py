@@ -125,7 +125,8 @@ def test_packed_jpegs(tmp_path):
     assert train.load(13)["image"].shape == (32, 32, 3)
     assert len(pickle.dumps(train.load)) < 1000
     with pytest.raises(
-        ValueError, match=r"data.root: expected a folder with cifar-100-python/, .* holds none of them. Do"
+        ValueError,
+        match=r"data.root: expected .* holds none of them and looks like cifar10 \(data=cifar10\). Do",
     ):
         dataset.cifar100(root=str(tmp_path / "packed")).build()
 

@@ -75,8 +75,22 @@ def test_lists_with_errors_are_told_line_by_line(tmp_path):
     (root / "val_pairs.txt").write_text("\na b\n")
     with pytest.raises(ValueError, match=rf"^{root}: 3 problems:\n") as raised:
         build(root)
-    assert f"{root}/train_pairs.txt, line 2: train/images/dog/1.jpg is not there" in str(raised.value)
+    assert f"  {root}/train_pairs.txt, line 1: train/images/dog/1.jpg is not there\n" in str(raised.value)
+    assert f"    likewise {root}/train_pairs.txt, line 2\n" in str(raised.value)
     assert f"{root}/val_pairs.txt, line 2: expected 'PREVIOUS CURRENT MASK', came 'a b'" in str(raised.value)
+
+
+def test_lists_of_other_sequences_are_not_taken_for_its_own(tmp_path):
+    root = write_lists(tmp_path)
+    for split in ("train", "val"):
+        (root / split / "images/dog").rename(root / split / "images/hall")
+        lists = root / f"{split}_pairs.txt"
+        lists.write_text(lists.read_text().replace("images/dog", "images/hall"))
+    with pytest.raises(
+        ValueError,
+        match=rf"expected DAVIS .*; {root} holds none of them and looks like frame_pair_folder \(data=frame_p",
+    ):
+        build(root)
 
 
 def test_what_is_missing_is_told(tmp_path, miniature):

@@ -136,7 +136,7 @@ def test_all_problems_come_at_once(pets):
     paint(pets, "train/stray.png", "valid/cat/0.png")
     (pets / "train/newt").mkdir()
     for i in range(9):
-        (pets / f"val/dog/{i}.txt").touch()
+        (pets / f"val/dog/0.t{i}").touch()
     with pytest.raises(ValueError, match=rf"^{pets}: 12 problems:\n(  .*\n){{10}}  … and 2 more$") as raised:
         build(pets)
     text = str(raised.value)

@@ -180,7 +180,9 @@ def test_all_wrong_masks_are_named_before_training(root):
         png(root / f"masks/{i}.png", ids([0, 9]))
     data = Data(dataset="image_mask_folder", size=(24, 32))
     split = build(root, classes="names.txt").splits["train"]
-    with pytest.raises(ValueError, match=r"^5 of 5 samples cannot be used:\n  .*came 9 .*\n  .*came 9"):
+    with pytest.raises(
+        ValueError, match=r"^5 of 5 samples cannot be used:\n  .*came 9 .*\n    likewise (.*png(, )?){4}$"
+    ):
         Loader(split, ("image", "segmentation"), data, batch_size=2, train=True, seed=0)
 
 
@@ -236,7 +238,7 @@ def test_all_masks_in_colours_are_listed(root):
     for i in (1, 4):
         photo(root / f"masks/{i}.png")
     with pytest.raises(
-        ValueError, match=rf"^{root}: 2 problems:\n  .*1.png: expected one channel .*\n  .*4.png: exp"
+        ValueError, match=rf"^{root}: 2 problems:\n  .*1.png: expected one channel .*\n    likewise .*4.png$"
     ):
         build(root)
 

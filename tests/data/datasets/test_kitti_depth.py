@@ -78,6 +78,7 @@ def test_a_drive_without_images_and_depth_without_a_frame_are_told(miniature, tm
     ):
         build(root)
     with pytest.raises(
-        ValueError, match=rf"expected KITTI as rgb/ and .*; {tmp_path} holds none of them. Get the dept"
+        ValueError,
+        match=rf"expected KITTI as rgb/ and .*; {tmp_path} holds none of them and looks like .*. Get",
     ):
         build(tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
+from xvision.data.detect import find_set
 from xvision.data.folders import SPLITS, files
 from xvision.data.pairs import (
     UNKNOWN,
@@ -19,7 +20,6 @@ from xvision.data.pairs import (
     photos,
     rows_dataset,
 )
-from xvision.data.sources import find_set
 
 CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
@@ -37,6 +37,7 @@ def camvid(*, root: str = "camvid") -> Dataset:
     Badrinarayanan, Kendall and Cipolla, "SegNet" (2017).
     """
     place, splits = find_set(
+        "camvid",
         root,
         _folders,
         holds="CamVid as train/images/ and train/labels/, or train/ and trainannot/",

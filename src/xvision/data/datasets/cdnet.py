@@ -6,10 +6,10 @@ from pathlib import Path
 
 from xvision.data.dataset import DataError, Dataset
 from xvision.data.datasets import dataset
+from xvision.data.detect import find_set
 from xvision.data.folders import check_ratio, hold_out_ends
 from xvision.data.frames import check_gap, check_lists, read_lists, sequences
 from xvision.data.pairs import MOTION, UNKNOWN, Column, Labels, Photo, Reader, Row, photos, rows_dataset
-from xvision.data.sources import find_set
 
 _GRAYS = ((0, 0), (50, 0), (85, UNKNOWN), (170, UNKNOWN), (255, 1))
 """Static, hard shadow, outside the region of interest, unknown (object borders), moving: the values of groundtruth/."""
@@ -28,6 +28,7 @@ def cdnet(*, root: str = "cdnet", val_ratio: float = 0.2, gap: int = 1) -> Datas
     check_ratio(val_ratio)
     check_gap(gap)
     place, videos = find_set(
+        "cdnet",
         root,
         _recognise,
         holds="CDnet as VIDEO/input/ and VIDEO/groundtruth/, or train_pairs.txt",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
+from xvision.data.detect import find_set
 from xvision.data.folders import folders
 from xvision.data.frames import check_gap, check_lists, read_lists, sequences
 from xvision.data.pairs import Column, Labels, Photo, Reader, Row, photos, rows_dataset
-from xvision.data.sources import find_set
 
 TRAIN = (
     "bear", "bmx-bumps", "boat", "breakdance-flare", "bus", "car-turn", "dance-jump", "dog-agility", "drift-turn",
@@ -39,6 +39,7 @@ def davis16(*, root: str = "davis16", gap: int = 1) -> Dataset:
     """
     check_gap(gap)
     place, found = find_set(
+        "davis16",
         root,
         _recognise,
         holds="DAVIS as JPEGImages/480p/ and Annotations/480p/, or train_pairs.txt",
@@ -67,7 +68,12 @@ def detect(root: Path) -> str | None:
 
 
 def _recognise(root: Path) -> tuple[Column, Column] | dict[str, list[Row]]:
-    return _published(root) or read_lists(root)
+    """Lists of pairs count if their sequences are called like its own: anybody may have such lists."""
+    if published := _published(root):
+        return published
+    lists = read_lists(root)
+    names = {image.parent.name for rows in lists.values() for image, _, _ in rows}
+    return lists if names <= {*TRAIN, *VAL} else {}
 
 
 def _published(root: Path) -> tuple[Column, Column] | None:

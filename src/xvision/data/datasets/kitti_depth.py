@@ -6,9 +6,9 @@ from pathlib import Path
 
 from xvision.data.dataset import DataError, Dataset
 from xvision.data.datasets import dataset
+from xvision.data.detect import find_set
 from xvision.data.folders import SPLITS, check_ratio, hold_out_groups, summary, with_val
 from xvision.data.pairs import Column, Depth, Photo, Row, layout, match, match_splits, photos, rows_dataset
-from xvision.data.sources import find_set
 
 _STEP = 1 / 256
 _DEPTH = "proj_depth/groundtruth/image_02"
@@ -26,6 +26,7 @@ def kitti_depth(*, root: str = "kitti_depth", val_ratio: float = 0.2, split_seed
     """
     check_ratio(val_ratio)
     place, found = find_set(
+        "kitti_depth",
         root,
         _recognise,
         holds=f"KITTI as rgb/ and depth/, or drives with {_IMAGES}/ and {_DEPTH}/",

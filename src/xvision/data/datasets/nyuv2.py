@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
+from xvision.data.detect import find_set
 from xvision.data.pairs import (
     Column,
     Depth,
@@ -18,7 +19,6 @@ from xvision.data.pairs import (
     photos,
     rows_dataset,
 )
-from xvision.data.sources import find_set
 
 CLASSES = {
     13: (
@@ -48,6 +48,7 @@ def nyuv2(*, root: str = "nyuv2", num_classes: int = 13) -> Dataset:
         raise ValueError(f"data.num_classes: expected 13 or 40, came {num_classes}")
     labels = f"seg{num_classes}"
     place, found = find_set(
+        "nyuv2",
         root,
         lambda place: layout(place, (("rgb",), (labels,), ("depth",))),
         holds=f"NYUv2 as train/rgb/, train/{labels}/ and train/depth/",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
+from xvision.data.detect import find_set
 from xvision.data.folders import check_ratio, folders, hold_out_groups
 from xvision.data.pairs import Column, Depth, Photo, Row, layout, match_splits, photos, rows_dataset
-from xvision.data.sources import find_set
 
 _MILLIMETRE = 0.001
 _LISTS = {"train": "TrainSplit.txt", "val": "TestSplit.txt"}
@@ -26,6 +26,7 @@ def sevenscenes(*, root: str = "sevenscenes", val_ratio: float = 0.2, split_seed
     """
     check_ratio(val_ratio)
     place, found = find_set(
+        "sevenscenes",
         root,
         _recognise,
         holds="7-Scenes as train/rgb/ and train/depth/, or SCENE/seq-01/frame-000000.color.png",
