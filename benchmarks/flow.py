@@ -19,8 +19,8 @@ import torch
 from xvision.data.flow import Method, optical_flow
 from xvision.data.images import Array
 from xvision.data.scenes import LEVELS, scene
-from xvision.parts import Size, parse_size
 from xvision.report.measurement import measured
+from xvision.sizes import Size, parse_size
 from xvision.tasks.metrics.flow import FlowMetric
 
 FILE = Path(__file__).parents[1] / "results/measured/flow.json"

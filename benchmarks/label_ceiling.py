@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xvision.data.scenes import SEGMENTATION_CLASSES, scene
-from xvision.parts import parse_size
 from xvision.report.measurement import measured
+from xvision.sizes import parse_size
 
 STRIDES = (1, 2, 4, 8)
 FIRST_VAL = 10_000_000  # the scenes that the data set `scenes` validates on

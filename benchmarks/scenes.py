@@ -16,7 +16,7 @@ import time
 import cv2
 
 from xvision.data.scenes import LEVELS, scene
-from xvision.parts import parse_size
+from xvision.sizes import parse_size
 
 ROUND = 40
 

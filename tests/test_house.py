@@ -14,7 +14,9 @@ SOURCE = ROOT / "src/xvision"
 
 # Lower rooms know nothing of higher ones; rooms on one line know nothing of each other, but where it is said.
 FLOORS = (
-    ("parts", "fields", "files", "console"),
+    ("hints", "sizes", "fields", "files", "console"),
+    ("builders",),
+    ("parts",),
     ("data", "models"),
     ("tasks",),
     ("train",),

@@ -105,7 +105,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List recipes and parts, with one line each."""
-    from xvision.parts import nearest
+    from xvision.hints import nearest
 
     registries = _registries()
     if kind is not None:
@@ -136,7 +136,7 @@ def show(
         recipe = _recipe(name, overrides)
         print(json.dumps(recipe.to_dict()) if as_json else f"# {recipe.id}\n{recipe.to_yaml()}", end="")
         return
-    from xvision.parts import nearest
+    from xvision.hints import nearest
 
     registries = _registries()
     found = {kind: r.builders()[name] for kind, r in registries.items() if name in r.builders()}

@@ -24,9 +24,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xvision.data.settings import Data
 from xvision.export.settings import Export
+from xvision.hints import explain, nearest
 from xvision.models.settings import Names, Net
-from xvision.parts import Part, Parts, Size, explain, nearest, part_of, parts_of
+from xvision.parts import Part, Parts, part_of, parts_of
 from xvision.quant.settings import Quant
+from xvision.sizes import Size
 from xvision.tasks import task
 from xvision.train.settings import FREE, Train
 

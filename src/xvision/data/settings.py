@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from xvision.data.datasets import dataset
 from xvision.data.rectangles import Rect
-from xvision.parts import Parts, Size, parts_of
+from xvision.parts import Parts, parts_of
+from xvision.sizes import Size
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 FROZEN = ConfigDict(frozen=True, extra="forbid")

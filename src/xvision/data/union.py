@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.settings import Data
-from xvision.parts import nearest
+from xvision.hints import nearest
 
 _INPUTS = ("image", "previous", "flow", "confidence")  # what sets may share without meaning the same labels
 

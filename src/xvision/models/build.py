@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from xvision.hints import nearest
 from xvision.models.model import SEPARATOR, Model, Shared
 from xvision.models.settings import Net
 from xvision.models.weights import load
-from xvision.parts import nearest
 
 
 def build_model(

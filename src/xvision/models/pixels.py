@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xvision.parts import nearest
+from xvision.hints import nearest
 
 ZERO_POINT = 128
 STEPS = 64  # codes per unit: the input's scale is 1 / STEPS

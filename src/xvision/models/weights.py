@@ -25,11 +25,11 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from xvision.hints import nearest
 from xvision.models.backbone import Published
 from xvision.models.folding import FirstLayer, Trained, first_layers, fold, fold_difference_db, own_pixels
 from xvision.models.model import Model
 from xvision.models.stem_weights import stream_match
-from xvision.parts import nearest
 
 CONTAINERS = ("ema", "state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
 

@@ -18,8 +18,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from xvision.files import read_json, write_json
-from xvision.parts import Size, explain
+from xvision.hints import explain
 from xvision.recipe import flatten
+from xvision.sizes import Size
 
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

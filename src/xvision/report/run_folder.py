@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
 
 from xvision.files import read_json
-from xvision.parts import explain
+from xvision.hints import explain
 from xvision.report.record import Parity, Record
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xvision.files import write_text
-from xvision.parts import nearest
+from xvision.hints import nearest
 from xvision.report import units
 from xvision.report.measurement import Measurement
 from xvision.report.record import Record, Summary

@@ -9,7 +9,7 @@ from typing import Literal
 from xvision.data.dataset import Dataset, Sample, Split
 from xvision.data.datasets import dataset
 from xvision.data.scenes import BOX_CLASSES, FIELDS, LEVELS, SCENE_CLASSES, SEGMENTATION_CLASSES, scene
-from xvision.parts import Size
+from xvision.sizes import Size
 
 _VAL_FIRST = 10_000_000
 """Seeds of validation scenes start here, those of training scenes below, whatever the settings."""

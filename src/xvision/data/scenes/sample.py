@@ -11,7 +11,7 @@ from xvision.data.scenes.levels import FIRST_OBJECT, LEVELS
 from xvision.data.scenes.light import Photographer
 from xvision.data.scenes.render import NEAR_M, Renderer, positions
 from xvision.data.scenes.surfaces import Array
-from xvision.parts import nearest
+from xvision.hints import nearest
 
 LEAST_PIXELS_RATIO = 0.0008
 """An object has a box if at least this fraction of the image shows it ..."""

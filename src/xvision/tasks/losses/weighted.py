@@ -13,7 +13,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from xvision.parts import Part, nearest
+from xvision.hints import nearest
+from xvision.parts import Part
 from xvision.tasks.losses import loss
 
 Kind = Literal["label", "depth", "flow"]
