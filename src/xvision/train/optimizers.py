@@ -14,6 +14,7 @@ from pydantic import Field
 from xvision.parts import Registry
 
 if TYPE_CHECKING:
+    from torch import nn
     from torch.optim import Optimizer
 
 optimizer = Registry("optimizer", "xvision.train.optimizers")
@@ -21,6 +22,17 @@ optimizer = Registry("optimizer", "xvision.train.optimizers")
 Groups = Iterable[dict[str, Any]]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def parameter_groups(model: nn.Module, decay: str) -> list[dict[str, Any]]:
+    """What is trained; with `decay` "weights" the second group is what decay leaves alone: biases, factors of norms."""
+    params = [p for p in model.parameters() if p.requires_grad]
+    if decay == "all":
+        return [{"params": params}]
+    return [
+        {"params": [p for p in params if p.ndim > 1]},
+        {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 @optimizer

@@ -37,6 +37,7 @@ from xvision.train.forward import Batch, explaining_memory, forward, to_device
 from xvision.train.hardware import num_threads
 from xvision.train.log import Log
 from xvision.train.losses import Losses
+from xvision.train.optimizers import parameter_groups
 from xvision.train.processes import join
 from xvision.train.schedules import factor
 from xvision.train.settings import FREE, Train
@@ -108,7 +109,7 @@ class Training:
         )
         scope = self.balancing.scope
         self.shared: list[Tensor] = [] if scope == "none" else self.model.shared_parameters(scope)  # type: ignore[operator]
-        self.optimizer = settings.optimizer.build(_groups(self.model, settings.decay))
+        self.optimizer = settings.optimizer.build(parameter_groups(self.model, settings.decay))
         self.lr: float = self.optimizer.param_groups[0]["lr"]
         self.schedule = settings.schedule.build(self.total_steps / self.steps_per_epoch)
         self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
@@ -387,17 +388,6 @@ class Training:
             f"{signal.Signals(signum).name} after step {self.step} of {self.total_steps}; the state is saved in "
             f"{self.checkpoints.last}, and the same command goes on from there",
         )
-
-
-def _groups(model: nn.Module, decay: str) -> list[dict[str, Any]]:
-    """Parameter groups; the second holds what weight decay leaves alone: biases and the factors of norms."""
-    params = [p for p in model.parameters() if p.requires_grad]
-    if decay == "all":
-        return [{"params": params}]
-    return [
-        {"params": [p for p in params if p.ndim > 1]},
-        {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def seed_step(seed: int, step: int, process: int, device: torch.device) -> None:
