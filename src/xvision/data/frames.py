@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from xvision.data.dataset import DataError
 from xvision.data.folders import SPLITS, summary
-from xvision.data.pairs import Column, Row, match
+from xvision.data.images import read_labels
+from xvision.data.pairs import UNKNOWN, Column, Labels, Row, match, ranges, spread, values_in
 
 LISTS = {split: f"{split}_pairs.txt" for split in SPLITS}
 """Files that list the samples of a split, a line "PREVIOUS CURRENT MASK" each, paths inside the set."""
+
+_NUM_LOOKED_AT = 16
 
 
 def check_gap(gap: int) -> None:
@@ -109,3 +113,26 @@ def read_lists(root: Path) -> dict[str, list[Row]]:
     if problems:
         raise DataError(summary(root, problems))
     return found
+
+
+def check_motion(root: Path, read: Labels, rows: Mapping[str, Sequence[Row]]) -> None:
+    """Look at the masks of every split until something moves, and warn if nothing ever does.
+
+    A mask with a value that means nothing ends the search: reading it is an error that says more.
+    """
+    moving = {value for value, label in read.meaning if label == 1}
+    still = {value for value, label in read.meaning if label != 1}
+    for split, some in rows.items():
+        masks = [row[-1] for row in some]
+        values: set[int] = set()
+        for mask in (*spread(masks, _NUM_LOOKED_AT), *masks):  # a film may begin with a long still scene
+            values |= values_in(read_labels(mask, str(mask)))
+            if not values <= still:
+                break
+        else:
+            unknown = f" ({UNKNOWN} is unknown)" if UNKNOWN in values else ""
+            warnings.warn(
+                f"{root}: nothing moves in '{split}': its {len(masks)} masks hold {ranges(values)}{unknown}, and what "
+                f"moves is {ranges(moving)}; {read.hint}",
+                stacklevel=3,
+            )

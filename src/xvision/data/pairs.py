@@ -6,17 +6,23 @@ listed. A reader is a small frozen dataclass: it travels to worker processes, an
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.folders import SPLITS, files, folders, named, summary
 from xvision.data.images import SUFFIXES, Array, read_depth, read_image, read_labels
-from xvision.data.sources import digest, file_hashes
+from xvision.data.sources import cache_folder, digest, file_hashes
+from xvision.files import write_text
 
 IMAGES = ("images", "image", "imgs", "img", "rgb")
 MASKS = ("masks", "mask", "labels", "label", "annotations", "annotation", "segmentation")
@@ -62,7 +68,7 @@ class Labels:
         if wrong.any():
             row, column = np.argwhere(wrong)[0].tolist()
             raise DataError(
-                f"{file}: expected the values {_ranges(value for value, _ in self.meaning)}, came "
+                f"{file}: expected the values {ranges(value for value, _ in self.meaning)}, came "
                 f"{values[row, column]} (in {np.count_nonzero(wrong)} pixels, the first in row {row}, "
                 f"column {column}); {self.hint}"
             )
@@ -79,15 +85,46 @@ def spread(files: Sequence[Path], count: int) -> list[Path]:
     return [files[i] for i in np.linspace(0, len(files) - 1, min(count, len(files))).astype(int)]
 
 
-def class_ids(num_classes: int, unknown: Sequence[int] = (UNKNOWN,)) -> tuple[tuple[int, int], ...]:
-    """The meaning of label files that hold the ids themselves, and values for pixels without a class."""
-    return (*((i, i) for i in range(num_classes)), *((value, UNKNOWN) for value in unknown))
+def class_ids(values: Sequence[int], unknown: Sequence[int] = (UNKNOWN,)) -> tuple[tuple[int, int], ...]:
+    """The meaning of label files: the values of the classes in order, and those of pixels without a class."""
+    return (
+        *((value, i) for i, value in enumerate(values)),
+        *((value, UNKNOWN) for value in unknown if value not in values),
+    )
 
 
-def _ranges(values: Iterable[int]) -> str:
+def found_in(root: Path, files: Sequence[Path], look: Callable[[Path], Any], what: str) -> list[Any]:
+    """What `look` finds in each file, plain data; remembered in the cache folder by `what` and the files' content.
+
+    Cost: the first call decodes every file. Raises: DataError that lists all files which cannot be read.
+    """
+    names = [file.relative_to(root).as_posix() for file in files]
+    content = digest([[what], *zip(names, file_hashes(root, names), strict=True)])
+    memo = cache_folder() / "found" / f"{content[:24]}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        kept = json.loads(memo.read_text(encoding="utf-8"))
+        if len(kept) == len(files):
+            return list(kept)
+
+    def tried(file: Path) -> Any:
+        try:
+            return look(file)
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        found = list(pool.map(tried, files))
+    if problems := [str(answer) for answer in found if isinstance(answer, DataError)]:
+        raise DataError(summary(root, problems))
+    with contextlib.suppress(OSError):  # a memo that cannot be kept costs time, nothing else
+        write_text(memo, json.dumps(found))
+    return found
+
+
+def ranges(values: Iterable[int]) -> str:
     """Numbers as people write them.
 
-    >>> _ranges([0, 1, 2, 5, 255])
+    >>> ranges([0, 1, 2, 5, 255])
     '0-2, 5, 255'
     """
     runs: list[list[int]] = []
@@ -287,6 +324,31 @@ def layout(root: Path, columns: Sequence[Sequence[str]]) -> dict[str, tuple[Path
         if len(below) == len(tops):
             found[split] = tuple(below)
     return found or {"train": tops}
+
+
+def own_layout(
+    root: Path, holds: str, form: str, **columns: tuple[str, Sequence[str]]
+) -> dict[str, tuple[Path, ...]]:
+    """The folders of every split of somebody's own data, as `layout` finds them.
+
+    `columns` are settings with what they say, perhaps nothing, and the usual names; images come first.
+
+    Raises: DataError where there are no such folders, and where training or validation images lack those of labels.
+    """
+    names = [(given,) if given else usual for given, usual in columns.values()]
+    found = layout(root, names)
+    if not found:
+        raise DataError(
+            f"{root}: expected {holds}, {form}; it holds no such folders; rename them, or set "
+            f"{' and '.join(f'data.{setting}' for setting in columns)} to their names"
+        )
+    for split, (images,) in layout(root, names[:1]).items():
+        if split not in found and split != "test":
+            raise DataError(
+                f"{images}: expected {holds} for '{split}', came images without folders of the others; add "
+                f"{' and '.join(list(columns)[1:])}, or remove these images"
+            )
+    return found
 
 
 def _all_named(folder: Path, columns: Sequence[Sequence[str]]) -> tuple[Path, ...]:

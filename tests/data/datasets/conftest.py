@@ -102,6 +102,11 @@ def image_depth_folder(root: Path) -> None:
         png(root / "depth" / f"{i}.png", steps([0, 500, 1500, 65535]))
 
 
+def image_mask_depth_folder(root: Path) -> None:
+    image_mask_folder(root)
+    image_depth_folder(root)
+
+
 def frame_pair_folder(root: Path) -> None:
     for name, frames in (("a", 4), ("b", 3), ("c", 3)):
         for i in range(8, 8 + frames):
@@ -110,7 +115,8 @@ def frame_pair_folder(root: Path) -> None:
 
 
 WRITERS: tuple[Callable[[Path], None], ...] = (
-    camvid, nyuv2, sevenscenes, kitti_depth, davis16, cdnet, image_mask_folder, image_depth_folder, frame_pair_folder,
+    camvid, nyuv2, sevenscenes, kitti_depth, davis16, cdnet, image_mask_folder, image_depth_folder,
+    image_mask_depth_folder, frame_pair_folder,
 )  # fmt: skip
 
 

@@ -95,15 +95,29 @@ def test_white_may_mean_moving(root):
         png(mask, ids([0, 255]))
     with pytest.warns(
         UserWarning,
-        match=r"no pixel of 7 masks is 1 \(moving\), many are 255 \(unknown\); if 255 means moving, set data.mov",
-    ):
+        match=rf"^{root}: nothing moves in '(train|val)': its [2-5] masks hold 0, 255 \(255 is unknown\), and what "
+        "moves is 1; mend the mask, or set data.moving to the value of moving pixels$",
+    ) as warned:
         build(root)
+    assert len(warned) == 2
     made = build(root, moving=255)
     assert np.unique(made.splits["val"].load(0)["motion"]).tolist() == [0, 1]
     with pytest.raises(
         ValueError, match=r"^data.moving: expected the value of moving pixels in the masks, 1 to 255, c"
     ):
         build(root, moving=0)
+
+
+def test_a_split_in_which_nothing_moves_is_worth_a_warning(tmp_path):
+    for split in ("train", "val"):
+        for i in range(40):
+            photo(tmp_path / split / f"images/a/{i}.jpg", i)
+            png(tmp_path / split / f"masks/a/{i}.png", ids([0, int(split == "train" and i == 23)]))
+    with pytest.warns(
+        UserWarning, match=r": nothing moves in 'val': its 39 masks hold 0, and what moves is"
+    ) as warned:
+        build(tmp_path)
+    assert len(warned) == 1
 
 
 def test_a_wrong_mask_is_named(root):

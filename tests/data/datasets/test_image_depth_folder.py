@@ -55,8 +55,8 @@ def test_arrays(tmp_path, dtype, unit, expected):
 def test_a_wrong_unit_is_worth_one_warning_with_the_range(root):
     with pytest.warns(
         UserWarning,
-        match=rf"^{root}: depths lie between 500 and 1500 m, half of them below 1000 m \(in 6 files\); that is prob"
-        r"ably the wrong unit; set data.unit to metres per step: 0.001 for ",
+        match=rf"^{root}: depths lie between 500 and 1500 m, half of them below 1000 m in a typical file of 6; "
+        r"that is probably the wrong unit; set data.unit to metres per step: 0.001 for ",
     ) as warned:
         build(root, unit=1)
     assert len(warned) == 1
@@ -64,6 +64,34 @@ def test_a_wrong_unit_is_worth_one_warning_with_the_range(root):
         build(root, unit=1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        build(root)
+
+
+def test_single_files_in_another_unit_are_named(root):
+    for i in range(6, 60):
+        photo(root / f"images/{i}.jpg", i)
+        png(root / f"depth/{i}.png", steps([0, 500 + 40 * i, 1500]))
+    png(root / "depth/31.png", steps([0, 1, 2]))
+    with pytest.warns(
+        UserWarning,
+        match=rf"^{root}/depth/31.png: its median depth is 0.001 m, that of a typical file 1.6\d* m; that is "
+        r"probably another unit; write all files in one unit$",
+    ) as warned:
+        build(root)
+    assert len(warned) == 1
+    png(root / "depth/47.png", steps([0, 1, 2]))
+    with pytest.warns(
+        UserWarning, match=rf"^{root}: 2 problems:\n  .*31.png: its .*\n    likewise .*47.png$"
+    ):
+        build(root)
+
+
+def test_all_wrong_depth_maps_are_named_at_once(root):
+    for i in (1, 4):
+        png(root / f"depth/{i}.png", ids([0, 100]))
+    with pytest.raises(
+        ValueError, match=r"2 problems:\n  .*1.png: expected depth as .*\n    likewise .*4.png$"
+    ):
         build(root)
 
 

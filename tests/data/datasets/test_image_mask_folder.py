@@ -85,15 +85,82 @@ def test_ids_that_never_occur_are_worth_a_warning(root):
 
 
 def test_masks_without_two_classes_are_refused(tmp_path):
-    photo(tmp_path / "images/a.jpg")
-    photo(tmp_path / "images/b.jpg")
     for name in "ab":
-        png(tmp_path / f"masks/{name}.png", ids([0, 255]))
+        photo(tmp_path / f"images/{name}.jpg")
+        png(tmp_path / f"masks/{name}.png", ids([1, 255]))
     with pytest.raises(
         ValueError,
-        match=r"expected masks with at least two ids below 255 \(255 is unknown\), came 0; write ids 0, 1, 2",
+        match=r"expected masks with at least two ids below 255 \(255 is unknown\), came 1, 255; write ids 0, 1, 2",
     ):
         build(tmp_path)
+
+
+def test_black_and_white_masks(root):
+    for i in range(6):
+        png(root / f"masks/{i}.png", ids([0, 255]))
+    with pytest.raises(
+        ValueError,
+        match=rf"^{root}: the masks hold 0 and 255 alone, and 255 means unknown; if it is a class, set "
+        r"data.values=0,255; else write ids 0, 1, 2, … into them$",
+    ):
+        build(root)
+    (root / "names.txt").write_text("wall\nlamp\n")
+    with pytest.warns(
+        UserWarning, match=rf"^{root}: 6 masks hold 0 and 255 alone, .*, set data.values=0,255$"
+    ):
+        build(root, classes="names.txt")
+    for settings in ({}, {"classes": "names.txt"}):
+        made = build(root, values=(0, 255), **settings)
+        assert len(made.classes["segmentation"]) == 2
+        assert np.unique(made.splits["val"].load(0)["segmentation"]).tolist() == [0, 1]
+
+
+def test_values_stand_for_classes_in_their_order(root):
+    for i in range(6):
+        png(root / f"masks/{i}.png", ids([128, 64, 255]))
+    with pytest.warns(
+        UserWarning, match=r"hold ids up to 128, .* and data.values=64,128 which values of the masks are"
+    ):
+        build(root)
+    made = build(root, values=(128, 64))
+    assert made.splits["val"].load(0)["segmentation"][0, [0, 15, 31]].tolist() == [0, 1, 255]
+    with pytest.raises(
+        ValueError,
+        match=r"expected the values 0-1, 255, came 128 .*where nothing is known, or add it to data.values$",
+    ):
+        build(root, values=(0, 1)).splits["val"].load(0)
+
+
+@pytest.mark.parametrize("values", [(0,), (0, 0), (0, 256), (-1, 0)])
+def test_values_that_are_none_are_told(root, values):
+    with pytest.raises(
+        ValueError, match=rf"^data.values: expected two or more different numbers .*, came {values[0]}"
+    ):
+        build(root, values=values)
+
+
+def test_values_and_names_are_as_many(root):
+    (root / "names.txt").write_text("wall\nlamp\n")
+    with pytest.raises(
+        ValueError,
+        match=r"^data.values: expected a number for each of 2 classes in names.txt, came 3; change one",
+    ):
+        build(root, classes="names.txt", values=(0, 1, 2))
+
+
+def test_validation_images_without_masks_are_told(root):
+    for kind in ("images", "masks"):
+        (root / "train").mkdir(exist_ok=True)
+        (root / kind).rename(root / "train" / kind)
+    photo(root / "test/images/0.jpg")
+    assert set(build(root).splits) == {"train", "val"}
+    photo(root / "val/images/0.jpg")
+    with pytest.raises(
+        ValueError,
+        match=rf"^{root}/val/images: expected images and masks for 'val', came images without folders of the others; "
+        r"add masks, or remove these images$",
+    ):
+        build(root)
 
 
 @pytest.mark.parametrize("content", ["one\n", "a\na\n", "".join(f"{i}\n" for i in range(256))])

@@ -46,7 +46,7 @@ def camvid(*, root: str = "camvid") -> Dataset:
     )
     readers: dict[str, Reader] = {
         "image": Photo(),
-        "segmentation": Labels(class_ids(len(CLASSES), (_VOID, UNKNOWN))),
+        "segmentation": Labels(class_ids(range(len(CLASSES)), (_VOID, UNKNOWN))),
     }
     return rows_dataset("camvid", place, readers, match_splits(place, splits), {"segmentation": CLASSES})
 

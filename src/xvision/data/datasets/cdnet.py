@@ -8,7 +8,7 @@ from xvision.data.dataset import DataError, Dataset
 from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import check_ratio, hold_out_ends
-from xvision.data.frames import check_gap, check_lists, read_lists, sequences
+from xvision.data.frames import check_gap, check_lists, check_motion, read_lists, sequences
 from xvision.data.pairs import MOTION, UNKNOWN, Column, Labels, Photo, Reader, Row, photos, rows_dataset
 
 _GRAYS = ((0, 0), (50, 0), (85, UNKNOWN), (170, UNKNOWN), (255, 1))
@@ -40,7 +40,9 @@ def cdnet(*, root: str = "cdnet", val_ratio: float = 0.2, gap: int = 1) -> Datas
         check_lists(place, gap)
         rows, masks = videos, Labels(MOTION)
     readers: dict[str, Reader] = {"image": Photo(), "previous": Photo(), "motion": masks}
-    return rows_dataset("cdnet", place, readers, rows)
+    made = rows_dataset("cdnet", place, readers, rows)
+    check_motion(place, masks, rows)
+    return made
 
 
 def detect(root: Path) -> str | None:

@@ -8,7 +8,7 @@ from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import folders
-from xvision.data.frames import check_gap, check_lists, read_lists, sequences
+from xvision.data.frames import check_gap, check_lists, check_motion, read_lists, sequences
 from xvision.data.pairs import Column, Labels, Photo, Reader, Row, photos, rows_dataset
 
 TRAIN = (
@@ -54,8 +54,11 @@ def davis16(*, root: str = "davis16", gap: int = 1) -> Dataset:
     else:
         check_lists(place, gap)
         rows = found
-    readers: dict[str, Reader] = {"image": Photo(), "previous": Photo(), "motion": Labels(_OBJECT)}
-    return rows_dataset("davis16", place, readers, rows)
+    masks = Labels(_OBJECT)
+    readers: dict[str, Reader] = {"image": Photo(), "previous": Photo(), "motion": masks}
+    made = rows_dataset("davis16", place, readers, rows)
+    check_motion(place, masks, rows)
+    return made
 
 
 def detect(root: Path) -> str | None:

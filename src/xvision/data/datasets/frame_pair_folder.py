@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from xvision.data.dataset import DataError, Dataset
+from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.data.folders import check_ratio, files, hold_out_groups, own_folder
-from xvision.data.frames import LISTS, check_gap, check_lists, read_lists, sequences
-from xvision.data.images import read_labels
+from xvision.data.frames import LISTS, check_gap, check_lists, check_motion, read_lists, sequences
 from xvision.data.pairs import (
     IMAGES,
     MASKS,
@@ -18,12 +15,10 @@ from xvision.data.pairs import (
     Column,
     Labels,
     Photo,
-    Row,
     layout,
+    own_layout,
     photos,
     rows_dataset,
-    spread,
-    values_in,
 )
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
@@ -32,7 +27,6 @@ _LAYOUT = (
     "ROOT/train/images/SEQUENCE/*.jpg, ROOT/train/masks/SEQUENCE/*.png and the same in ROOT/val, or ROOT/images and "
     "ROOT/masks"
 )
-_NUM_LOOKED_AT = 16
 
 
 @dataset
@@ -69,12 +63,7 @@ def frame_pair_folder(
     if rows:
         check_lists(place, gap)
     else:
-        found = layout(place, ((images,) if images else IMAGES, (masks,) if masks else MASKS))
-        if not found:
-            raise DataError(
-                f"{place}: expected frames and masks, {_LAYOUT}; it holds no such folders; rename them, or set "
-                "data.images and data.masks to their names"
-            )
+        found = own_layout(place, "frames and masks", _LAYOUT, images=(images, IMAGES), masks=(masks, MASKS))
         columns = {split: (photos(a), Column("mask", b)) for split, (a, b) in found.items()}
         by_split = sequences(place, columns, gap, every_frame=every_frame)
         rows = {split: [row for part in parts.values() for row in part] for split, parts in by_split.items()}
@@ -85,7 +74,7 @@ def frame_pair_folder(
     made = rows_dataset(
         "frame_pair_folder", place, {"image": Photo(), "previous": Photo(), "motion": reader}, rows
     )
-    _check_moving(place, moving, rows)
+    check_motion(place, reader, rows)
     return made
 
 
@@ -97,15 +86,3 @@ def detect(root: Path) -> str | None:
     first = next((file for _, masks in found.values() for file in files(masks)), None)
     nested = first is not None and not any(first.parent == masks for _, masks in found.values())
     return "frame_pair_folder" if nested or any((root / name).is_file() for name in LISTS.values()) else None
-
-
-def _check_moving(root: Path, moving: int, rows: Mapping[str, Sequence[Row]]) -> None:
-    """Look at some masks and warn if in none of them anything moves: white often means moving."""
-    some = spread([mask for found in rows.values() for _, _, mask in found], _NUM_LOOKED_AT)
-    values = set().union(*(values_in(read_labels(mask, str(mask))) for mask in some))
-    if moving not in values and UNKNOWN in values:
-        warnings.warn(
-            f"{root}: no pixel of {len(some)} masks is {moving} (moving), many are {UNKNOWN} (unknown); if {UNKNOWN} "
-            f"means moving, set data.moving={UNKNOWN}",
-            stacklevel=3,
-        )

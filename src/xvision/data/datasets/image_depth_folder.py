@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from xvision.data.dataset import DataError, Dataset
+from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
-from xvision.data.folders import check_ratio, own_folder, with_val
+from xvision.data.folders import check_ratio, own_folder, summary, with_val
 from xvision.data.pairs import (
     DEPTHS,
     IMAGES,
     Column,
     Depth,
     Photo,
-    Row,
-    layout,
+    found_in,
     match_splits,
+    own_layout,
     photos,
     rows_dataset,
-    spread,
 )
 
 _LAYOUT = (
     "ROOT/train/images/*.jpg, ROOT/train/depth/*.png and the same in ROOT/val, or ROOT/images and ROOT/depth"
 )
 _USUAL_M = (0.1, 200.0)
-_NUM_LOOKED_AT = 8
+_ODD = 50.0
+"""A file whose median depth is so many times more or less than is typical: units differ by 100 or 1000, scenes less."""
 
 
 @dataset
@@ -49,42 +50,64 @@ def image_depth_folder(
     metres; by default integers count millimetres and floats metres. Unknown are 0, 65535 in 16 bits, negative numbers,
     nan and inf. Without val/, `val_ratio` is held out, drawn by `split_seed`.
 
-    Raises: DataError that lists files without a partner. Warns of a median depth outside 0.1-200 m.
+    All depth maps are read once. Raises: DataError that lists files without a partner. Warns of a typical depth outside
+    0.1-200 m, and of files with quite another one.
     """
     check_ratio(val_ratio)
+    place = own_folder(root, "images and depth maps", _LAYOUT)
+    found = own_layout(
+        place, "images and depth maps", _LAYOUT, images=(images, IMAGES), depth=(depth, DEPTHS)
+    )
+    splits = {s: (photos(a), depth_maps(b)) for s, (a, b) in found.items()}
+    rows = with_val(match_splits(place, splits), val_ratio, split_seed)
+    reader = depth_reader(place, [file for some in rows.values() for _, file in some], unit)
+    return rows_dataset("image_depth_folder", place, {"image": Photo(), "depth": reader}, rows)
+
+
+def depth_maps(folder: Path) -> Column:
+    return Column("depth map", folder, (".png", ".npy"))
+
+
+def depth_reader(root: Path, depths: Sequence[Path], unit: float | None) -> Depth:
+    """How the depth maps are read.
+
+    Raises: DataError that lists what is no depth map. Warns of distances that nobody measures, and of single files
+    whose depths are unlike all others.
+    """
     if unit is not None and unit <= 0:
         raise ValueError(f"data.unit: expected metres per step, for example 0.001, came {unit}")
-    place = own_folder(root, "images and depth maps", _LAYOUT)
-    found = layout(place, ((images,) if images else IMAGES, (depth,) if depth else DEPTHS))
-    if not found:
-        raise DataError(
-            f"{place}: expected images and depth maps, {_LAYOUT}; it holds no such folders; rename them, or set "
-            "data.images and data.depth to their names"
-        )
-    splits = {s: (photos(a), Column("depth map", b, (".png", ".npy"))) for s, (a, b) in found.items()}
-    rows = with_val(match_splits(place, splits), val_ratio, split_seed)
-    reader = Depth(unit)
-    made = rows_dataset("image_depth_folder", place, {"image": Photo(), "depth": reader}, rows)
-    _check_unit(place, reader, rows)
-    return made
-
-
-def _check_unit(root: Path, read: Depth, rows: Mapping[str, Sequence[Row]]) -> None:
-    """Look at some depth maps and warn if nobody measures such distances."""
-    some = spread([depth for found in rows.values() for _, depth in found], _NUM_LOOKED_AT)
-    known = [values[values > 0] for values in map(read, some)]
-    values = np.concatenate(known)
-    if not len(values):
+    read = Depth(unit)
+    by_file: list[list[float]] = found_in(root, depths, partial(_range_m, read), repr(read))
+    known = np.array([found for found in by_file if found])
+    if not len(known):
         warnings.warn(
-            f"{root}: no depth is known in {len(some)} depth maps, {some[0]} among them: they hold nothing but 0, "
+            f"{root}: no depth is known in {len(depths)} depth maps, {depths[0]} among them: they hold nothing but 0, "
             "negative, not finite or (in 16 bits) the largest numbers; save steps of depth, and set data.unit to "
             "metres per step",
             stacklevel=3,
         )
-    elif not _USUAL_M[0] <= np.median(values) <= _USUAL_M[1]:
+        return read
+    least, typical, most = known[:, 0].min(), float(np.median(known[:, 1])), known[:, 2].max()
+    if not _USUAL_M[0] <= typical <= _USUAL_M[1]:
         warnings.warn(
-            f"{root}: depths lie between {values.min():.4g} and {values.max():.4g} m, half of them below "
-            f"{np.median(values):.4g} m (in {len(some)} files); that is probably the wrong unit; set data.unit to "
-            "metres per step: 0.001 for millimetres, 0.00390625 (1/256) for KITTI's PNGs, 1 for metres",
+            f"{root}: depths lie between {least:.4g} and {most:.4g} m, half of them below {typical:.4g} m in a typical "
+            f"file of {len(depths)}; that is probably the wrong unit; set data.unit to metres per step: 0.001 for "
+            "millimetres, 0.00390625 (1/256) for KITTI's PNGs, 1 for metres",
             stacklevel=3,
         )
+    odd = [
+        f"{file}: its median depth is {found[1]:.4g} m, that of a typical file {typical:.4g} m; that is probably "
+        "another unit; write all files in one unit"
+        for file, found in zip(depths, by_file, strict=True)
+        if found and not typical / _ODD <= found[1] <= typical * _ODD
+    ]
+    if odd:
+        warnings.warn(summary(root, odd), stacklevel=3)
+    return read
+
+
+def _range_m(read: Depth, file: Path) -> list[float]:
+    """The least, the median and the largest of the known depths in a file; nothing if none is known."""
+    values = read(file)
+    known = values[values > 0]
+    return [float(known.min()), float(np.median(known)), float(known.max())] if len(known) else []

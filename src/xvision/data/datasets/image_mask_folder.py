@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from xvision.data.dataset import DataError, Dataset
 from xvision.data.datasets import dataset
-from xvision.data.folders import MAX_LISTED, check_ratio, files, find_beside, own_folder, summary, with_val
+from xvision.data.folders import MAX_LISTED, check_ratio, files, find_beside, own_folder, with_val
 from xvision.data.frames import LISTS
 from xvision.data.images import read_labels
 from xvision.data.pairs import (
+    DEPTHS,
     IMAGES,
     MASKS,
     UNKNOWN,
@@ -22,20 +21,23 @@ from xvision.data.pairs import (
     Photo,
     Reader,
     class_ids,
+    found_in,
     layout,
     match_splits,
+    own_layout,
     photos,
+    ranges,
     rows_dataset,
+    spread,
     values_in,
 )
-from xvision.data.sources import cache_folder, digest, file_hashes
-from xvision.files import write_text
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
 
 _LAYOUT = (
     "ROOT/train/images/*.jpg, ROOT/train/masks/*.png and the same in ROOT/val, or ROOT/images and ROOT/masks"
 )
+_NUM_LOOKED_AT = 16
 
 
 @dataset
@@ -43,6 +45,7 @@ def image_mask_folder(
     *,
     root: str = "",
     classes: str = "",
+    values: tuple[int, ...] = (),
     images: str = "",
     masks: str = "",
     val_ratio: float = 0.2,
@@ -50,41 +53,64 @@ def image_mask_folder(
 ) -> Dataset:
     """Your own images and label PNGs (gray or palette ids), in train/ and val/ or all in one place.
 
-    An image and its mask have the same name but for the ending. Ids count from 0, 255 is unknown. `images` and `masks`
+    An image and its mask have the same name but for the ending. Ids count from 0, 255 is unknown; where masks hold
+    other numbers, `values` are those of the classes in order, such as 0,255 for black and white. `images` and `masks`
     name their folders if they are called unusually. The file `classes`, looked for here and then in `root` and above
-    it, has a line with a name for each id in order; without it all masks are read once to find the largest id.
-    Without val/, `val_ratio` is held out, drawn by `split_seed`.
+    it, has a line with a name for each class in order; without it and `values` all masks are read once to find the
+    largest id. Without val/, `val_ratio` is held out, drawn by `split_seed`.
 
     Raises: DataError that lists files without a partner.
     """
     check_ratio(val_ratio)
     place = own_folder(root, "images and masks", _LAYOUT)
-    found = layout(place, ((images,) if images else IMAGES, (masks,) if masks else MASKS))
-    if not found:
-        raise DataError(
-            f"{place}: expected images and masks, {_LAYOUT}; it holds no such folders; rename them, or set "
-            "data.images and data.masks to their names"
-        )
+    found = own_layout(place, "images and masks", _LAYOUT, images=(images, IMAGES), masks=(masks, MASKS))
     splits = {split: (photos(a), Column("mask", b)) for split, (a, b) in found.items()}
     rows = with_val(match_splits(place, splits), val_ratio, split_seed)
-    names = (
-        _read_names(find_beside(classes, place))
-        if classes
-        else _count_classes(place, [row[1] for split in rows.values() for row in split])
-    )
-    hint = f"mend the mask, write {UNKNOWN} where nothing is known, or name more classes in {classes or 'data.classes'}"
-    readers: dict[str, Reader] = {"image": Photo(), "segmentation": Labels(class_ids(len(names)), hint)}
+    labels, names = label_reader(place, [mask for some in rows.values() for _, mask in some], classes, values)
+    readers: dict[str, Reader] = {"image": Photo(), "segmentation": labels}
     return rows_dataset("image_mask_folder", place, readers, rows, {"segmentation": names})
 
 
 def detect(root: Path) -> str | None:
-    """'image_mask_folder' if images and masks lie in folders of their own, not in sequences."""
+    """'image_mask_folder' if images and masks lie in folders of their own, not in sequences, and no depth."""
+    return "image_mask_folder" if has_masks(root) and not layout(root, (IMAGES, MASKS, DEPTHS)) else None
+
+
+def has_masks(root: Path) -> bool:
+    """Whether images and masks lie in folders of their own, not in sequences."""
     if not root.is_dir() or any((root / name).is_file() for name in LISTS.values()):
-        return None
+        return False
     found = layout(root, (IMAGES, MASKS))
     first = next((file for _, masks in found.values() for file in files(masks)), None)
-    flat = first is not None and first.suffix == ".png" and any(first.parent == m for _, m in found.values())
-    return "image_mask_folder" if flat else None
+    return first is not None and first.suffix == ".png" and any(first.parent == m for _, m in found.values())
+
+
+def label_reader(
+    root: Path, masks: Sequence[Path], classes: str, values: tuple[int, ...]
+) -> tuple[Labels, tuple[str, ...]]:
+    """How the masks are read, and the names of their classes.
+
+    Raises: DataError if neither settings nor masks say what the classes are. Warns of what is probably meant otherwise.
+    """
+    if values and (len(set(values)) < max(2, len(values)) or not 0 <= min(values) <= max(values) <= UNKNOWN):
+        raise ValueError(
+            "data.values: expected two or more different numbers from 0 to 255, those of the classes in the masks, "
+            f"for example 0,255, came {','.join(map(str, values))}"
+        )
+    if classes:
+        names = _read_names(find_beside(classes, root))
+        if values and len(values) != len(names):
+            raise DataError(
+                f"data.values: expected a number for each of {len(names)} classes in {classes}, came {len(values)}; "
+                "change one of them"
+            )
+        if not values:
+            _check_white(root, masks)
+    else:
+        names = tuple(f"class{i}" for i in range(len(values))) or _count_classes(root, masks)
+    more = "add it to data.values" if values else f"name more classes in {classes or 'data.classes'}"
+    hint = f"mend the mask, write {UNKNOWN} where nothing is known, or {more}"
+    return Labels(class_ids(values or range(len(names))), hint), names
 
 
 def _read_names(file: Path) -> tuple[str, ...]:
@@ -102,51 +128,50 @@ def _read_names(file: Path) -> tuple[str, ...]:
     return names
 
 
-def _count_classes(root: Path, masks: list[Path]) -> tuple[str, ...]:
+def _check_white(root: Path, masks: Sequence[Path]) -> None:
+    """Look at some masks and warn if they are black and white: white seldom means unknown."""
+    some = spread(masks, _NUM_LOOKED_AT)
+    if set().union(*(values_in(read_labels(mask, str(mask))) for mask in some)) == {0, UNKNOWN}:
+        warnings.warn(f"{_white(root, f'{len(some)} masks')}", stacklevel=4)
+
+
+def _white(root: Path, masks: str) -> str:
+    return (
+        f"{root}: {masks} hold 0 and {UNKNOWN} alone, and {UNKNOWN} means unknown; if it is a class, set "
+        f"data.values=0,{UNKNOWN}"
+    )
+
+
+def _count_classes(root: Path, masks: Sequence[Path]) -> tuple[str, ...]:
     """Names for the ids that occur."""
-    ids = [i for i in _ids(root, masks) if i != UNKNOWN]
-    if ids and max(ids) > UNKNOWN:
+    by_mask: list[list[int]] = found_in(root, masks, _values, "ids")
+    found = sorted({value for values in by_mask for value in values})
+    if found and found[-1] > UNKNOWN:
+        mask = next(mask for mask, values in zip(masks, by_mask, strict=True) if found[-1] in values)
         raise DataError(
-            f"{_holder(masks, max(ids))}: expected ids 0 to {UNKNOWN - 1}, or {UNKNOWN} where nothing is known, came "
-            f"{max(ids)}; write such ids into all masks"
+            f"{mask}: expected ids 0 to {UNKNOWN - 1}, or {UNKNOWN} where nothing is known, came {found[-1]}; write "
+            "such ids into all masks"
         )
+    if found == [0, UNKNOWN]:
+        raise DataError(f"{_white(root, 'the masks')}; else write ids 0, 1, 2, … into them")
+    ids = [i for i in found if i != UNKNOWN]
     if len(ids) < 2:
         raise DataError(
             f"{root}: expected masks with at least two ids below {UNKNOWN} ({UNKNOWN} is unknown), came "
-            f"{', '.join(map(str, ids)) or 'none'}; write ids 0, 1, 2, … into the masks"
+            f"{ranges(found) or 'none'}; write ids 0, 1, 2, … into the masks"
         )
-    missing = sorted(set(range(max(ids))) - set(ids))
+    missing = sorted(set(range(ids[-1])) - set(ids))
     if missing:
+        few = f" and data.values={','.join(map(str, ids))}" if len(ids) <= MAX_LISTED else " and data.values"
         warnings.warn(
-            f"{root}: the masks hold ids up to {max(ids)}, but {len(missing)} below it never occur "
+            f"{root}: the masks hold ids up to {ids[-1]}, but {len(missing)} below it never occur "
             f"({', '.join(map(str, missing[:MAX_LISTED]))}{', …' if len(missing) > MAX_LISTED else ''}); if that is "
-            "wrong, mend the masks; a file data.classes with a line for each class says what there should be",
+            "wrong, mend the masks; a file data.classes with a line for each class says what there should be,"
+            f"{few} which values of the masks are classes",
             stacklevel=4,
         )
-    return tuple(f"class{i}" for i in range(max(ids) + 1))
+    return tuple(f"class{i}" for i in range(ids[-1] + 1))
 
 
-def _ids(root: Path, masks: Iterable[Path]) -> list[int]:
-    """The values that occur in the masks, sorted; remembered in the cache folder by their content."""
-    names = [mask.relative_to(root).as_posix() for mask in masks]
-    content = digest(zip(names, file_hashes(root, names), strict=True))
-    memo = cache_folder() / "ids" / f"{content[:24]}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return sorted(int(i) for i in json.loads(memo.read_text(encoding="utf-8")))
-    found: set[int] = set()
-    problems = []
-    for name in names:
-        try:
-            found |= values_in(read_labels(root / name, str(root / name)))
-        except DataError as error:
-            problems.append(str(error))
-    if problems:
-        raise DataError(summary(root, problems))
-    with contextlib.suppress(OSError):
-        write_text(memo, json.dumps(sorted(found)))
-    return sorted(found)
-
-
-def _holder(masks: Iterable[Path], value: int) -> Path:
-    """The first mask in which a value occurs."""
-    return next(mask for mask in masks if value in values_in(read_labels(mask, str(mask))))
+def _values(mask: Path) -> list[int]:
+    return sorted(values_in(read_labels(mask, str(mask))))

@@ -61,7 +61,7 @@ def nyuv2(*, root: str = "nyuv2", num_classes: int = 13) -> Dataset:
     classes = CLASSES[num_classes]
     readers: dict[str, Reader] = {
         "image": Photo(),
-        "segmentation": Labels(class_ids(len(classes))),
+        "segmentation": Labels(class_ids(range(len(classes)))),
         "depth": Depth(_MILLIMETRE),
     }
     return rows_dataset("nyuv2", place, readers, match_splits(place, splits), {"segmentation": classes})
