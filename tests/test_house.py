@@ -27,9 +27,9 @@ FLOORS = (
     ("results",),
     ("run",),
     ("inference",),
-    ("predict",),
     ("recipes",),
     ("api",),
+    ("predict",),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -340,48 +340,23 @@ def val(
     `xvision val RUN [data=…]`, or `xvision val --predictions DIR data=camvid data.root=DIR task=segmentation`: what
     `predict --out` wrote knows its task and data.
     """
-    from xvision.inference import validate
-
     console = _console(as_json)
     if predictions is not None:
+        from xvision.predict.score import score
+
         words = [*([] if target is None else [target]), *(overrides or [])]
-        metrics = {"files": _score(predictions, words, console)}
+        metrics = {"files": score(predictions, words, console)}
         target = str(predictions)
     elif target is None:
         raise ValueError("val: expected a run folder or an exported .onnx file, or --predictions DIR")
     else:
+        from xvision.inference import validate
+
         metrics = validate(Path(target), overrides or [], console)
     if as_json:
         print(json.dumps({"target": target, "metrics": metrics}))
     else:
         _print_summary(console, {"metrics": metrics})
-
-
-def _score(folder: Path, words: list[str], console: Console) -> dict[str, float]:
-    """Metrics of predictions in files; what made them says for which task and data, unless `words` do."""
-    from xvision.predict.score import read_written, score
-    from xvision.recipe import Recipe, override
-
-    if wrong := [word for word in words if not word.startswith(("data", "task"))]:
-        raise ValueError(f"val --predictions: expected settings of data and task, came {', '.join(wrong)}")
-    written = read_written(folder)
-    named = [word.partition("=")[2] for word in words if word.startswith("task=")]
-    if not named and not written:
-        raise ValueError(
-            f"val --predictions: {folder} has no predictions.json that says what was predicted; add the task, for "
-            "example task=segmentation"
-        )
-    before = written.get("task", {})
-    known = (
-        {before: {}} if isinstance(before, str) else before
-    )  # a task without settings is stored as its name
-    recipe = _recipe(named[0] if named else "+".join(known), None)
-    plain = recipe.to_dict()
-    if written:
-        plain["data"] = written["data"]
-        plain["task"] = {part.name: known.get(part.name, dict(part.settings)) for part in recipe.task}
-    recipe = override(Recipe.model_validate(plain), [word for word in words if not word.startswith("task=")])
-    return score(folder, written, recipe, console)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from xvision import api
 from xvision.console import Console
 from xvision.data.dataset import DataError, Split
 from xvision.data.folders import files, summary
@@ -21,13 +22,26 @@ from xvision.data.union import open_data
 from xvision.files import read_json
 from xvision.inference import check_val
 from xvision.predict.output import PREDICTIONS, file_stem
-from xvision.recipe import Recipe
+from xvision.recipe import Recipe, override
 from xvision.tasks.contract import Outputs, Task
 from xvision.tasks.multi import build_task
 from xvision.train.evaluation import defined
 
 
-def read_written(folder: Path) -> dict[str, Any]:
+def score(folder: Path, settings: Sequence[str], console: Console) -> dict[str, float]:
+    """The metrics of predictions in files, on the validation labels of a data set.
+
+    What `predict --out` wrote says of which task and data it is; `settings` (task=…, data=…, data.root=…) say it for
+    other files, and change it.
+
+    Raises: DataError that lists samples without a prediction or with several, and names what has another size;
+    ValueError if nobody says what was predicted.
+    """
+    written = _read_written(folder)
+    return _measure(folder, written, _what_was_predicted(folder, written, settings), console)
+
+
+def _read_written(folder: Path) -> dict[str, Any]:
     """predictions.json of a folder; empty for files of another program.
 
     Raises: DataError if there is no such folder, ValueError if the file is broken.
@@ -45,11 +59,28 @@ def read_written(folder: Path) -> dict[str, Any]:
     return found
 
 
-def score(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: Console) -> dict[str, float]:
-    """The metrics of the recipe's task for the files in `folder`, on the validation split of its data.
+def _what_was_predicted(folder: Path, written: Mapping[str, Any], settings: Sequence[str]) -> Recipe:
+    if wrong := [word for word in settings if not word.startswith(("data", "task"))]:
+        raise ValueError(f"val --predictions: expected settings of data and task, came {', '.join(wrong)}")
+    named = [word.partition("=")[2] for word in settings if word.startswith("task=")]
+    if not named and not written:
+        raise ValueError(
+            f"val --predictions: {folder} has no {PREDICTIONS} that says what was predicted; add the task, for "
+            "example task=segmentation"
+        )
+    before = written.get("task", {})
+    known = (
+        {before: {}} if isinstance(before, str) else before
+    )  # a task without settings is stored as its name
+    recipe = api.recipe(named[0] if named else "+".join(known))
+    plain = recipe.to_dict()
+    if written:
+        plain["data"] = written["data"]
+        plain["task"] = {part.name: known.get(part.name, dict(part.settings)) for part in recipe.task}
+    return override(Recipe.model_validate(plain), [word for word in settings if not word.startswith("task=")])
 
-    Raises: DataError that lists samples without a prediction or with several, and names what has another size.
-    """
+
+def _measure(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: Console) -> dict[str, float]:
     dataset = open_data(recipe.data)
     classes = {field: tuple(names) for field, names in written.get("classes", dataset.classes).items()}
     task = build_task(recipe.task, classes)
