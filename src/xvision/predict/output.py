@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from xvision.data.video import Video, VideoFile
-from xvision.files import write_json, write_text
+from xvision.files import read_json, write_json, write_text
+from xvision.folder import set_aside
 from xvision.tasks.contract import Found, Image, Task
 
 PREDICTIONS = "predictions.json"
@@ -25,11 +26,14 @@ METRICS = "metrics.csv"
 class Output:
     """The folder of one call: `0012_photo.png` and its maps for the 13th image, `clip_overlay.mp4` and `clip/` with
     the maps of a video's frames. On exit the last video is closed, so that what was written of it can be seen.
+
+    A folder is of one call, whose words are kept in predictions.json: the same call again writes over its files.
     """
 
-    def __init__(self, folder: Path, task: Task) -> None:
+    def __init__(self, folder: Path, task: Task, call: Sequence[str]) -> None:
         self.folder = folder
         self._task = task
+        self._call = list(call)
         self._film: VideoFile | None = None
         self._num_images = 0
         self._stems: set[str] = set()
@@ -80,8 +84,37 @@ class Output:
         return {Path(ending).stem: f"{start}{ending}" for ending in files}
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """predictions.json: what made these files and which belong to which image."""
-        write_json(self.folder / PREDICTIONS, summary)
+        """predictions.json: what made these files and which belong to which image.
+
+        Files that it named before, and that were not written again, are removed: their images are there no more.
+        """
+        path = self.folder / PREDICTIONS
+        before = read_json(path) if path.is_file() else {}
+        for name in _files(before) - _files(summary):
+            (self.folder / name).unlink(missing_ok=True)
+        write_json(path, {"call": self._call, **summary})
+
+
+def open_output(folder: Path, call: Sequence[str], *, fresh: bool = False) -> None:
+    """Raise ValueError unless a folder may be written to: it is new, empty, set aside (`fresh`) or of the same call."""
+    if fresh:
+        set_aside(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out: expected a folder, {folder} is a file; choose another --out")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    path = folder / PREDICTIONS
+    before = read_json(path).get("call", []) if path.is_file() else []
+    if before != list(call):
+        holds = f"what `xvision predict {' '.join(before)}` wrote" if before else "other files"
+        raise ValueError(
+            f"--out: expected an empty folder, or one that the same call has written, {folder} holds {holds}; choose "
+            "another --out, or --fresh to move the old one aside"
+        )
+
+
+def _files(summary: Mapping[str, Any]) -> set[str]:
+    return {name for entry in summary.get("images", ()) for name in entry.get("files", {}).values()}
 
 
 def file_stem(name: str) -> str:
