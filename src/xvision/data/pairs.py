@@ -331,6 +331,15 @@ def layout(root: Path, columns: Sequence[Sequence[str]]) -> dict[str, tuple[Path
     return found or {"train": tops}
 
 
+def aspect(found: Mapping[str, tuple[Path, ...]]) -> float:
+    """Width over height of the first image of a layout, 0 if there is none: it tells sets that are laid out alike."""
+    first = next((file for images, *_ in found.values() for file in files(images)), None)
+    if first is None:
+        return 0.0
+    height, width = read_image(first, str(first)).shape[:2]
+    return float(width / height)
+
+
 def own_layout(
     root: Path, holds: str, form: str, **columns: tuple[str, Sequence[str]]
 ) -> dict[str, tuple[Path, ...]]:
