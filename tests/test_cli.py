@@ -127,7 +127,8 @@ def test_predict_gives_the_same_for_the_run_and_its_file(
     root, out = finished
     found = []
     for target in (out, out / "export/model.onnx"):
-        assert call("predict", str(target), str(root / "val"), "--out", str(tmp_path / "p"), "--json") == 0
+        words = (str(target), str(root / "val"), "--out", str(tmp_path / "p"), "--fresh")
+        assert call("predict", *words, "--json") == 0
         found.append(json.loads(capsys.readouterr().out))
     assert found[0] == found[1]
     assert len(found[0]["images"]) == 12

@@ -38,7 +38,8 @@ def test_a_map_task_goes_from_scenes_to_a_verified_file(
     cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 256, (48, 96, 3), dtype=np.uint8))
     found = []
     for target in (run.folder, run.file):
-        assert call("predict", str(target), str(photo), "--out", str(tmp_path / "found"), "--json") == 0
+        words = (str(target), str(photo), "--out", str(tmp_path / "found"), "--fresh")
+        assert call("predict", *words, "--json") == 0
         found.append(json.loads(capsys.readouterr().out))
     assert found[0] == found[1]
     written = cv2.imread(str(tmp_path / f"found/0000_photo_{ending}.png"), cv2.IMREAD_UNCHANGED)

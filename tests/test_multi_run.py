@@ -49,7 +49,8 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
     capsys.readouterr()
     found = []
     for target in (run.folder, run.file):
-        assert call("predict", str(target), str(photo), "--out", str(tmp_path / "found"), "--json") == 0
+        words = (str(target), str(photo), "--out", str(tmp_path / "found"), "--fresh")
+        assert call("predict", *words, "--json") == 0
         found.append(json.loads(capsys.readouterr().out))
     assert found[0] == found[1]
     for ending, dtype in (("segmentation", np.uint8), ("depth", np.uint16)):

@@ -144,6 +144,34 @@ def test_names_joined_by_plus_are_one_recipe_for_all_their_tasks(several: Recipe
     assert read_recipe(tmp_path / "recipe.yaml") == several
 
 
+def test_data_sets_of_composed_recipes_are_joined() -> None:
+    """Each task learns from the data of its own recipe; the same data stays as it is."""
+    same = xv.recipe("nyuv2_segmentation+nyuv2_depth")
+    assert same.data == xv.recipe("nyuv2_segmentation").data
+    both = xv.recipe("camvid_segmentation+nyuv2_depth+davis16_motion")
+    assert both.data.dataset.name == "camvid+nyuv2+davis16"
+    assert both.data.labels == ("camvid:segmentation", "nyuv2:depth", "davis16:motion")
+    assert both.data.size == xv.recipe("camvid_segmentation").data.size
+    assert xv.recipe("nyuv2_segmentation+nyuv2_depth+davis16_motion").data.labels == (
+        "nyuv2:segmentation", "nyuv2:depth", "davis16:motion",
+    )  # fmt: skip
+    assert xv.recipe("cifar10_classification+depth").data.labels == ("scenes:depth",)
+    own = xv.recipe("camvid_segmentation+nyuv2_depth", "data=auto", "data.root=photos").data
+    assert (own.dataset.name, own.labels) == ("auto", ())
+    kept = xv.recipe("camvid_segmentation+nyuv2_depth", "data=nyuv2+scenes", "data.labels=scenes:depth").data
+    assert kept.labels == ("scenes:depth",)
+
+
+def test_one_data_set_with_two_settings_is_told() -> None:
+    with pytest.warns(
+        UserWarning,
+        match=r"^demo\+depth: depth has another level, num_train, num_val, size of the data set scenes; taken as in "
+        r"the recipe before it$",
+    ):
+        recipe = xv.recipe("demo+depth")
+    assert recipe.data == xv.recipe("demo").data
+
+
 def test_a_task_whose_decoder_differs_keeps_it(tmp_path: Path) -> None:
     recipe = xv.recipe("segmentation+classification")
     assert {name: part.name for name, part in recipe.net.heads.items()} == {"classification": "classifier"}

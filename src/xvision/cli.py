@@ -38,7 +38,7 @@ Overrides = Annotated[
 Target = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder (default: runs/RECIPE-N).")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; progress goes to stderr.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Move an old run in the folder to FOLDER.old-N first.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Move an old folder to FOLDER.old-N first.")]
 
 
 def main() -> None:
@@ -378,6 +378,7 @@ def predict(
     frames: Annotated[
         int | None, typer.Option("--frames", min=1, help="At most so many frames of each video and camera.")
     ] = None,
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
     """Run the int8 network of a run, or an ONNX file, on images, videos, a camera or a data set.
@@ -385,12 +386,12 @@ def predict(
     Of images: a picture each, and what was found as a PNG (class ids; depth in mm, 16 bits). Of videos and cameras: one
     MP4, and the PNGs in a folder beside it; Ctrl-C ends a camera. With settings of a data set, such as data=camvid
     data.root=DIR, its validation samples: pictures beside their labels, sequences of frames as MP4 too, and metrics of
-    each in metrics.csv.
+    each in metrics.csv. A folder that another call has written is refused.
     """
     from xvision.predict.answers import predict as run_predict
 
     console = _console(as_json)
-    found = run_predict(Path(target), inputs, out, console, frames)
+    found = run_predict(Path(target), inputs, out, console, frames, fresh=fresh)
     if as_json:
         kept = ("images", "metrics")
         print(json.dumps({key: found[key] for key in kept if key in found}))

@@ -213,11 +213,8 @@ def load_run(folder: Path, console: Console | None = None) -> Run:
 
 def open_folder(recipe: Recipe, folder: Path, *, fresh: bool = False) -> Path:
     """Make or reopen the folder of a run; ValueError when it belongs to another recipe."""
-    if fresh and folder.exists():
-        n = 1
-        while (old := folder.with_name(f"{folder.name}.old-{n}")).exists():
-            n += 1
-        folder.rename(old)
+    if fresh:
+        set_aside(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder for the run, it is a file; choose another --out")
     if (folder / "recipe.yaml").exists():
@@ -235,6 +232,15 @@ def open_folder(recipe: Recipe, folder: Path, *, fresh: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "recipe.yaml", recipe.to_yaml())
     return folder
+
+
+def set_aside(folder: Path) -> None:
+    """Rename a folder, if it is there, to the first free FOLDER.old-N."""
+    n = 1
+    while (old := folder.with_name(f"{folder.name}.old-{n}")).exists():
+        n += 1
+    if folder.exists():
+        folder.rename(old)
 
 
 def _has_begun(folder: Path) -> bool:

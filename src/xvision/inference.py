@@ -78,12 +78,6 @@ def open_target(path: Path, overrides: Sequence[str] = ()) -> Target:
             models["int8"] = run.quantized
         target = Target(run.recipe, run.task.classes, models)
     recipe = override(target.recipe, overrides)
-    sets = [part.name for part in recipe.data.dataset]
-    if sets != [
-        part.name for part in target.recipe.data.dataset
-    ]:  # what was learned from which says nothing here
-        labels = tuple(text for text in recipe.data.labels if text.partition(":")[0] in sets)
-        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"labels": labels})})
     if foreign := [key for key in differing_keys(target.recipe, recipe) if not key.startswith("data.")]:
         raise ValueError(f"{foreign[0]}: {path} is trained already, only data.* can be changed here")
     return Target(recipe, target.classes, target.models)

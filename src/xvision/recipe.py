@@ -15,6 +15,7 @@ import hashlib
 import json
 import types
 import typing
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xvision.data.settings import Data
 from xvision.export.settings import Export
+from xvision.fields import FIELDS
 from xvision.hints import explain, nearest
 from xvision.models.settings import Names, Net
 from xvision.parts import Part, Parts, part_of, parts_of
@@ -141,8 +143,8 @@ MOST_NAMED = 4
 def compose(recipes: Sequence[Recipe]) -> Recipe:
     """One recipe for the tasks of several: one network with a head for each task.
 
-    All else is the first one's; where the decoder of another recipe differs, it becomes its task's own head, and the
-    network takes what the most demanding recipe takes.
+    All else is the first one's; where the decoder of another recipe differs, it becomes its task's own head, the
+    network takes what the most demanding recipe takes, and data sets that differ are joined (see `_joined`).
 
     Raises: ValueError if two recipes have the same task.
     """
@@ -162,6 +164,7 @@ def compose(recipes: Sequence[Recipe]) -> Recipe:
     return first.model_copy(
         update={
             "name": name,
+            "data": _joined(name, recipes),
             "task": Parts(first.task.registry, parts),
             "net": first.net.model_copy(
                 update={"heads": heads, "inputs": _most(r.net.inputs for r in recipes)}
@@ -170,6 +173,39 @@ def compose(recipes: Sequence[Recipe]) -> Recipe:
             "source": "; ".join(dict.fromkeys(r.source for r in recipes if r.source)),
         }
     )
+
+
+def _joined(name: str, recipes: Sequence[Recipe]) -> Data:
+    """The first recipe's data; where the others have other data sets, all of them, each task taught by its own.
+
+    What a set is to teach is said for tasks that are called like their label; from a set of others all is learned.
+    Warns where two recipes have one data set with different settings: it is the first one's.
+    """
+    data = recipes[0].data
+    sets: dict[str, Part] = {}
+    taught: dict[str, list[str]] = {}
+    for r in recipes:
+        for part in r.data.dataset:
+            if sets.setdefault(part.name, part) != part:
+                changed = [k for k, v in part.settings.items() if sets[part.name].settings[k] != v]
+                warnings.warn(
+                    f"{name}: {r.name} has another {', '.join(changed)} of the data set {part.name}; taken as in the "
+                    "recipe before it",
+                    stacklevel=3,
+                )
+            taught.setdefault(part.name, []).extend(task.name for task in r.task)
+    if len(sets) == len(data.dataset):
+        return data
+    said = tuple(label for r in recipes for label in r.data.labels)
+    named = {label.partition(":")[0] for label in said}
+    labels = (
+        f"{one}:{task}"
+        for one in sets
+        if one not in named and FIELDS.keys() >= {*taught[one]}
+        for task in taught[one]
+    )
+    joined = Parts(data.dataset.registry, tuple(sets.values()))
+    return data.model_copy(update={"dataset": joined, "labels": (*said, *labels)})
 
 
 def _most(inputs: Iterable[Names]) -> Names:

@@ -52,6 +52,20 @@ def test_images_and_masks_are_no_classes(tmp_path):
     assert detect(str(tmp_path / "more")).name == "frame_pair_folder"
 
 
+def test_images_and_depth(tmp_path):
+    paint(tmp_path / "own", "train/images/0.png", "train/depth/0.png")
+    assert detect(str(tmp_path / "own")).name == "image_depth_folder"
+    paint(tmp_path / "any", "train/rgb/0.png", "train/depth/0.png")
+    with pytest.raises(DataError, match="no data set was recognised in it"):
+        detect(str(tmp_path / "any"))
+
+
+def test_masks_that_are_no_png_are_recognised_and_told(tmp_path):
+    paint(tmp_path, "images/0.png", "masks/0.jpg")
+    with pytest.raises(DataError, match=r"expected .*masks/0.png, came 0.jpg: save it as .png$"):
+        dataset.auto(root=str(tmp_path)).build()
+
+
 def test_no_answer_names_who_was_asked(tmp_path):
     with pytest.raises(
         ValueError,

@@ -55,6 +55,45 @@ def test_pictures_and_videos_in_one_call(
     assert (len(list(film.frames())), film.fps) == (9, 10)
 
 
+def test_a_folder_is_of_one_call(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, inputs, out = str(trained / "export/model.onnx"), tmp_path / "in", tmp_path / "out"
+    inputs.mkdir()
+    for name in "ab":
+        cv2.imwrite(str(inputs / f"{name}.png"), np.zeros((120, 128, 3), np.uint8))
+    call_it = ("predict", model, str(inputs), "--out", str(out))
+    assert call(*call_it) == 0
+    (inputs / "b.png").unlink()
+    (out / "notes.txt").touch()
+    assert call(*call_it) == 0
+    assert {f.name for f in out.iterdir()} == {
+        "0000_a.png", "0000_a_depth.png", "0000_a_segmentation.png", "legend.png", "notes.txt",
+        "predictions.json",
+    }  # fmt: skip
+
+    other = ("predict", model, str(inputs / "a.png"), "--out", str(out))
+    capsys.readouterr()
+    assert call(*other) == 2
+    assert (
+        f"--out: expected an empty folder, or one that the same call has written, {out} holds what `xvision predict "
+        f"{model} {inputs}` wrote; choose another --out, or --fresh to move the old one aside"
+    ) in capsys.readouterr().err
+    assert call(*other, "--fresh") == 0
+    assert (tmp_path / "out.old-1/notes.txt").exists()
+    assert not (out / "notes.txt").exists()
+
+    said = read(out / "predictions.json")["call"]
+    (out / "predictions.json").write_text(json.dumps({"call": said}))  # as an interrupted call leaves it
+    assert call("val", "--predictions", str(out)) == 3
+    assert "`xvision predict` did not finish here; make the same call again" in capsys.readouterr().err
+    assert call(*other) == 0
+
+    (out / "predictions.json").unlink()
+    assert call(*other) == 2
+    assert f"{out} holds other files; choose" in capsys.readouterr().err
+    assert call("predict", model, str(inputs), "--out", str(inputs / "a.png")) == 2
+    assert f"--out: expected a folder, {inputs / 'a.png'} is a file; choose" in capsys.readouterr().err
+
+
 def test_a_network_of_two_frames_sees_the_one_before(tmp_path: Path) -> None:
     from xvision.predict.sources import find_sources
 

@@ -293,7 +293,7 @@ def match(
 def match_splits(root: Path, splits: Mapping[str, Sequence[Column]]) -> dict[str, list[Row]]:
     """The rows of every split.
 
-    Raises: DataError that lists all files without a partner.
+    Raises: DataError that lists all files without a partner, and folders without files.
     """
     problems: list[str] = []
     found: dict[str, list[Row]] = {}
@@ -301,6 +301,11 @@ def match_splits(root: Path, splits: Mapping[str, Sequence[Column]]) -> dict[str
         rows, wrong = match(columns)
         found[split] = [tuple(file for file in row if file is not None) for row in rows.values()]
         problems += wrong
+        if not rows and not wrong:
+            kinds = " and ".join(f"{column.kind}s" for column in columns)
+            problems.append(
+                f"{columns[0].folder}: expected {kinds} for '{split}', came none; add files to them"
+            )
     if problems:
         raise DataError(summary(root, problems))
     return found
@@ -324,6 +329,15 @@ def layout(root: Path, columns: Sequence[Sequence[str]]) -> dict[str, tuple[Path
         if len(below) == len(tops):
             found[split] = tuple(below)
     return found or {"train": tops}
+
+
+def aspect(found: Mapping[str, tuple[Path, ...]]) -> float:
+    """Width over height of the first image of a layout, 0 if there is none: it tells sets that are laid out alike."""
+    first = next((file for images, *_ in found.values() for file in files(images)), None)
+    if first is None:
+        return 0.0
+    height, width = read_image(first, str(first)).shape[:2]
+    return float(width / height)
 
 
 def own_layout(

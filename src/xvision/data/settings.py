@@ -90,5 +90,11 @@ class Data(BaseModel):
     augment: Augment = Augment()
 
     def choose(self, name: str) -> Data:
-        """The section with another data set, or several: what ``data=NAME+NAME`` means."""
-        return self.model_copy(update={"dataset": parts_of(dataset).parse(name)})
+        """The section with another data set, or several: what ``data=NAME+NAME`` means.
+
+        What was learned from sets that are no longer there says nothing of these.
+        """
+        chosen = parts_of(dataset).parse(name)
+        names = {part.name for part in chosen}
+        labels = tuple(text for text in self.labels if text.partition(":")[0] in names)
+        return self.model_copy(update={"dataset": chosen, "labels": labels})

@@ -15,7 +15,7 @@ from xvision.data.dataset import Split
 from xvision.data.images import Array
 from xvision.data.loader import Loader
 from xvision.inference import Target, open_labelled, open_target
-from xvision.predict.output import METRICS, Output, file_stem, write_metrics
+from xvision.predict.output import METRICS, Output, file_stem, open_output, write_metrics
 from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources, split_of
 from xvision.tasks.contract import Found, Outputs, Task
 from xvision.tasks.partial import rows_of, which
@@ -28,13 +28,21 @@ Entry = dict[str, Any]
 
 
 def predict(
-    path: Path, words: Sequence[str], out: Path | None, console: Console, most_frames: int | None = None
+    path: Path,
+    words: Sequence[str],
+    out: Path | None,
+    console: Console,
+    most_frames: int | None = None,
+    *,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """What a run or an exported file finds in what the words of a command line name.
 
     The words are images, folders, videos and cameras, or ``data=…`` overrides: then it is the validation split of that
     data set, and metrics are given too. A run answers with its int8 network if it has one. With `data.crop_rect` images
     are cut to it as in training, and maps and pictures are of the cut image.
+
+    The folder `out` is new, empty or written by the same call before; `fresh` moves another one aside.
 
     Raises: Interrupted after Ctrl-C or kill, when what was found is written; a camera simply ends.
     """
@@ -48,7 +56,10 @@ def predict(
     if settings and most_frames is not None:
         raise ValueError("--frames: expected a video or a camera to bound, came a data set; leave it out")
     target = open_target(path, settings)
-    with torch.inference_mode(), Output(out, target.task) if out else nullcontext() as output:
+    call = [str(path), *words, *(("--frames", str(most_frames)) if most_frames else ())]
+    if out is not None:
+        open_output(out, call, fresh=fresh)
+    with torch.inference_mode(), Output(out, target.task, call) if out else nullcontext() as output:
         if settings:
             return _of_data(target, path, output, console)
         pairs = target.inputs.fields != ("image",)

@@ -16,7 +16,8 @@ import numpy as np
 
 from xvision.data.images import Array
 from xvision.data.video import DEFAULT_FPS, VideoFile
-from xvision.files import write_json, write_text
+from xvision.files import read_json, write_json, write_text
+from xvision.folder import set_aside
 from xvision.tasks.colours import flow_picture
 from xvision.tasks.contract import Found, Task
 from xvision.tasks.panes import Image, column, legend
@@ -31,11 +32,15 @@ class Output:
     """The folder of one call: `0012_photo.png` and its maps for the 13th image, `clip_overlay.mp4` and `clip/` with
     the maps of a video's frames; among the maps the flow that a network saw, in colours. On exit the last film is
     closed, so that what was written of it can be seen.
+
+    A folder is of one call, whose words are kept in predictions.json: the same call again writes over its files.
     """
 
-    def __init__(self, folder: Path, task: Task) -> None:
+    def __init__(self, folder: Path, task: Task, call: Sequence[str]) -> None:
         self.folder = folder
         self._task = task
+        self._call = list(call)
+        self._before: set[str] | None = None  # files that the same call gave before, once this one has begun
         self._film: VideoFile | None = None
         self._num_images = 0
         self._stems: set[str] = set()
@@ -50,8 +55,16 @@ class Output:
     ) -> None:
         self.end_film()
 
+    def _begin(self) -> None:
+        """Before the first file: say whose they are, so that an interrupted call can be made again."""
+        if self._before is None:
+            path = self.folder / PREDICTIONS
+            self._before = _files(read_json(path)) if path.is_file() else set()
+            write_json(path, {"call": self._call})
+
     def image(self, name: str, picture: Image, found: Found, flow: Array | None) -> dict[str, str]:
         """Write what was found in an image, also into the film at hand; the names of the files by what they hold."""
+        self._begin()
         stem = f"{self._num_images:04}_{file_stem(name)}"
         self._num_images += 1
         write_png(self.folder / f"{stem}.png", picture[..., ::-1])
@@ -59,6 +72,7 @@ class Output:
 
     def start_film(self, name: str, fps: float) -> None:
         """The pictures from now on are frames of this film: a video, or a sequence of a data set."""
+        self._begin()
         self.end_film()
         self._stem, number = name, 2
         while self._stem in self._stems:
@@ -100,13 +114,40 @@ class Output:
         return {Path(ending).stem: f"{start}{ending}" for ending in files}
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """predictions.json: what made these files and which belong to which image; legend.png: the colours."""
+        """predictions.json: what made these files and which belong to which image; legend.png: the colours.
+
+        Files that it named before, and that were not written again, are removed: their images are there no more.
+        """
         legends = {
             task.name: legend(_LEGEND_WIDTH_PX, task.legend) for task in self._task.parts if task.legend
         }
         if legends:
             write_png(self.folder / LEGEND, column(legends)[..., ::-1])
-        write_json(self.folder / PREDICTIONS, summary)
+        for name in (self._before or set()) - _files(summary):
+            (self.folder / name).unlink(missing_ok=True)
+        write_json(self.folder / PREDICTIONS, {"call": self._call, **summary})
+
+
+def open_output(folder: Path, call: Sequence[str], *, fresh: bool = False) -> None:
+    """Raise ValueError unless a folder may be written to: it is new, empty, set aside (`fresh`) or of the same call."""
+    if fresh:
+        set_aside(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out: expected a folder, {folder} is a file; choose another --out")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    path = folder / PREDICTIONS
+    before = read_json(path).get("call", []) if path.is_file() else []
+    if before != list(call):
+        holds = f"what `xvision predict {' '.join(before)}` wrote" if before else "other files"
+        raise ValueError(
+            f"--out: expected an empty folder, or one that the same call has written, {folder} holds {holds}; choose "
+            "another --out, or --fresh to move the old one aside"
+        )
+
+
+def _files(summary: Mapping[str, Any]) -> set[str]:
+    return {name for entry in summary.get("images", ()) for name in entry.get("files", {}).values()}
 
 
 def file_stem(name: str) -> str:

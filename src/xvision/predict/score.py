@@ -52,6 +52,8 @@ def _read_written(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     found = read_json(path)
+    if isinstance(found, dict) and found.keys() == {"call"}:
+        raise DataError(f"{path}: `xvision predict` did not finish here; make the same call again")
     if not isinstance(found, dict) or not {"task", "data", "classes", "images"} <= found.keys():
         raise DataError(
             f"{path}: expected what `xvision predict --out` writes; remove it to score the files alone"

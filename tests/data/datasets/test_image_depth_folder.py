@@ -86,6 +86,25 @@ def test_single_files_in_another_unit_are_named(root):
         build(root)
 
 
+def test_files_without_any_depth_are_named(root):
+    for i in (2, 3):
+        png(root / f"depth/{i}.png", steps([0, 65535]))
+    with pytest.warns(
+        UserWarning, match=r"2 problems:\n  .*[23].png: no depth is known in it; save .*\n    likewise "
+    ):
+        build(root)
+
+
+def test_empty_folders_are_told(tmp_path):
+    for name in ("images", "depth"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(
+        ValueError,
+        match=rf"^{tmp_path}/images: expected images and depth maps for 'train', came none; add files to",
+    ):
+        build(tmp_path)
+
+
 def test_all_wrong_depth_maps_are_named_at_once(root):
     for i in (1, 4):
         png(root / f"depth/{i}.png", ids([0, 100]))

@@ -56,8 +56,8 @@ def test_one_drive_is_held_out_at_its_end(miniature):
 @pytest.mark.parametrize("inside", ["", "sample"])
 def test_folders_of_colour_and_depth_are_split_by_seed(tmp_path, inside):
     for i in range(5):
-        photo(tmp_path / inside / f"rgb/{i:06}.jpg", i)
-        png(tmp_path / inside / f"depth/{i:06}.png", steps([0, 256]))
+        photo(tmp_path / inside / f"rgb/{i:06}.jpg", i, (12, 40))
+        png(tmp_path / inside / f"depth/{i:06}.png", steps([0, 256], (12, 40)))
     made = build(tmp_path)
     assert sizes(made) == {"train": 4, "val": 1}
     assert made.splits["val"].load(0)["depth"].max() == 1
@@ -79,6 +79,6 @@ def test_a_drive_without_images_and_depth_without_a_frame_are_told(miniature, tm
         build(root)
     with pytest.raises(
         ValueError,
-        match=rf"expected KITTI as rgb/ and .*; {tmp_path} holds none of them and looks like .*. Get",
+        match=rf"expected KITTI as rgb/ .*; {tmp_path} holds none of them and looks like .*. Get",
     ):
         build(tmp_path)

@@ -48,6 +48,21 @@ def test_folders_of_colour_and_depth(tmp_path):
     assert made.splits["train"].load(0)["depth"].max() == np.float32(1.2)
 
 
+def test_one_of_two_sets_that_are_laid_out_alike(tmp_path):
+    """7-Scenes counts millimetres, KITTI 1/256 m: the shape of the images says which it is."""
+    for name, shape in (("sevenscenes", (24, 32)), ("kitti_depth", (12, 40))):
+        for i in range(2):
+            photo(tmp_path / name / f"train/rgb/{i}.jpg", i, shape)
+            png(tmp_path / name / f"train/depth/{i}.png", steps([0, 1200], shape))
+    for name, other in (("sevenscenes", "kitti_depth"), ("kitti_depth", "sevenscenes")):
+        assert dataset.part(name, {"root": str(tmp_path / name)}).build().splits["train"]
+        with pytest.raises(
+            ValueError,
+            match=rf"expected .* as .*rgb/ \(images .* as wide as high\) .*; {tmp_path}/{other} holds none",
+        ):
+            dataset.part(name, {"root": str(tmp_path / other)}).build()
+
+
 def test_a_frame_without_depth_and_a_missing_set_are_told(miniature, tmp_path):
     root = miniature("sevenscenes")
     (root / "seq-02/frame-000001.depth.png").unlink()

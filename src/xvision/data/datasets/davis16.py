@@ -42,7 +42,7 @@ def davis16(*, root: str = "davis16", gap: int = 1) -> Dataset:
         "davis16",
         root,
         _recognise,
-        holds="DAVIS as JPEGImages/480p/ and Annotations/480p/, or train_pairs.txt",
+        holds="DAVIS as JPEGImages/480p/ and Annotations/480p/, or train_pairs.txt of its sequences",
         get="Download DAVIS 2016 from https://davischallenge.org, or set data.root to where it is.",
     )
     if isinstance(found, tuple):

@@ -15,15 +15,19 @@ from xvision.data.folders import check_ratio, own_folder, summary, with_val
 from xvision.data.pairs import (
     DEPTHS,
     IMAGES,
+    MASKS,
     Column,
     Depth,
     Photo,
     found_in,
+    layout,
     match_splits,
     own_layout,
     photos,
     rows_dataset,
 )
+
+GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
 
 _LAYOUT = (
     "ROOT/train/images/*.jpg, ROOT/train/depth/*.png and the same in ROOT/val, or ROOT/images and ROOT/depth"
@@ -64,6 +68,14 @@ def image_depth_folder(
     return rows_dataset("image_depth_folder", place, {"image": Photo(), "depth": reader}, rows)
 
 
+def detect(root: Path) -> str | None:
+    """'image_depth_folder' if there are images and depth and no masks; rgb/ and depth/ could be a set with a name."""
+    if not root.is_dir() or layout(root, (IMAGES, MASKS)):
+        return None
+    own_names = tuple(name for name in IMAGES if name != "rgb")
+    return "image_depth_folder" if layout(root, (own_names, DEPTHS)) else None
+
+
 def depth_maps(folder: Path) -> Column:
     return Column("depth map", folder, (".png", ".npy"))
 
@@ -95,14 +107,16 @@ def depth_reader(root: Path, depths: Sequence[Path], unit: float | None) -> Dept
             "millimetres, 0.00390625 (1/256) for KITTI's PNGs, 1 for metres",
             stacklevel=3,
         )
-    odd = [
+    strange = [
         f"{file}: its median depth is {found[1]:.4g} m, that of a typical file {typical:.4g} m; that is probably "
         "another unit; write all files in one unit"
+        if found
+        else f"{file}: no depth is known in it; save it again, or remove it and its image"
         for file, found in zip(depths, by_file, strict=True)
-        if found and not typical / _ODD <= found[1] <= typical * _ODD
+        if not found or not typical / _ODD <= found[1] <= typical * _ODD
     ]
-    if odd:
-        warnings.warn(summary(root, odd), stacklevel=3)
+    if strange:
+        warnings.warn(summary(root, strange), stacklevel=3)
     return read
 
 

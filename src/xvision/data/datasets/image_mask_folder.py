@@ -10,7 +10,7 @@ from xvision.data.dataset import DataError, Dataset
 from xvision.data.datasets import dataset
 from xvision.data.folders import MAX_LISTED, check_ratio, files, find_beside, own_folder, with_val
 from xvision.data.frames import LISTS
-from xvision.data.images import read_labels
+from xvision.data.images import SUFFIXES, read_labels
 from xvision.data.pairs import (
     DEPTHS,
     IMAGES,
@@ -82,7 +82,11 @@ def has_masks(root: Path) -> bool:
         return False
     found = layout(root, (IMAGES, MASKS))
     first = next((file for _, masks in found.values() for file in files(masks)), None)
-    return first is not None and first.suffix == ".png" and any(first.parent == m for _, m in found.values())
+    return (
+        first is not None
+        and first.suffix.lower() in SUFFIXES
+        and any(first.parent == m for _, m in found.values())
+    )
 
 
 def label_reader(

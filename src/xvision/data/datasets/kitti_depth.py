@@ -8,7 +8,18 @@ from xvision.data.dataset import DataError, Dataset
 from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import SPLITS, check_ratio, hold_out_groups, summary, with_val
-from xvision.data.pairs import Column, Depth, Photo, Row, layout, match, match_splits, photos, rows_dataset
+from xvision.data.pairs import (
+    Column,
+    Depth,
+    Photo,
+    Row,
+    aspect,
+    layout,
+    match,
+    match_splits,
+    photos,
+    rows_dataset,
+)
 
 _STEP = 1 / 256
 _DEPTH = "proj_depth/groundtruth/image_02"
@@ -29,7 +40,8 @@ def kitti_depth(*, root: str = "kitti_depth", val_ratio: float = 0.2, split_seed
         "kitti_depth",
         root,
         _recognise,
-        holds=f"KITTI as rgb/ and depth/, or drives with {_IMAGES}/ and {_DEPTH}/",
+        holds="KITTI as rgb/ (images at least twice as wide as high) and depth/, or drives with "
+        f"{_IMAGES}/ and {_DEPTH}/",
         get="Get the depth prediction set and the raw drives from https://www.cvlibs.net/datasets/kitti/, or set "
         "data.root to where they are.",
     )
@@ -54,7 +66,8 @@ def _recognise(root: Path) -> dict[str, tuple[Path, ...]] | list[Path]:
 
 def _folders(root: Path) -> dict[str, tuple[Path, ...]]:
     columns = (("rgb",), ("depth",))
-    return layout(root, columns) or layout(root / "sample", columns)
+    found = layout(root, columns) or layout(root / "sample", columns)
+    return found if aspect(found) >= 2 else {}
 
 
 def _drives(root: Path) -> list[Path]:

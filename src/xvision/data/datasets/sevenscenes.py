@@ -9,7 +9,7 @@ from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import check_ratio, folders, hold_out_groups
-from xvision.data.pairs import Column, Depth, Photo, Row, layout, match_splits, photos, rows_dataset
+from xvision.data.pairs import Column, Depth, Photo, Row, aspect, layout, match_splits, photos, rows_dataset
 
 _MILLIMETRE = 0.001
 _LISTS = {"train": "TrainSplit.txt", "val": "TestSplit.txt"}
@@ -29,7 +29,8 @@ def sevenscenes(*, root: str = "sevenscenes", val_ratio: float = 0.2, split_seed
         "sevenscenes",
         root,
         _recognise,
-        holds="7-Scenes as train/rgb/ and train/depth/, or SCENE/seq-01/frame-000000.color.png",
+        holds="7-Scenes as train/rgb/ (images less than twice as wide as high) and train/depth/, or "
+        "SCENE/seq-01/frame-000000.color.png",
         get="Download scenes from https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes/, or set "
         "data.root to where they are.",
     )
@@ -48,7 +49,8 @@ def detect(root: Path) -> str | None:
 
 
 def _recognise(root: Path) -> dict[str, tuple[Path, ...]] | list[Path]:
-    return layout(root, (("rgb",), ("depth",))) or _scenes(root)
+    found = layout(root, (("rgb",), ("depth",)))
+    return found if 0 < aspect(found) < 2 else _scenes(root)
 
 
 def _scenes(root: Path) -> list[Path]:
