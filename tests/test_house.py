@@ -23,6 +23,7 @@ FLOORS = (
     ("quant",),
     ("analysis", "targets", "export"),
     ("recipe", "report"),
+    ("overrides", "composing"),
     ("folder",),
     ("results",),
     ("run",),

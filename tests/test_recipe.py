@@ -8,7 +8,9 @@ import pytest
 
 import xvision as xv
 from xvision.api import recipe as xv_recipe
-from xvision.recipe import Recipe, compose, differing_keys, idle_settings, override, read_recipe
+from xvision.composing import compose
+from xvision.overrides import override
+from xvision.recipe import Recipe, differing_keys, idle_settings, read_recipe
 from xvision.recipes import recipe as recipes
 
 

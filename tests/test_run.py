@@ -15,7 +15,8 @@ import xvision as xv
 from tests.conftest import write_images
 from xvision.console import Console
 from xvision.folder import SettingError, load_run
-from xvision.recipe import Recipe, override
+from xvision.overrides import override
+from xvision.recipe import Recipe
 from xvision.run import STAGES, StageError, sha256
 
 ALL = [stage.name for stage in STAGES]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xvision.recipe import Recipe, compose, override, read_recipe
+from xvision.composing import compose
+from xvision.overrides import override
+from xvision.recipe import Recipe, read_recipe
 from xvision.recipes import recipe as recipes
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 def recipe(name: str, *overrides: str) -> Recipe:
     """The recipe `name` (or of a YAML file) with ``key=value`` overrides; ValueError lists all problems.
 
-    Names joined by + give one recipe for all their tasks (see `xvision.recipe.compose`).
+    Names joined by + give one recipe for all their tasks (see `xvision.composing.compose`).
     """
     from pathlib import Path
 

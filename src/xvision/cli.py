@@ -241,7 +241,8 @@ def report(run: Target, as_json: Json = False) -> None:
 def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool) -> None:
     """Bring an existing run up to date, up to one stage; only its quant.* and export.* keys may change."""
     from xvision.folder import load_run
-    from xvision.recipe import differing_keys, override
+    from xvision.overrides import override
+    from xvision.recipe import differing_keys
 
     before = load_run(Path(folder)).recipe
     recipe = override(before, overrides or ())

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from xvision.console import Console
 from xvision.folder import SPLIT_USES, load_run
+from xvision.overrides import override
 from xvision.parts import Parts
-from xvision.recipe import Recipe, differing_keys, override
+from xvision.recipe import Recipe, differing_keys
 
 if TYPE_CHECKING:
     from xvision.data.dataset import Dataset

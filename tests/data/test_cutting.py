@@ -16,7 +16,7 @@ from xvision.data.geometry import Map, warp_sample
 from xvision.data.loader import Loader, calibration_batches
 from xvision.data.settings import Augment, Data
 from xvision.fields import FIELDS
-from xvision.recipe import override
+from xvision.overrides import override
 from xvision.recipes import recipe
 
 CROP = (2, 3, 14, 21)  # 12x18 of 20x24

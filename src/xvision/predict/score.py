@@ -21,8 +21,9 @@ from xvision.data.loader import Loader
 from xvision.data.union import open_data
 from xvision.files import read_json
 from xvision.inference import check_val
+from xvision.overrides import override
 from xvision.predict.output import PREDICTIONS, file_stem
-from xvision.recipe import Recipe, override
+from xvision.recipe import Recipe
 from xvision.tasks.contract import Outputs, Task
 from xvision.tasks.multi import build_task
 from xvision.train.evaluation import defined

@@ -8,18 +8,9 @@ from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import SPLITS, files
-from xvision.data.pairs import (
-    UNKNOWN,
-    Column,
-    Labels,
-    Photo,
-    Reader,
-    class_ids,
-    layout,
-    match_splits,
-    photos,
-    rows_dataset,
-)
+from xvision.data.layouts import layout
+from xvision.data.pairs import Column, match_splits, photos, rows_dataset
+from xvision.data.readers import UNKNOWN, Labels, Photo, Reader, class_ids
 
 CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",

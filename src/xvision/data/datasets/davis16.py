@@ -9,7 +9,8 @@ from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import folders
 from xvision.data.frames import check_gap, check_lists, check_motion, read_lists, sequences
-from xvision.data.pairs import Column, Labels, Photo, Reader, Row, photos, rows_dataset
+from xvision.data.pairs import Column, Row, photos, rows_dataset
+from xvision.data.readers import Labels, Photo, Reader
 
 TRAIN = (
     "bear", "bmx-bumps", "boat", "breakdance-flare", "bus", "car-turn", "dance-jump", "dog-agility", "drift-turn",

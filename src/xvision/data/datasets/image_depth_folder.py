@@ -12,20 +12,9 @@ import numpy as np
 from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.data.folders import check_ratio, own_folder, summary, with_val
-from xvision.data.pairs import (
-    DEPTHS,
-    IMAGES,
-    MASKS,
-    Column,
-    Depth,
-    Photo,
-    found_in,
-    layout,
-    match_splits,
-    own_layout,
-    photos,
-    rows_dataset,
-)
+from xvision.data.layouts import DEPTHS, IMAGES, MASKS, layout, own_layout
+from xvision.data.pairs import Column, match_splits, photos, rows_dataset
+from xvision.data.readers import Depth, Photo, found_in
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
 

@@ -27,7 +27,7 @@ from xvision.data.folders import (
     summary,
 )
 from xvision.data.images import SUFFIXES, read_image
-from xvision.data.pairs import IMAGES, LABELS, layout
+from xvision.data.layouts import IMAGES, LABELS, layout
 from xvision.data.sources import digest, file_hashes
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`

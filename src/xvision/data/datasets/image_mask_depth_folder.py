@@ -9,19 +9,9 @@ from xvision.data.datasets import dataset
 from xvision.data.datasets.image_depth_folder import depth_maps, depth_reader
 from xvision.data.datasets.image_mask_folder import has_masks, label_reader
 from xvision.data.folders import check_ratio, own_folder, with_val
-from xvision.data.pairs import (
-    DEPTHS,
-    IMAGES,
-    MASKS,
-    Column,
-    Photo,
-    Reader,
-    layout,
-    match_splits,
-    own_layout,
-    photos,
-    rows_dataset,
-)
+from xvision.data.layouts import DEPTHS, IMAGES, MASKS, layout, own_layout
+from xvision.data.pairs import Column, match_splits, photos, rows_dataset
+from xvision.data.readers import Photo, Reader
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
 

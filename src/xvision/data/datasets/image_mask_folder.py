@@ -11,23 +11,16 @@ from xvision.data.datasets import dataset
 from xvision.data.folders import MAX_LISTED, check_ratio, files, find_beside, own_folder, with_val
 from xvision.data.frames import LISTS
 from xvision.data.images import SUFFIXES, read_labels
-from xvision.data.pairs import (
-    DEPTHS,
-    IMAGES,
-    MASKS,
+from xvision.data.layouts import DEPTHS, IMAGES, MASKS, layout, own_layout
+from xvision.data.pairs import Column, match_splits, photos, rows_dataset
+from xvision.data.readers import (
     UNKNOWN,
-    Column,
     Labels,
     Photo,
     Reader,
     class_ids,
     found_in,
-    layout,
-    match_splits,
-    own_layout,
-    photos,
     ranges,
-    rows_dataset,
     spread,
     values_in,
 )

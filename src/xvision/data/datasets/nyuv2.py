@@ -7,18 +7,9 @@ from pathlib import Path
 from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
-from xvision.data.pairs import (
-    Column,
-    Depth,
-    Labels,
-    Photo,
-    Reader,
-    class_ids,
-    layout,
-    match_splits,
-    photos,
-    rows_dataset,
-)
+from xvision.data.layouts import layout
+from xvision.data.pairs import Column, match_splits, photos, rows_dataset
+from xvision.data.readers import Depth, Labels, Photo, Reader, class_ids
 
 CLASSES = {
     13: (

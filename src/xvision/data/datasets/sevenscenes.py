@@ -9,7 +9,9 @@ from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import check_ratio, folders, hold_out_groups
-from xvision.data.pairs import Column, Depth, Photo, Row, aspect, layout, match_splits, photos, rows_dataset
+from xvision.data.layouts import aspect, layout
+from xvision.data.pairs import Column, Row, match_splits, photos, rows_dataset
+from xvision.data.readers import Depth, Photo
 
 _MILLIMETRE = 0.001
 _LISTS = {"train": "TrainSplit.txt", "val": "TestSplit.txt"}
