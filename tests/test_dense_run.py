@@ -11,6 +11,8 @@ import pytest
 
 import xvision as xv
 from tests.test_cli import call
+from xvision.folder import Run
+from xvision.recipe import idle_settings
 
 SMALL = (
     "data.num_train=24", "data.num_val=6", "data.size=64x64", "train.max_steps=3", "train.batch_size=4",
@@ -106,3 +108,35 @@ def test_argmax_of_a_task_without_classes_is_refused_before_training(
 def test_a_composed_recipe_takes_what_motion_needs() -> None:
     recipe = xv.recipe("segmentation+depth+motion")
     assert recipe.net.inputs == xv.recipe("motion").net.inputs == "image+flow+confidence"
+
+
+def test_training_calibration_and_validation_see_whole_images_in_one_aspect(tmp_path: Path) -> None:
+    for kind, value in (("images", 200), ("masks", 1)):
+        for split in ("train", "val"):
+            (tmp_path / split / kind).mkdir(parents=True)
+            picture = np.zeros((64, 128), np.uint8)
+            picture[:, :32] = picture[:, -32:] = value  # what a crop of the input's aspect would not see
+            cv2.imwrite(str(tmp_path / split / kind / "a.png"), picture)
+    settings = ("data=image_mask_folder", f"data.root={tmp_path}", "data.augment.mirror=0", *SMALL[2:])
+    run = Run(
+        tmp_path / "run",
+        xv.recipe(
+            "segmentation",
+            *settings,
+            "data.fit=0.5",
+            "data.augment.zoom=1,1",
+            "data.augment.brightness=0",
+            "data.augment.contrast=0",
+        ),
+    )
+    seen = [
+        next(iter(run.loader("train", train=True).epoch(0)))["image"][0],
+        next(run.planes("val"))[0][0],
+        next(run.calibration())[0][0],
+    ]
+    for image in seen:
+        assert (image.shape[-2:], int(image[0, 32, 0]), int(image[0, 32, 32])) == ((64, 64), 200, 0)
+        assert float(image.float().mean()) == 100
+    assert idle_settings(run.recipe, maps=True) == [
+        "data.fit changes nothing: with labels per pixel the whole image is seen"
+    ]

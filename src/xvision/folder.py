@@ -88,7 +88,7 @@ class Run:
             workers=num_workers(self.recipe.train.workers),
             rank=rank,
             world=world,
-            whole=bool(self.task.maps) and not train,
+            whole=bool(self.task.maps),
             own_size=() if train else self.task.maps,
         )
 
@@ -108,6 +108,7 @@ class Run:
             num_samples=self.recipe.quant.method.settings["num_images"],
             batch_size=self.recipe.train.batch_size,
             seed=self.recipe.seed,
+            whole=bool(self.task.maps),
         ):
             yield self.inputs.encode(batch)
 

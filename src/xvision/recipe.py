@@ -105,8 +105,8 @@ def differing_keys(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
     return {k: (x.get(k), y.get(k)) for k in [*x, *(k for k in y if k not in x)] if x.get(k) != y.get(k)}
 
 
-def idle_settings(recipe: Recipe) -> list[str]:
-    """Settings of a recipe that change nothing, each with the reason."""
+def idle_settings(recipe: Recipe, *, maps: bool = False) -> list[str]:
+    """Settings of a recipe that change nothing, each with the reason; `maps`: its labels are per pixel."""
     data, net, balancing = recipe.data, recipe.net, recipe.train.balancing.name
     one_task, one_set = len(recipe.task) == 1, len(data.dataset) == 1
     checks = (
@@ -116,6 +116,7 @@ def idle_settings(recipe: Recipe) -> list[str]:
             "net.shared_decoder",
             "one task uses it",
         ),
+        (data.fit != 1 and maps, "data.fit", "with labels per pixel the whole image is seen"),
         (data.draw != "all" and one_set, f"data.draw={data.draw}", "there is one data set"),
         (
             data.flow != "dis" and "flow" not in net.inputs,

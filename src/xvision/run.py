@@ -133,7 +133,7 @@ def _export(run: Run) -> None:
                 "inputs": recipe.net.inputs,
                 "codes": run.inputs.coding,
                 "size": "x".join(map(str, recipe.data.size)),
-                "fit": recipe.data.fit,
+                **({"resize": "stretch"} if run.task.maps else {"resize": "crop", "fit": recipe.data.fit}),
                 "crop_rect": recipe.data.crop_rect,
             }
         ),
@@ -219,7 +219,7 @@ def run(
     names = [stage.name for stage in STAGES]
     with _blaming("data", 3):
         found = this.dataset
-    for line in (*idle_settings(recipe), *this.task.advice(this.inputs.fields)):
+    for line in (*idle_settings(recipe, maps=bool(this.task.maps)), *this.task.advice(this.inputs.fields)):
         this.console.warn(line)
     this.console.print(f"data  {_described(found, this.task)}")
     this.check_settings()

@@ -282,3 +282,13 @@ def test_linear_interpolation_is_that_of_opencv_at_pixel_centres(sample):
     enlarged = warp("image", sample["image"], resize_map(SIZE, (40, 48)))
     expected = cv2.resize(sample["image"], (48, 40), interpolation=cv2.INTER_LINEAR)
     assert np.abs(enlarged.astype(int) - expected).max() <= 1
+
+
+def test_whole_samples_are_stretched_and_at_zoom_one_nothing_sticks_out() -> None:
+    (place,) = place_samples(Augment(mirror=0), (16, 16), 0, 0, np.array([3]), Purpose.PLACE)
+    np.testing.assert_allclose(
+        place.map((20, 40), (16, 16), whole=True).matrix, resize_map((20, 40), (16, 16)).matrix
+    )
+    assert place.map((20, 40), (16, 16)).matrix[0, 0] == 0.8  # covers: as high as the input, and wider
+    same = place.map((20, 40), (8, 16)).matrix
+    assert (place.map((20, 40), (8, 16), whole=True).matrix == same).all()

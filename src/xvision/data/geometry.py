@@ -48,13 +48,13 @@ class Map:
 
 def centre_map(source: Shape, target: Shape, fit: float = 1.0) -> Map:
     """The map of validation: the central part of the source, `fit` of its shorter side, fills the target."""
-    return Map(_framed(source, target, 1 / fit, 1 / fit, 0.5, 0.5, (0.0, 0.0)), target)
+    cover = _cover(source, target)
+    return Map(_framed(source, target, cover, (1 / fit, 1 / fit), (0.5, 0.5), (0.0, 0.0)), target)
 
 
 def resize_map(source: Shape, target: Shape) -> Map:
     """The whole source to the whole target, whatever their aspects."""
-    scale = np.diag([target[1] / source[1], target[0] / source[0], 1.0])
-    return Map(scale, target)
+    return Map(np.diag([*_stretch(source, target), 1.0]), target)
 
 
 _NUM_DRAWS = 8
@@ -71,9 +71,10 @@ class Placement:
     rotate_rad: float
     mirror: bool
 
-    def map(self, source: Shape, target: Shape) -> Map:
-        """The map of a training sample of shape `source`."""
-        matrix = _framed(source, target, self.zoom_x, self.zoom_y, *self.place, self.shift_px)
+    def map(self, source: Shape, target: Shape, *, whole: bool = False) -> Map:
+        """The map of a training sample of shape `source`; at zoom 1 as `centre_map`, or (`whole`) as `resize_map`."""
+        cover = _stretch(source, target) if whole else _cover(source, target)
+        matrix = _framed(source, target, cover, (self.zoom_x, self.zoom_y), self.place, self.shift_px)
         height, width = target
         if self.rotate_rad:
             cos, sin = math.cos(self.rotate_rad), math.sin(self.rotate_rad)
@@ -125,20 +126,29 @@ def _whole_shift(largest_px: float, draws: Array) -> Array:
     return shifts
 
 
+def _cover(source: Shape, target: Shape) -> tuple[float, float]:
+    """Factors along x and y that cover the target and keep the aspect."""
+    cover = max(target[0] / source[0], target[1] / source[1])
+    return cover, cover
+
+
+def _stretch(source: Shape, target: Shape) -> tuple[float, float]:
+    """Factors along x and y that bring the whole source to the target."""
+    return target[1] / source[1], target[0] / source[0]
+
+
 def _framed(
     source: Shape,
     target: Shape,
-    zoom_x: float,
-    zoom_y: float,
-    place_x: float,
-    place_y: float,
+    scale: tuple[float, float],
+    zoom: tuple[float, float],
+    place: tuple[float, float],
     shift_px: tuple[float, float],
 ) -> Array:
-    """Scale the source to cover the target, times the zoom; place what sticks out (or is missing); shift."""
-    cover = max(target[0] / source[0], target[1] / source[1])
-    scale_x, scale_y = cover * zoom_x, cover * zoom_y
-    x = (target[1] - source[1] * scale_x) * place_x
-    y = (target[0] - source[0] * scale_y) * place_y
+    """Scale the source, times the zoom; place what sticks out (or is missing); shift. Pairs are along x and y."""
+    scale_x, scale_y = scale[0] * zoom[0], scale[1] * zoom[1]
+    x = (target[1] - source[1] * scale_x) * place[0]
+    y = (target[0] - source[0] * scale_y) * place[1]
     if math.isclose(scale_x, 1) and math.isclose(scale_y, 1):  # nothing to interpolate: keep pixels on pixels
         scale_x, scale_y, x, y = 1, 1, round(x), round(y)
     return np.array([[scale_x, 0.0, x + shift_px[0]], [0.0, scale_y, y + shift_px[1]], [0.0, 0.0, 1.0]])

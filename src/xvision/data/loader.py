@@ -45,8 +45,9 @@ class Loader:
     Training takes whole global batches of `batch_size * world` in an order drawn per epoch; the rest of an epoch is
     dropped unless the set is smaller than one batch. Validation gives every sample once, in order.
 
-    `whole` says that validation sees the whole sample, resized whatever its aspect, and not its central part. Then
-    `own_size` are fields that stay as they are, such as label maps that are measured at their own resolution.
+    `whole` says that samples are resized whole, whatever their aspect, and not so that they cover the input: labels per
+    pixel are wanted everywhere. What is trained, calibrated and measured must agree in this. In validation `own_size`
+    are then fields that stay as they are, such as label maps that are measured at their own resolution.
 
     Raises: DataError for damaged samples (all of them, when they are cached), named.
     """
@@ -68,8 +69,7 @@ class Loader:
         progress: Progress | None = None,
     ) -> None:
         assert 0 <= rank < world, (rank, world)
-        assert not (train and whole)
-        assert whole or not own_size, own_size
+        assert not own_size or (whole and not train), own_size
         if train and len(split) < world:
             raise DataError(
                 f"data: expected at least one training sample for each of {world} processes, "
@@ -147,7 +147,14 @@ class Loader:
 
 
 def calibration_batches(
-    split: Split, fields: tuple[str, ...], data: Data, *, num_samples: int, batch_size: int, seed: int
+    split: Split,
+    fields: tuple[str, ...],
+    data: Data,
+    *,
+    num_samples: int,
+    batch_size: int,
+    seed: int,
+    whole: bool = False,
 ) -> Iterator[Batch]:
     """Batches of samples drawn from all over a split, not augmented: what quantization ranges are measured on."""
     opened = _opened(split, fields, data, (), None)
@@ -155,7 +162,8 @@ def calibration_batches(
     uncached = data.model_copy(
         update={"cache": False, "crop_rect": None, "mask_rect": None}
     )  # `opened` is already
-    return Loader(some, fields, uncached, batch_size=batch_size, train=False, seed=seed).epoch(0)
+    loader = Loader(some, fields, uncached, batch_size=batch_size, train=False, seed=seed, whole=whole)
+    return loader.epoch(0)
 
 
 def _opened(
@@ -250,7 +258,8 @@ class _Batches:
         if self.train:
             key = (self.seed, job.epoch, job.indices, Purpose.PLACE)
             placements = place_samples(self.data.augment, target, *key)
-            maps = [placement.map(shape, target) for placement, shape in zip(placements, shapes, strict=True)]
+            pairs = zip(placements, shapes, strict=True)
+            maps = [placement.map(shape, target, whole=self.whole) for placement, shape in pairs]
         elif self.whole:
             maps = [resize_map(shape, target) for shape in shapes]
         else:

@@ -18,7 +18,8 @@ FROZEN = ConfigDict(frozen=True, extra="forbid")
 class Augment(BaseModel):
     """Random changes of training samples; the defaults are a mirror and nothing else.
 
-    A sample covers the input at zoom 1; what sticks out of it is cropped at a random place.
+    At zoom 1 a sample covers the input in its own aspect; with labels per pixel it is resized whole, whatever that is.
+    What sticks out is cropped at a random place.
     """
 
     model_config = FROZEN
@@ -71,7 +72,10 @@ class Data(BaseModel):
     size: Size
     """Height and width of the network's input."""
     fit: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Validation: the sample is resized so that this central fraction of its shorter side fills the input."""
+    """Validation: the sample is resized so that this central fraction of its shorter side fills the input.
+
+    Of class scores alone: with labels per pixel the whole sample is seen.
+    """
     crop_rect: Rect | None = None
     """TOP,LEFT,BOTTOM,RIGHT in pixels of the stored image, for example 0,0,360,480: every sample is first cut to it.
 
