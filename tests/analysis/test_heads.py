@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models.test_heads import build
+from tests.models.test_heads import MAPS, build
 from xvision.analysis.cost import count
 from xvision.analysis.heads import head_costs
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_costs_are_those_of_the_layers_that_would_go(shared: bool) -> None:
-    model = build(shared_decoder=shared)
+def test_costs_are_those_of_the_layers_that_would_go() -> None:
+    model = build()
     cost = count(model, (64, 64))
     heads = head_costs(model, cost)
-    assert list(heads) == (["segmentation+depth", "class"] if shared else ["segmentation", "depth", "class"])
+    assert list(heads) == ["segmentation", "depth", "class"]
     for key, head in model.heads.items():
         params = sum(p.numel() for p in head.parameters())
         if key == "class":
             tail = [model.backbone.get_submodule(name) for name in ("conv_head", "bn2", "classifier")]
             params = sum(p.numel() for module in tail for p in module.parameters())
         assert heads[key][1] == params, key
-    without = build({"segmentation": 3, "depth": 1}, shared_decoder=shared)
-    maps_alone = count(without, (64, 64))
+    maps_alone = count(build({"segmentation": 3, "depth": 1}), (64, 64))
     assert cost.macs - heads["class"][0] == maps_alone.macs
     assert cost.params - heads["class"][1] == maps_alone.params
+
+
+@pytest.mark.parametrize("decoder", sorted(MAPS))
+def test_an_output_of_a_shared_decoder_costs_its_channels(decoder: str) -> None:
+    size, settings = (128, 128), {"decoder": {decoder: {"width": 0.25}}, "shared_decoder": True}
+    model = build(size=size, **settings)
+    cost = count(model, size)
+    heads = head_costs(model, cost)
+    one_more = count(build({"segmentation": 3, "depth": 2, "class": 2}, size, **settings), size)
+    assert list(heads) == ["segmentation", "depth", "class"]
+    assert heads["depth"] == (one_more.macs - cost.macs, one_more.params - cost.params)
+    assert heads["segmentation"] == tuple(3 * n for n in heads["depth"])
 
 
 def test_a_single_head_needs_all_that_there_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -10,10 +11,13 @@ from torch import Tensor
 
 import xvision as xv
 from xvision.folder import Run, SettingError
+from xvision.models.blocks import Enlarge
 from xvision.models.build import build_model
+from xvision.models.decoders import decoder
 from xvision.models.model import Model, Shared
 from xvision.models.settings import Net
 
+MAPS = decoder.builders().keys() - {"classifier"}
 OUTPUTS = {"segmentation": 3, "depth": 1, "class": 2}
 OWNERS = {"segmentation": "segmentation", "depth": "depth", "class": "classification"}
 
@@ -23,10 +27,10 @@ def net(**changes: object) -> Net:
     return Net.model_validate({"backbone": "timm:mobilenetv2_035", "decoder": decoder, **changes})
 
 
-def build(outputs: dict[str, int] = OUTPUTS, **changes: object) -> Model:
+def build(outputs: dict[str, int] = OUTPUTS, size: tuple[int, int] = (64, 64), **changes: object) -> Model:
     torch.manual_seed(0)
     heads = {"heads": {"classification": "classifier"}} if "class" in outputs else {}
-    return build_model(net(**{**heads, **changes}), outputs, (64, 64), OWNERS).eval()
+    return build_model(net(**{**heads, **changes}), outputs, size, OWNERS).eval()
 
 
 def image() -> Tensor:
@@ -115,6 +119,23 @@ def test_shared_layers_are_those_of_every_head() -> None:
     assert set(names_of(maps, maps.shared_parameters("all"))) == set(shared)
     model.backbone.get_parameter("conv_stem.weight").requires_grad_(False)
     assert set(shared) - set(names_of(model, model.shared_parameters("all"))) == {"conv_stem.weight"}
+
+
+@pytest.mark.parametrize("enlarge_by", get_args(Enlarge))
+@pytest.mark.parametrize("name", sorted(MAPS))
+def test_what_a_shared_decoder_shares_depends_on_no_number_of_channels(name: str, enlarge_by: str) -> None:
+    """The last common layer has the channels of no output, even where their number is that of an inner layer."""
+    outputs = {"segmentation": 15, "depth": 1}
+    settings = {"enlarge_by": enlarge_by} | ({"width": 0.0625} if name == "fpn_lite" else {"width": 0.25})
+    model = build(outputs, (128, 128), decoder={name: settings}, shared_decoder=True)
+    head = model.heads["segmentation+depth"]
+    assert isinstance(head, Shared)
+    own = [p for layer in head.decoder.last for p in layer.parameters()]
+    common = head.common_parameters()
+    assert len(own) + len(common) == len(list(head.parameters()))
+    (last,) = model.shared_parameters("last")
+    assert last is [p for p in common if p.ndim > 1][-1]
+    assert all(len(p) % 16 == 0 for p in own)
 
 
 def test_every_task_pulls_at_what_is_shared() -> None:

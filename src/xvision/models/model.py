@@ -23,9 +23,9 @@ class Model(nn.Module):
 
     `inputs` says which planes `forward` takes, in order.
 
-    `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order; one that
-    enlarges maps has `divisor`, of which the image's sides must be multiples, so that every factor is whole. A `Shared`
-    one gives several outputs.
+    `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order; one of maps
+    has `divisor`, of which the image's sides must be multiples, so that every factor is whole, and `last`, its layers
+    whose channels are those of the output. A `Shared` one gives several outputs.
     `routes` says which outputs of `backbone` each head takes, `taps` which of `levels` those are; `loaded` what became
     of the weights that were asked for.
 
@@ -78,7 +78,7 @@ class Model(nn.Module):
         """Parameters that every output depends on: all of them, or the last layer's weight alone.
 
         They are the backbone's, but for what only one head reads, such as the layers before a classifier; where all
-        outputs come from one shared decoder, also its own, but for the last layer.
+        outputs come from one shared decoder, also its own, but for the last layers.
         """
         if scope == "none":
             return []
@@ -114,7 +114,7 @@ class Model(nn.Module):
 
 
 class Shared(nn.Module):
-    """One decoder for several outputs: the channels of its last layer, one output's after the other's."""
+    """One decoder of maps for several outputs: the channels of its last layers, one output's after the other's."""
 
     def __init__(self, decoder: nn.Module, channels: Mapping[str, int]) -> None:
         super().__init__()
@@ -124,10 +124,20 @@ class Shared(nn.Module):
         if hasattr(decoder, "divisor"):
             self.divisor = decoder.divisor
 
+    @property
+    def _last(self) -> tuple[nn.Module, ...]:
+        last: tuple[nn.Module, ...] = self.decoder.last  # type: ignore[assignment]
+        return last
+
     def common_parameters(self) -> list[nn.Parameter]:
-        """All but those of the last layer, which has the channels of each output."""
-        total = sum(self.channels.values())
-        return [p for p in self.decoder.parameters() if len(p) != total]
+        """All but those of the last layers, which have the channels of each output."""
+        own = {id(p) for layer in self._last for p in layer.parameters()}
+        return [p for p in self.decoder.parameters() if id(p) not in own]
+
+    def last_layers(self) -> list[str]:
+        """The names of the last layers' modules."""
+        own = {id(part) for layer in self._last for part in layer.modules()}
+        return [name for name, module in self.named_modules() if id(module) in own]
 
     def forward(self, *levels: Tensor) -> dict[str, Tensor]:
         out, start, found = self.decoder(*levels), 0, {}

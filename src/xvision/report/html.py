@@ -243,7 +243,7 @@ class Page:
 
     @cached_property
     def heads(self) -> list[tuple[str, str, str, str]]:
-        """What each head adds to the encoder: name, MACs, their share, parameters; empty with one task."""
+        """What each output adds to what all share: name, MACs, their share, parameters; empty with one task."""
         record = self.run.record
         if record is None or not record.heads:
             return []
@@ -251,7 +251,7 @@ class Page:
             record.cost.macs - sum(head.macs for head in record.heads.values()),
             record.cost.params - sum(head.params for head in record.heads.values()),
         )
-        rows = {"shared encoder": rest} | {name: (h.macs, h.params) for name, h in record.heads.items()}
+        rows = {"what all share": rest} | {name: (h.macs, h.params) for name, h in record.heads.items()}
         total = max(1, record.cost.macs)
         return [
             (name, units.count(macs), f"{100 * macs / total:.1f} %", units.count(params))

@@ -56,6 +56,12 @@ def mean_scale(x: Array, y: Array) -> float:
     return float(charbonnier_of(x[y > 0].mean() - y[y > 0].mean()))
 
 
+def charbonnier_adaptive(x: Array, y: Array) -> float:
+    d = errors(x, y)
+    e = max(1e-3, np.sort(np.abs(d))[(len(d) - 1) // 2] / 2)
+    return float(np.mean((d**2 + e**2) ** 0.45 - e**0.9))
+
+
 def silog_of(invariance: float) -> Callable[[Array, Array], float]:
     def of(x: Array, y: Array) -> float:
         each = []
@@ -98,8 +104,14 @@ def gradient_of(function: Callable[[Array], Array]) -> Callable[[Array, Array], 
         ("berhu", {}, berhu_max),
         ("berhu", {"threshold": "median", "share": 1}, berhu_median),
         ("charbonnier", {}, lambda x, y: charbonnier_of(errors(x, y)).mean()),
+        ("charbonnier", {"adaptive": True}, charbonnier_adaptive),
+        ("rmse", {}, lambda x, y: (errors(x, y) ** 2).mean() ** 0.5),
+        ("relative", {}, lambda x, y: np.abs(errors(x, y) / y[y > 0]).mean()),
+        ("relative", {"min_m": 4}, lambda x, y: np.abs(x[y > 4] / y[y > 4] - 1).mean()),
         ("mean_scale", {}, mean_scale),
+        ("mean_scale", {"penalty": "l1"}, lambda x, y: abs(errors(x, y).mean())),
         ("error_variance", {}, lambda x, y: errors(x, y).var(ddof=1)),
+        ("error_variance", {"root": True}, lambda x, y: errors(x, y).std(ddof=1)),
         ("silog", {}, silog_of(0.5)),
         ("silog", {"invariance": 1}, silog_of(1)),
         ("gradient", {"scales": 3}, gradient_of(np.log)),

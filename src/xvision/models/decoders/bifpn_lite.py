@@ -55,6 +55,7 @@ class bifpn_lite(nn.Module):
         self.up = nn.ModuleList([_Up(inner, num_levels, group) for _ in range(num_blocks - 1)])
         self.predict = prediction(inner, channels, group)
         self.restore = enlarge(first, channels, enlarge_by)
+        self.last = (self.predict[-1], self.restore)
 
     def forward(self, *levels: Tensor) -> Tensor:
         maps = [side(level) for side, level in zip(self.sides, levels, strict=True)]

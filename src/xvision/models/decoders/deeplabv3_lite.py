@@ -40,6 +40,7 @@ class deeplabv3_lite(nn.Module):
         self.refine = separable(inner, inner, group)
         self.predict = nn.Conv2d(inner, channels, 1)
         self.restore = enlarge(last.stride, channels, enlarge_by)
+        self.last = (self.predict, self.restore)
 
     def forward(self, last: Tensor) -> Tensor:
         out: Tensor = self.restore(self.predict(self.refine(self.aspp(last))))

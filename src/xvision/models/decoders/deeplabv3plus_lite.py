@@ -50,6 +50,7 @@ class deeplabv3plus_lite(nn.Module):
         self.refine = nn.Sequential(*refine)
         self.predict = prediction(inner if refine else joined, channels, group)
         self.restore = enlarge(last.stride // 4, channels, enlarge_by)
+        self.last = (self.predict[-1], self.restore)
 
     def forward(self, near: Tensor, last: Tensor) -> Tensor:
         x = torch.cat([self.enlarge(self.aspp(last)), self.shortcut(near)], dim=1)

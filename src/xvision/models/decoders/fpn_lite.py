@@ -66,6 +66,7 @@ class fpn_lite(nn.Module):
         )
         self.predict = prediction(inner, channels, group)
         self.restore = enlarge(first, channels, enlarge_by)
+        self.last = (self.predict[-1], self.restore)
 
     def forward(self, *levels: Tensor) -> Tensor:
         maps = list(levels)

@@ -42,6 +42,7 @@ class lraspp_lite(nn.Module):
         self.near = nn.Conv2d(backbone.levels[near].channels, channels, 1)
         self.far = nn.Conv2d(inner, channels, 1)
         self.restore = enlarge(last.stride // 2, channels, enlarge_by)
+        self.last = (self.near, self.far, self.restore)
 
     def forward(self, near: Tensor, last: Tensor) -> Tensor:
         x = self.enlarge(self.reduce(last) * self.gate(last))

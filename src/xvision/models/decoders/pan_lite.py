@@ -46,6 +46,7 @@ class pan_lite(nn.Module):
         self.collect = nn.ModuleList([enlarge(2 << i, inner, enlarge_by, group) for i in range(steps)])
         self.predict = prediction(inner, channels, group)
         self.restore = enlarge(first_stride, channels, enlarge_by)
+        self.last = (self.predict[-1], self.restore)
 
     def pyramid(self, *levels: Tensor) -> list[Tensor]:
         """One map of `fpn_channels` for each level, the largest first."""

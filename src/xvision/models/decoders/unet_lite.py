@@ -51,6 +51,7 @@ class unet_lite(nn.Module):
             inner = outer
         self.predict = prediction(inner, channels, group)
         self.restore = enlarge(first, channels, enlarge_by)
+        self.last = (self.predict[-1], self.restore)
 
     def forward(self, *levels: Tensor) -> Tensor:
         x = self.aspp(levels[-1])

@@ -58,6 +58,17 @@ def _log_pair(prediction: Tensor, depth: Tensor, min_m: float) -> tuple[Tensor, 
     return (log_depth(prediction, min_m) - log_depth(depth, min_m)) * known, known
 
 
+def _median(values: Tensor, known: Tensor) -> Tensor:
+    """The median of the known values, the lower one of two in the middle, as torch's; infinite if there is none."""
+    middle = ((known.sum() - 1) // 2).clamp(min=0)
+    return torch.where(known, values, torch.inf).flatten().sort().values[middle]
+
+
+def _root(square: Tensor) -> Tensor:
+    """The square root with a gradient of 0, and not without end, at 0."""
+    return torch.where(square > 0, square.clamp(min=1e-12).sqrt(), 0)
+
+
 def _positive(**settings: float) -> None:
     problems = [
         f"{name.replace('__', '.')}: expected a value > 0, came {value}"
@@ -91,6 +102,34 @@ def l2() -> DepthLoss:
 
 
 @loss
+def rmse() -> DepthLoss:
+    """Root of the mean of d squared: as l2, but in metres, so that no weight has to follow its size.
+
+    Source: the original system's root_mean_squared_error.
+    """
+
+    def of(prediction: Tensor, depth: Tensor) -> Tensor:
+        prediction, depth, known = _known_pair(prediction, depth)
+        return _root(masked_mean((prediction - depth) ** 2, known))
+
+    return of
+
+
+@loss
+def relative(*, min_m: float = 0.0) -> DepthLoss:
+    """|d| / depth where the depth is above `min_m`: what is near counts more; the metric ARD as a loss.
+
+    Source: the original system's supervised_relative_error, which divides by the number of all known pixels.
+    """
+
+    def of(prediction: Tensor, depth: Tensor) -> Tensor:
+        prediction, depth, known = _known_pair(prediction, depth)
+        return masked_mean((prediction - depth).abs() / depth, known & (depth > min_m))
+
+    return of
+
+
+@loss
 def berhu(*, threshold: Literal["max", "median"] = "max", share: float = 0.2) -> DepthLoss:
     """|d| up to c, (d^2 + c^2) / (2 c) beyond: the reverse of Huber, hard on large errors.
 
@@ -104,12 +143,7 @@ def berhu(*, threshold: Literal["max", "median"] = "max", share: float = 0.2) ->
         prediction, depth, known = _known_pair(prediction, depth)
         size = (prediction - depth).abs()
         detached = size.detach()
-        if threshold == "max":
-            typical = (detached * known).amax()
-        else:
-            middle = ((known.sum() - 1) // 2).clamp(min=0)  # the lower one of two, as torch.median
-            typical = torch.where(known, detached, torch.inf).flatten().sort().values[middle]
-        c = share * typical
+        c = share * ((detached * known).amax() if threshold == "max" else _median(detached, known))
         c = torch.where(c.isfinite() & (c > 0), c, 1)  # no error, no bend
         return masked_mean(torch.where(size <= c, size, (size**2 + c**2) / (2 * c)), known)
 
@@ -117,49 +151,63 @@ def berhu(*, threshold: Literal["max", "median"] = "max", share: float = 0.2) ->
 
 
 @loss
-def charbonnier(*, epsilon: float = 1e-3, power: float = 0.45) -> DepthLoss:
+def charbonnier(*, epsilon: float = 1e-3, power: float = 0.45, adaptive: bool = False) -> DepthLoss:
     """(d^2 + epsilon^2)^power - epsilon^(2 power): close to |d|, smooth at 0, robust to outliers.
 
+    With `adaptive` epsilon is half the median |d| of the batch, at least `epsilon`, and a constant to the gradient.
     Source: Charbonnier et al., Two Deterministic Half-quadratic Regularization Algorithms, ICIP 1994; the power 0.45
     of Sun et al., Secrets of Optical Flow Estimation, CVPR 2010, section 4; epsilon and the offset that makes the
     least value 0 are the original system's.
     """
     _positive(charbonnier__epsilon=epsilon, charbonnier__power=power)
-    return _of_differences(lambda d: _charbonnier(d, epsilon, power))
+
+    def of(prediction: Tensor, depth: Tensor) -> Tensor:
+        prediction, depth, known = _known_pair(prediction, depth)
+        d = prediction - depth
+        half = (_median(d.detach().abs(), known) / 2).clamp(min=epsilon)
+        bend = torch.where(half.isfinite(), half, epsilon) if adaptive else epsilon
+        return masked_mean(_charbonnier(d, bend, power), known)
+
+    return of
 
 
-def _charbonnier(d: Tensor, epsilon: float, power: float) -> Tensor:
+def _charbonnier(d: Tensor, epsilon: Tensor | float, power: float) -> Tensor:
     robust: Tensor = (d**2 + epsilon**2) ** power - (epsilon**2) ** power
     return robust
 
 
 @loss
-def mean_scale(*, epsilon: float = 1e-3, power: float = 0.45) -> DepthLoss:
-    """How far the mean of the prediction is from the mean of the depth: Charbonnier of the difference.
+def mean_scale(
+    *, penalty: Literal["charbonnier", "l1"] = "charbonnier", epsilon: float = 1e-3, power: float = 0.45
+) -> DepthLoss:
+    """How far the mean of the prediction is from the mean of the depth: Charbonnier, or |.|, of the difference.
 
-    Source: the original system's "overall scale difference" (scale_loss), which it weights 0.125.
+    Source: the original system's "overall scale difference" (scale_loss), which it weights 0.125; its scale_abs_loss is
+    penalty=l1.
     """
     _positive(mean_scale__epsilon=epsilon, mean_scale__power=power)
 
     def of(prediction: Tensor, depth: Tensor) -> Tensor:
         prediction, depth, known = _known_pair(prediction, depth)
-        return _charbonnier(masked_mean(prediction - depth, known), epsilon, power)
+        difference = masked_mean(prediction - depth, known)
+        return difference.abs() if penalty == "l1" else _charbonnier(difference, epsilon, power)
 
     return of
 
 
 @loss
-def error_variance() -> DepthLoss:
-    """Variance of d over the batch, unbiased; 0 with fewer than two known pixels.
+def error_variance(*, root: bool = False) -> DepthLoss:
+    """Variance of d over the batch, unbiased, or its root; 0 with fewer than two known pixels.
 
-    Source: the original system's supervised_error_var, which it weights 4.0.
+    Source: the original system's supervised_error_var, which it weights 4.0; its supervised_error_std is root=true.
     """
 
     def of(prediction: Tensor, depth: Tensor) -> Tensor:
         prediction, depth, known = _known_pair(prediction, depth)
         d = prediction - depth
         squares = (d - masked_mean(d, known)) ** 2 * known
-        return squares.sum() / (known.sum() - 1).clamp(min=1)
+        variance: Tensor = squares.sum() / (known.sum() - 1).clamp(min=1)
+        return _root(variance) if root else variance
 
     return of
 
