@@ -16,6 +16,7 @@ from typing import get_args
 import numpy as np
 import torch
 
+from xvision.data.datasets.scenes import VAL_FIRST
 from xvision.data.flow import Method, optical_flow
 from xvision.data.images import Array
 from xvision.data.scenes import LEVELS, scene
@@ -25,7 +26,6 @@ from xvision.tasks.metrics.flow import FlowMetric
 
 FILE = Path(__file__).parents[1] / "results/measured/flow.json"
 TRUSTED = 0.5
-FIRST = 10_000_000  # where the seeds of validation scenes start
 
 
 class Errors:
@@ -53,7 +53,7 @@ def _tensor(flow: Array) -> torch.Tensor:
 def measure(size: Size, num_scenes: int, level: str) -> dict[str, dict[str, float]]:
     """Share of pixels in percent, `epe_px` and `outlier_ratio`, by method and which of its pixels."""
     found: dict[str, Errors] = {}
-    for seed in range(FIRST, FIRST + num_scenes):
+    for seed in range(VAL_FIRST, VAL_FIRST + num_scenes):
         sample = scene(seed, size, level)
         truth = sample["flow"]
         everywhere = np.ones(size, bool)

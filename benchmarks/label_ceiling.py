@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xvision.data.datasets.scenes import VAL_FIRST
 from xvision.data.scenes import SEGMENTATION_CLASSES, scene
 from xvision.report.measurement import measured
 from xvision.sizes import parse_size
 
 STRIDES = (1, 2, 4, 8)
-FIRST_VAL = 10_000_000  # the scenes that the data set `scenes` validates on
 SHOWN = ("pole", "person", "cyclist", "car")
 FILE = Path(__file__).parents[1] / "results/measured/label_ceiling.json"
 
@@ -39,7 +39,7 @@ def ious(field: str, num_classes: int, stride: int, size: tuple[int, int], num_s
     """Intersection over union of each class in percent, over all scenes."""
     counts = np.zeros((num_classes, num_classes))
     for i in range(num_scenes):
-        labels = torch.from_numpy(scene(FIRST_VAL + i, size, "street")[field].astype(np.int64))
+        labels = torch.from_numpy(scene(VAL_FIRST + i, size, "street")[field].astype(np.int64))
         found = through(labels, num_classes, stride)
         pairs = labels * num_classes + found
         counts += np.bincount(pairs.flatten().numpy(), minlength=num_classes**2).reshape(counts.shape)

@@ -45,6 +45,8 @@ class Field:
     code: Code | None = None
 
 
+UNKNOWN = 255  # in label maps
+
 FIELDS: dict[str, Field] = {
     "image": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128, code=Code()),
     "previous": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128, code=Code()),
@@ -59,9 +61,9 @@ FIELDS: dict[str, Field] = {
     ),
     "confidence": Field("HW", "float32", "0-1", "linear", code=Code(steps=128, zero=128)),
     "class": Field("", "int64", "class id", "none"),
-    "segmentation": Field("HW", "uint8", "class id, 255 unknown", "nearest", fill=255),
+    "segmentation": Field("HW", "uint8", "class id, 255 unknown", "nearest", fill=UNKNOWN),
     "depth": Field("HW", "float32", "m, 0 unknown", "nearest", zoom="divide"),
-    "motion": Field("HW", "uint8", "0 static, 1 moving, 255 unknown", "nearest", fill=255),
+    "motion": Field("HW", "uint8", "0 static, 1 moving, 255 unknown", "nearest", fill=UNKNOWN),
     "boxes": Field("NC", "float32", "px (x0, y0, x1, y1), class id", "boxes"),
     "keypoints": Field("NJC", "float32", "px (x, y), visibility 0-2", "points", mirror="swap_joints"),
 }

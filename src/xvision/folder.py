@@ -146,7 +146,11 @@ class Run:
                 f"export.argmax: expected a task that finds a class for each pixel, {self.task.name} does not; leave "
                 "it out"
             )
+        from xvision.data.photometry import Photometry
+
+        fields = (*self.inputs.fields, *self.task.needs)
         try:
+            Photometry(self.recipe.data.augment, fields, self.dataset.classes)
             self.recipe.train.balancing.build([part.name for part in self.task.parts])
         except ValueError as e:
             raise SettingError(str(e)) from e

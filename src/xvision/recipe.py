@@ -109,6 +109,9 @@ def idle_settings(recipe: Recipe, *, maps: bool = False) -> list[str]:
     """Settings of a recipe that change nothing, each with the reason; `maps`: its labels are per pixel."""
     data, net, balancing = recipe.data, recipe.net, recipe.train.balancing.name
     one_task, one_set = len(recipe.task) == 1, len(data.dataset) == 1
+    decoder = net.decoder.settings
+    usual = net.decoder.registry.builder(net.decoder.name).settings
+    only_aspp = [key for key in ("dilations", "dropout") if key in decoder and decoder[key] != usual[key][1]]
     checks = (
         (balancing != "fixed" and one_task, f"train.balancing={balancing}", "there is one task"),
         (
@@ -117,6 +120,11 @@ def idle_settings(recipe: Recipe, *, maps: bool = False) -> list[str]:
             "one task uses it",
         ),
         (data.fit != 1 and maps, "data.fit", "with labels per pixel the whole image is seen"),
+        (
+            decoder.get("aspp") is False and only_aspp,
+            " and ".join(f"net.decoder.{key}" for key in only_aspp),
+            "it has no ASPP",
+        ),
         (data.draw != "all" and one_set, f"data.draw={data.draw}", "there is one data set"),
         (
             data.flow != "dis" and "flow" not in net.inputs,

@@ -26,8 +26,7 @@ from xvision.recipe import Recipe, digest, idle_settings
 from xvision.report.record import source_state
 
 if TYPE_CHECKING:
-    from xvision.data.dataset import Dataset
-    from xvision.tasks.contract import Task
+    pass
 
 
 @dataclass(frozen=True)
@@ -217,11 +216,15 @@ def run(
     _wait_for_others()
     this = Run(folder, recipe, console if _is_first() else None)
     names = [stage.name for stage in STAGES]
-    with _blaming("data", 3):
+    with _blaming("data", 2):  # a DataError says 3 itself
         found = this.dataset
+    splits = ", ".join(f"{name} {len(split)}" for name, split in found.splits.items())
+    this.console.print(f"data  {found.name}: {splits}; {', '.join(found.fields)}")
+    for classes in this.task.classes.values():
+        some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
+        this.console.print(f"{len(classes)} classes  {some}")
     for line in (*idle_settings(recipe, maps=bool(this.task.maps)), *this.task.advice(this.inputs.fields)):
         this.console.warn(line)
-    this.console.print(f"data  {_described(found, this.task)}")
     this.check_settings()
     with _blaming("data", 3):
         before = digest(this.digests)
@@ -234,16 +237,6 @@ def run(
 
         write_record(this)
     return this
-
-
-def _described(dataset: Dataset, task: Task) -> str:
-    """The data set that was found: its splits, and the classes of what the task learns."""
-    splits = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits.items())
-    found = f"{dataset.name}: {splits}"
-    for names in task.classes.values():
-        some = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-        found += f"; {len(names)} classes ({some})"
-    return found
 
 
 @contextmanager

@@ -124,7 +124,9 @@ def test_motion_is_drawn_where_something_moves() -> None:
 def test_wrong_settings_of_segmentation() -> None:
     with pytest.raises(ValueError, match="the data set has 3 classes, came 2"):
         task.segmentation(num_classes=2).build(NAMES)
-    with pytest.raises(ValueError, match="segmentation needs at least two classes"):
+    with pytest.raises(
+        ValueError, match="expected data with classes of 'segmentation', this has none; choose another"
+    ):
         task.segmentation().build({})
     with pytest.raises(ValueError, match=r"task\.class_weights: expected 3 weights"):
         task.segmentation(class_weights=(1.0,)).build(NAMES)

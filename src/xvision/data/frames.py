@@ -11,7 +11,8 @@ from xvision.data.dataset import DataError
 from xvision.data.folders import SPLITS, summary
 from xvision.data.images import read_labels
 from xvision.data.pairs import Column, Row, match
-from xvision.data.readers import UNKNOWN, Labels, ranges, spread, values_in
+from xvision.data.readers import Labels, ranges, spread, values_in
+from xvision.fields import UNKNOWN
 
 LISTS = {split: f"{split}_pairs.txt" for split in SPLITS}
 """Files that list the samples of a split, a line "PREVIOUS CURRENT MASK" each, paths inside the set."""

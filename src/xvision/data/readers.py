@@ -21,10 +21,8 @@ from xvision.data.dataset import DataError
 from xvision.data.folders import summary
 from xvision.data.images import Array, read_depth, read_image, read_labels
 from xvision.data.sources import cache_folder, digest, file_hashes
+from xvision.fields import UNKNOWN
 from xvision.files import write_text
-
-UNKNOWN = 255
-
 
 MOTION = ((0, 0), (1, 1), (UNKNOWN, UNKNOWN))  # a mask that is written as FIELDS says
 

@@ -16,6 +16,10 @@ def class_names(
     ('cat', 'dog', 'class 2')
     """
     names = classes.get(field, ())
+    if not names and not num_classes:
+        raise ValueError(
+            f"{task}: expected data with classes of '{field}', this has none; choose another data set or task"
+        )
     if num_classes and len(names) > num_classes:
         raise ValueError(
             f"task.num_classes: the data set has {len(names)} classes, came {num_classes}; leave it out to use them all"

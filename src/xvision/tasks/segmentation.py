@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xvision.data.dataset import DataError, Split
 from xvision.data.images import read_labels
+from xvision.fields import UNKNOWN
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
@@ -22,8 +23,6 @@ from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.label_map import LabelMapMetric
 from xvision.tasks.metrics.resolution import class_ids
 from xvision.tasks.panes import Colour, Image, legend, legible, row
-
-UNKNOWN = 255
 
 
 @task

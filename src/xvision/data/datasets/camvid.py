@@ -10,7 +10,8 @@ from xvision.data.detect import find_set
 from xvision.data.folders import SPLITS, files
 from xvision.data.layouts import layout
 from xvision.data.pairs import Column, match_splits, photos, rows_dataset
-from xvision.data.readers import UNKNOWN, Labels, Photo, Reader, class_ids
+from xvision.data.readers import Labels, Photo, Reader, class_ids
+from xvision.fields import UNKNOWN
 
 CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",

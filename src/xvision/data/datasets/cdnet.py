@@ -10,7 +10,8 @@ from xvision.data.detect import find_set
 from xvision.data.folders import check_ratio, hold_out_ends
 from xvision.data.frames import check_gap, check_lists, check_motion, read_lists, sequences
 from xvision.data.pairs import Column, Row, photos, rows_dataset
-from xvision.data.readers import MOTION, UNKNOWN, Labels, Photo, Reader
+from xvision.data.readers import MOTION, Labels, Photo, Reader
+from xvision.fields import UNKNOWN
 
 _GRAYS = ((0, 0), (50, 0), (85, UNKNOWN), (170, UNKNOWN), (255, 1))
 """Static, hard shadow, outside the region of interest, unknown (object borders), moving: the values of groundtruth/."""

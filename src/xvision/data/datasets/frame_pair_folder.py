@@ -10,7 +10,8 @@ from xvision.data.folders import check_ratio, files, hold_out_groups, own_folder
 from xvision.data.frames import LISTS, check_gap, check_lists, check_motion, read_lists, sequences
 from xvision.data.layouts import IMAGES, MASKS, layout, own_layout
 from xvision.data.pairs import Column, photos, rows_dataset
-from xvision.data.readers import UNKNOWN, Labels, Photo
+from xvision.data.readers import Labels, Photo
+from xvision.fields import UNKNOWN
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
 

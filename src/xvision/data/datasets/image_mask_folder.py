@@ -13,17 +13,8 @@ from xvision.data.frames import LISTS
 from xvision.data.images import SUFFIXES, read_labels
 from xvision.data.layouts import DEPTHS, IMAGES, MASKS, layout, own_layout
 from xvision.data.pairs import Column, match_splits, photos, rows_dataset
-from xvision.data.readers import (
-    UNKNOWN,
-    Labels,
-    Photo,
-    Reader,
-    class_ids,
-    found_in,
-    ranges,
-    spread,
-    values_in,
-)
+from xvision.data.readers import Labels, Photo, Reader, class_ids, found_in, ranges, spread, values_in
+from xvision.fields import UNKNOWN
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
 

@@ -11,7 +11,7 @@ from xvision.data.datasets import dataset
 from xvision.data.scenes import BOX_CLASSES, FIELDS, LEVELS, SCENE_CLASSES, SEGMENTATION_CLASSES, scene
 from xvision.sizes import Size
 
-_VAL_FIRST = 10_000_000
+VAL_FIRST = 10_000_000
 """Seeds of validation scenes start here, those of training scenes below, whatever the settings."""
 
 
@@ -33,8 +33,8 @@ def scenes(
     problems = [
         f"scenes.{key}: expected {low} to {high}, came {value}"
         for key, value, low, high in (
-            ("num_train", num_train, 1, _VAL_FIRST),
-            ("num_val", num_val, 1, _VAL_FIRST),
+            ("num_train", num_train, 1, VAL_FIRST),
+            ("num_val", num_val, 1, VAL_FIRST),
             ("seed", seed, 0, 1_000_000),
         )
         if not low <= value <= high
@@ -43,14 +43,14 @@ def scenes(
         problems.append(f"scenes.size: expected at least 16x16, came {size[0]}x{size[1]}")
     if problems:
         raise ValueError("; ".join(problems))
-    first = seed * 2 * _VAL_FIRST
+    first = seed * 2 * VAL_FIRST
     return Dataset(
         name="scenes",
         fields=FIELDS,
         classes={"class": SCENE_CLASSES, "segmentation": SEGMENTATION_CLASSES, "boxes": BOX_CLASSES},
         splits={
             "train": _split(level, first, num_train, size),
-            "val": _split(level, first + _VAL_FIRST, num_val, size),
+            "val": _split(level, first + VAL_FIRST, num_val, size),
         },
     )
 

@@ -45,7 +45,7 @@ class unet_lite(nn.Module):
         self.enlarge, self.join = nn.ModuleList(), nn.ModuleList()
         for tap in reversed(self.taps[:-1]):
             side = backbone.levels[tap].channels
-            outer = max(2 * channels, least_channels, side)
+            outer = max(2 * channels, width_of(max(least_channels, side), width, group))
             self.enlarge.append(enlarge(2, inner, enlarge_by, group))
             self.join.append(separable(inner + side, outer, group))
             inner = outer

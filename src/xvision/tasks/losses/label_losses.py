@@ -18,11 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xvision.fields import FIELDS
+from xvision.fields import UNKNOWN
 from xvision.tasks.losses import loss
 from xvision.tasks.losses.masked import masked_mean, precise
-
-UNKNOWN = int(FIELDS["segmentation"].fill)
 
 
 class LabelLoss(Protocol):

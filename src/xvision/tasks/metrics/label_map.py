@@ -9,11 +9,9 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from xvision.data.dataset import DataError
-from xvision.fields import FIELDS
+from xvision.fields import UNKNOWN
 from xvision.tasks.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.resolution import linear, nearest, pairs
-
-UNKNOWN = int(FIELDS["segmentation"].fill)
 
 
 class LabelMapMetric(TaskMetric):
