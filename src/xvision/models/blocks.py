@@ -3,8 +3,9 @@
 Lite rule: a 3x3 convolution is depthwise, or grouped with the group width of the encoder where that is grouped
 (RegNetX), and followed by a 1x1 convolution. `group_width` is the number of channels in a group: 1 is depthwise.
 
-What the original's costs leave open is chosen for int8. A ReLU ends every branch of a concatenation or addition: the
-tensor's one quantizer stands after it, and all 256 codes are for values that occur.
+What the original's costs leave open is chosen for int8. Convolutions whose maps are concatenated or added end in a ReLU
+(those after a learned enlargement do not): the map's one quantizer stands after it, and all 256 codes are for values
+that occur.
 Resizes have half-pixel centres (`align_corners=False`): their factor is a power of two at every size, a constant in the
 file, and so are the weights of the interpolation; with aligned corners it is (H - 1) / (2 H - 1).
 """

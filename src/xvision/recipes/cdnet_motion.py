@@ -37,4 +37,5 @@ def cdnet_motion() -> Recipe:
             ema=0.99,
             validate_every=4,
         ),
+        source="Wang et al., CDnet 2014: An Expanded Change Detection Benchmark Dataset, CVPRW 2014",
     )

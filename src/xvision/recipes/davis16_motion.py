@@ -11,5 +11,10 @@ def davis16_motion() -> Recipe:
     alike: Recipe = cdnet_motion()
     data = alike.data.choose("davis16")
     return alike.model_copy(
-        update={"name": "davis16_motion", "data": data, "train": alike.train.model_copy(update={"epochs": 6})}
+        update={
+            "name": "davis16_motion",
+            "data": data,
+            "train": alike.train.model_copy(update={"epochs": 6}),
+            "source": "Perazzi et al., A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation, 2016",
+        }
     )

@@ -36,4 +36,5 @@ def nyuv2_segmentation() -> Recipe:
             ema=0.99,
             validate_every=4,
         ),
+        source="Silberman et al., Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012",
     )

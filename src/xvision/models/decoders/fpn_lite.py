@@ -20,7 +20,7 @@ class fpn_lite(nn.Module):
 
     Shapes: levels of strides S, 2 S, … to (B, K, H, W). `first_stride` is S (0: three halvings above the deepest).
     Without `aspp` two further levels of half the resolution each begin the pyramid. Between addition and smoothing
-    there is no ReLU: both summands end in one.
+    there is no ReLU: the convolutions before them end in one.
     """
 
     def __init__(
