@@ -15,6 +15,6 @@ def davis16_motion() -> Recipe:
             "name": "davis16_motion",
             "data": data,
             "train": alike.train.model_copy(update={"epochs": 6}),
-            "source": "Perazzi et al., A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation, 2016",
+            "source": "Perazzi et al., A Benchmark Dataset … for Video Object Segmentation, CVPR 2016",
         }
     )
