@@ -138,10 +138,21 @@ def results(root: Path, page: Path, names: str, metrics: str) -> str:
             units.count(first.cost.params),
         ]
         row += [_of_kinds(summary, name) for name in wanted]
-        rows.append((*row, _parity(summary.records)))
+        rows.append((*row, _parity(summary.records), _training(summary.records)))
     titles = [units.metric_name(name) for name in wanted]
-    head = ("Record", "Input", "MMACs", "Parameters", *titles, "Parity")
+    head = ("Record", "Input", "MMACs", "Parameters", *titles, "Parity", "Training")
     return table(head, rows) if rows else "No record yet.\n"
+
+
+def _training(records: Sequence[Record]) -> str:
+    """What one training took: minutes of one processor core, or of the clock on a GPU."""
+    stages = [record.stages["train"] for record in records if "train" in record.stages]
+    gpus = {record.machine.gpu for record in records}
+    if not stages:
+        return "–"
+    if gpus == {""}:
+        return f"{sum(stage.cpu_s for stage in stages) / len(stages) / 60:.1f} core-min"
+    return f"{sum(stage.wall_s for stage in stages) / len(stages) / 60:.1f} min on {', '.join(sorted(gpus))}"
 
 
 def _of_kinds(summary: Summary, name: str) -> str:
