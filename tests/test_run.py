@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import xvision as xv
 from tests.conftest import write_images
+from tests.test_cli import call
 from xvision.console import Console
 from xvision.folder import SettingError, load_run
 from xvision.overrides import override
@@ -89,6 +90,32 @@ def test_a_rerun_executes_nothing(finished: tuple[Path, Path], capsys: pytest.Ca
     }
     assert executed(small(root), out, capsys) == []
     assert before == {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in before}
+
+
+def test_new_int8_numbers_leave_no_old_file_beside_them(finished: tuple[Path, Path]) -> None:
+    root, out = finished
+    xv.run(small(root, "quant.num_images=8"), out, until="quantize")
+    assert not (out / "export/model.onnx").exists()
+    assert not (out / "report.html").exists()
+    assert (out / "checkpoints/best.safetensors").exists()
+
+
+def test_a_network_is_used_after_its_data_has_gone(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    moved = shutil.copytree(root, tmp_path / "moved")
+    recipe = (out / "recipe.yaml").read_text()
+    (out / "recipe.yaml").write_text(recipe.replace(str(root), str(tmp_path / "gone")))
+    photo = str(next(moved.rglob("*.png")))
+    assert call("predict", str(out), photo) == 0
+    assert call("val", str(out)) == 3
+    capsys.readouterr()
+    assert call("val", str(out), f"data.root={moved}", "--json") == 0
+    assert call("val", str(out), "data=image_folder", f"data.root={moved}") == 0
+    (out / "evaluation.json").write_text("{}")
+    assert call("predict", str(out), photo) == 2
+    assert f"{out}: nothing is trained there yet; `xvision train --resume {out}`" in capsys.readouterr().err
 
 
 def test_settings_of_how_to_train_are_free(
@@ -291,3 +318,4 @@ def test_settings_of_the_network_are_usage_errors(
     with pytest.raises(SettingError, match=message) as caught:
         xv.run(override(small(colours), settings), tmp_path / "run")
     assert caught.value.exit_code == 2
+    assert not (tmp_path / "run").exists()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,12 +36,23 @@ class SettingError(ValueError):
 
 
 class Run:
-    """A run folder with everything that can be made from it, each made when first asked for."""
+    """A run folder with everything that can be made from it, each made when first asked for.
 
-    def __init__(self, folder: Path, recipe: Recipe, console: Console | None = None) -> None:
+    `classes` are those of a network that is trained, by field: with them nothing but measuring and calibration needs
+    the data set.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        console: Console | None = None,
+        classes: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self.folder = folder
         self.recipe = recipe
         self.console = console or Console(quiet=True)
+        self._classes = classes
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -57,7 +69,8 @@ class Run:
     def task(self) -> Task:
         from xvision.tasks.multi import build_task
 
-        return build_task(self.recipe.task, self.dataset.classes)
+        known = self.dataset.classes if self._classes is None else self._classes
+        return build_task(self.recipe.task, known)
 
     @property
     def inputs(self) -> Inputs:
@@ -67,10 +80,14 @@ class Run:
     def split(self, name: str) -> Split:
         """A split of the data with what the network takes and the tasks need; DataError says what is missing."""
         from xvision.data.flow import split_for
+
+        self._check_labels(name)
+        return split_for(self.dataset, name, self.inputs.fields, self.recipe.data.flow)
+
+    def _check_labels(self, name: str) -> None:
         from xvision.data.union import check_labels
 
         check_labels(self.dataset, name, self.task.needs_of_parts, SPLIT_USES.get(name, ""))
-        return split_for(self.dataset, name, self.inputs.fields, self.recipe.data.flow)
 
     def loader(self, split: str, *, train: bool = False) -> Loader:
         """Batches of a split: augmented and shuffled for training, else every sample once in order."""
@@ -136,9 +153,11 @@ class Run:
         return model
 
     def check_settings(self) -> None:
-        """Raise SettingError now for what a stage hours later could not do; it reads no image."""
+        """Raise SettingError, or DataError, now for what a stage hours later could not do; it reads no image."""
         import torch
 
+        for name in ("train", "val") if self.recipe.train.epochs else ("val",):
+            self._check_labels(name)
         with torch.device("meta"):
             self.build(weights=False)
         if self.recipe.export.argmax and not self.task.class_maps:
@@ -216,6 +235,18 @@ def load_run(folder: Path, console: Console | None = None) -> Run:
     return Run(folder, read_recipe(folder / "recipe.yaml"), console)
 
 
+def load_trained(folder: Path) -> Run:
+    """The run in a folder with the classes that its network has learned, whatever its data set is by now.
+
+    Raises: ValueError if nothing is trained there.
+    """
+    run = load_run(folder)
+    found = run.evaluation().get("classes")
+    if found is None:
+        raise ValueError(f"{folder}: nothing is trained there yet; `xvision train --resume {folder}` goes on")
+    return Run(folder, run.recipe, run.console, {field: tuple(names) for field, names in found.items()})
+
+
 def open_folder(recipe: Recipe, folder: Path, *, fresh: bool = False) -> Path:
     """Make or reopen the folder of a run; ValueError when it belongs to another recipe."""
     if fresh:
@@ -246,6 +277,19 @@ def set_aside(folder: Path) -> None:
         n += 1
     if folder.exists():
         folder.rename(old)
+
+
+@contextmanager
+def leaving_nothing(folder: Path) -> Iterator[None]:
+    """A run that fails in here, before it has begun, leaves no folder behind."""
+    try:
+        yield
+    except BaseException:
+        if not _has_begun(folder):
+            (folder / "recipe.yaml").unlink(missing_ok=True)
+            with suppress(OSError):  # something else lies there
+                folder.rmdir()
+        raise
 
 
 def _has_begun(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xvision.console import Console
-from xvision.folder import SPLIT_USES, load_run
+from xvision.folder import SPLIT_USES, load_trained
 from xvision.overrides import override
 from xvision.parts import Parts
 from xvision.recipe import Recipe, differing_keys
@@ -73,7 +73,7 @@ def open_target(path: Path, overrides: Sequence[str] = ()) -> Target:
     if path.suffix == ".onnx":
         target = _open_file(path)
     else:
-        run = load_run(path)
+        run = load_trained(path)
         models: dict[str, Callable[..., Any]] = {"float": run.model}
         if (path / "quant/model.safetensors").exists():
             models["int8"] = run.quantized

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from xvision.console import Console
 from xvision.files import write_json
-from xvision.folder import Run, next_folder, open_folder, read_status
+from xvision.folder import Run, leaving_nothing, next_folder, open_folder, read_status
 from xvision.recipe import Recipe, digest, idle_settings
 from xvision.report.record import source_state
 
@@ -216,18 +216,8 @@ def run(
     _wait_for_others()
     this = Run(folder, recipe, console if _is_first() else None)
     names = [stage.name for stage in STAGES]
-    with _blaming("data", 2):  # a DataError says 3 itself
-        found = this.dataset
-    splits = ", ".join(f"{name} {len(split)}" for name, split in found.splits.items())
-    this.console.print(f"data  {found.name}: {splits}; {', '.join(found.fields)}")
-    for classes in this.task.classes.values():
-        some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
-        this.console.print(f"{len(classes)} classes  {some}")
-    for line in (*idle_settings(recipe, maps=bool(this.task.maps)), *this.task.advice(this.inputs.fields)):
-        this.console.warn(line)
-    this.check_settings()
-    with _blaming("data", 3):
-        before = digest(this.digests)
+    with leaving_nothing(folder) if _is_first() else nullcontext():
+        before = _checked(this)
     executed = False
     for stage in STAGES[: names.index(until) + 1]:
         before, ran = _bring_up_to_date(this, stage, before)
@@ -237,6 +227,22 @@ def run(
 
         write_record(this)
     return this
+
+
+def _checked(run: Run) -> str:
+    """Say what is there, refuse what cannot be done; the digest of the data."""
+    with _blaming("data", 2):  # a DataError says 3 itself
+        found = run.dataset
+    splits = ", ".join(f"{name} {len(split)}" for name, split in found.splits.items())
+    run.console.print(f"data  {found.name}: {splits}; {', '.join(found.fields)}")
+    for classes in run.task.classes.values():
+        some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
+        run.console.print(f"{len(classes)} classes  {some}")
+    for line in (*idle_settings(run.recipe, maps=bool(run.task.maps)), *run.task.advice(run.inputs.fields)):
+        run.console.warn(line)
+    run.check_settings()
+    with _blaming("data", 3):
+        return digest(run.digests)
 
 
 @contextmanager
@@ -284,10 +290,15 @@ def _bring_up_to_date(run: Run, stage: Stage, before: str) -> tuple[str, bool]:
 
 
 def _forget(run: Run, status: dict[str, Any], stage: Stage) -> None:
-    """What this stage and those after it found before is of other inputs: it must not stand beside new results."""
+    """What this stage and those after it found before is of other inputs: it must not stand beside new results.
+
+    This stage's own files stay until they are replaced, and a training goes on from its checkpoints.
+    """
     stale = STAGES[[s.name for s in STAGES].index(stage.name) :]
     for old in stale:
         status["stages"].pop(old.name, None)
+        for name in old.outputs if old is not stage else ():
+            (run.folder / name).unlink(missing_ok=True)
     kept = {k: v for k, v in run.evaluation().items() if k not in {old.measured for old in stale}}
     write_json(run.folder / "status.json", status)
     write_json(run.folder / "evaluation.json", kept)

@@ -16,6 +16,7 @@ import pytest
 from tests.predict.conftest import write_video
 from tests.test_cli import call
 from xvision.data.video import open_video
+from xvision.predict.sources import find_sources
 
 
 def read(path: Path) -> Any:
@@ -94,11 +95,35 @@ def test_a_folder_is_of_one_call(trained: Path, tmp_path: Path, capsys: pytest.C
     assert f"--out: expected a folder, {inputs / 'a.png'} is a file; choose" in capsys.readouterr().err
 
 
-def test_a_network_of_two_frames_sees_the_one_before(tmp_path: Path) -> None:
-    from xvision.predict.sources import find_sources
+def test_what_cannot_be_read_is_left_out_and_told(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a2.png", "a10.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((120, 128, 3), np.uint8))
+    (tmp_path / "a1.png").write_bytes(b"no image")
+    words = (str(trained / "export/model.onnx"), str(tmp_path), "--out", str(tmp_path / "out"))
+    assert call("predict", *words) == 3
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'a1.png'}: cannot be decoded" in error
+    assert "2 images could be read, 1 could not" in error
+    images = read(tmp_path / "out/predictions.json")["images"]
+    assert [Path(entry["image"]).name for entry in images] == ["a2.png", "a10.png"]
+    assert call("predict", *words[:2], "--fresh") == 2
+    assert "--fresh: it moves the folder of --out aside; name one" in capsys.readouterr().err
 
+
+def test_another_size_is_no_frame_before(tmp_path: Path) -> None:
+    for name, height in (("0.png", 20), ("1.png", 30), ("2.png", 30)):
+        cv2.imwrite(str(tmp_path / name), np.full((height, 24, 3), height, np.uint8))
+    (pictures,) = find_sources([str(tmp_path)], pairs=True)
+    frames = list(pictures.frames([]))
+    assert frames[1].previous is frames[1].image
+    assert frames[2].previous is frames[1].image
+
+
+def test_a_network_of_two_frames_sees_the_one_before(tmp_path: Path) -> None:
     (clip,) = find_sources([str(write_video(tmp_path / "clip.mp4", 3))])
-    frames = list(clip.frames())
+    frames = list(clip.frames([]))
     assert [f.number for f in frames] == [0, 1, 2]
     assert frames[0].previous is frames[0].image
     assert frames[2].previous is frames[1].image

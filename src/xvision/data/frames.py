@@ -121,9 +121,13 @@ def check_motion(root: Path, read: Labels, rows: Mapping[str, Sequence[Row]]) ->
     """Look at the masks of every split until something moves, and warn if nothing ever does.
 
     A mask with a value that means nothing ends the search: reading it is an error that says more.
+
+    Raises: DataError if nothing moves anywhere while much is unknown: masks of a drawing program, where 255 moves.
     """
     moving = {value for value, label in read.meaning if label == 1}
     still = {value for value, label in read.meaning if label != 1}
+    found: dict[str, str] = {}
+    white = True
     for split, some in rows.items():
         masks = [row[-1] for row in some]
         values: set[int] = set()
@@ -133,8 +137,12 @@ def check_motion(root: Path, read: Labels, rows: Mapping[str, Sequence[Row]]) ->
                 break
         else:
             unknown = f" ({UNKNOWN} is unknown)" if UNKNOWN in values else ""
-            warnings.warn(
+            found[split] = (
                 f"{root}: nothing moves in '{split}': its {len(masks)} masks hold {ranges(values)}{unknown}, and what "
-                f"moves is {ranges(moving)}; {read.hint}",
-                stacklevel=3,
+                f"moves is {ranges(moving)}; {read.hint}"
             )
+            white &= UNKNOWN in values
+    if len(found) == len(rows) and white:
+        raise DataError("\n".join(found.values()))
+    for line in found.values():
+        warnings.warn(line, stacklevel=3)

@@ -96,9 +96,14 @@ class Data(BaseModel):
     def choose(self, name: str) -> Data:
         """The section with another data set, or several: what ``data=NAME+NAME`` means.
 
-        What was learned from sets that are no longer there says nothing of these.
+        A set that was there before keeps its settings. What was learned from sets that are no longer there says nothing
+        of these.
         """
-        chosen = parts_of(dataset).parse(name)
+        before = {part.name: part for part in self.dataset}
+        parsed = parts_of(dataset).parse(name)
+        texts = zip(parsed, name.split("+"), strict=True)  # NAME:SETTING says more than the name
+        kept = (part if ":" in text else before.get(part.name, part) for part, text in texts)
+        chosen = Parts(parsed.registry, tuple(kept))
         names = {part.name for part in chosen}
         labels = tuple(text for text in self.labels if text.partition(":")[0] in names)
         return self.model_copy(update={"dataset": chosen, "labels": labels})

@@ -11,7 +11,7 @@ import torch
 
 from xvision.console import Console
 from xvision.data.cutting import cut_pixels, within
-from xvision.data.dataset import Split
+from xvision.data.dataset import DataError, Split
 from xvision.data.images import Array
 from xvision.data.loader import Loader
 from xvision.inference import Target, open_labelled, open_target
@@ -55,6 +55,8 @@ def predict(
         )
     if settings and most_frames is not None:
         raise ValueError("--frames: expected a video or a camera to bound, came a data set; leave it out")
+    if fresh and out is None:
+        raise ValueError("--fresh: it moves the folder of --out aside; name one")
     target = open_target(path, settings)
     call = [str(path), *words, *(("--frames", str(most_frames)) if most_frames else ())]
     if out is not None:
@@ -85,6 +87,7 @@ def _of_sources(
     target: Target, sources: Sequence[Source], output: Output | None, console: Console
 ) -> dict[str, Any]:
     entries: list[Entry] = []
+    problems: list[str] = []
     counts = [len(source) for source in sources]
     total = sum(counts) if all(counts) else 0
     last: Source | None = None
@@ -95,7 +98,7 @@ def _of_sources(
                 if output is not None and isinstance(source, Clip):
                     output.start_film(file_stem(source.video.stem), source.video.fps)
                 before = len(entries)
-                for frame, image, found, flow in _found(target, source):
+                for frame, image, found, flow in _found(target, source, problems):
                     console.print(f"{frame.name}  {target.task.caption(found)}")
                     entries.append(_entry(target.task, source, frame, image, found, flow, output))
                     bar.advance(1)
@@ -113,6 +116,10 @@ def _of_sources(
     by_hand = isinstance(last, Clip) and last.video.is_camera and last is sources[-1]
     if signals.received and not by_hand:
         raise Interrupted(signals.received, f"predict: interrupted after {len(entries)} images")
+    if problems:
+        raise DataError(
+            "\n".join([*problems, f"{len(entries)} images could be read, {len(problems)} could not"])
+        )
     return summary
 
 
@@ -126,12 +133,14 @@ def _check_length(source: Source, num_frames: int, console: Console) -> None:
         )
 
 
-def _found(target: Target, source: Source) -> Iterator[tuple[Frame, Any, Found, Array | None]]:
+def _found(
+    target: Target, source: Source, problems: list[str]
+) -> Iterator[tuple[Frame, Any, Found, Array | None]]:
     """Each frame, what of it is used, what was found in it, and the flow that the network saw."""
     recipe, task, model = target.recipe, target.task, _network(target)
     data = recipe.data.model_copy(update={"cache": False})
     live = isinstance(source, Clip) and source.video.is_camera
-    for some in batches(source.frames(), 1 if live else BATCH_SIZE):
+    for some in batches(source.frames(problems), 1 if live else BATCH_SIZE):
         loader = Loader(
             split_of(some, target.inputs, data.flow),
             target.inputs.fields,

@@ -6,6 +6,7 @@ Frames are read when they are asked for and held no longer than their batch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -43,7 +44,7 @@ class Pictures:
     """Image files.
 
     With `pairs` the frame before an image is the file before it in its folder, in the order of names (numbers by
-    value), whether or not it was asked for.
+    value), whether or not it was asked for; a file of another size, or one that cannot be read, is no frame before it.
     """
 
     files: tuple[Path, ...]
@@ -52,19 +53,24 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.files)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, problems: list[str]) -> Iterator[Frame]:
+        """The frames that can be read; the others are added to `problems`."""
         before = previous_files(self.files) if self.pairs else self.files
         last: tuple[Path, Pixels] | None = None
         for file, earlier in zip(self.files, before, strict=True):
-            image = read_image(file, str(file))
-            if earlier == file:
-                previous = image
-            elif last is not None and last[0] == earlier:
+            try:
+                image = read_image(file, str(file))
+            except DataError as error:
+                problems.append(str(error))
+                continue
+            previous = image
+            if last is not None and last[0] == earlier:
                 previous = last[1]
-            else:
-                previous = read_image(earlier, str(earlier))
+            elif earlier != file:
+                with suppress(DataError):
+                    previous = read_image(earlier, str(earlier))
             last = file, image
-            yield Frame(str(file), image, previous)
+            yield Frame(str(file), image, previous if previous.shape == image.shape else image)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ class Clip:
         known = self.video.num_frames
         return min(known, self.most) if known and self.most else known or self.most or 0
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, problems: list[str]) -> Iterator[Frame]:
+        """Every frame; a video that is damaged somewhere simply ends there."""
         previous: Pixels | None = None
         for number, image in enumerate(islice(self.video.frames(), self.most)):
             yield Frame(
@@ -125,10 +132,10 @@ def _items(text: str) -> list[Path | int]:
     path = Path(text)
     if path.is_dir():
         known = (*SUFFIXES, *VIDEO_SUFFIXES)
-        inside = sorted(f for f in path.rglob("*") if f.suffix.lower() in known and f.is_file())
+        inside = [f for f in path.rglob("*") if f.suffix.lower() in known and f.is_file()]
         if not inside:
             raise DataError(f"{path}: no image or video in this folder (looked for {', '.join(known)})")
-        return list(inside)
+        return [path / name for name in in_order(f.relative_to(path).as_posix() for f in inside)]
     if path.is_file():
         return [path]
     if text.isascii() and text.isdigit():

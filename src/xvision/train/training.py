@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from xvision.data.loader import Loader
     from xvision.tasks.contract import Task
 
+FEW_STEPS = 100  # of an optimizer, too few for any network here
 ADVICE = "look at those samples, or lower train.optimizer.lr, or set train.clip_norm"
 
 
@@ -97,6 +98,11 @@ class Training:
         self.total_steps = settings.epochs * self.steps_per_epoch
         if settings.max_steps:
             self.total_steps = min(self.total_steps, settings.max_steps)
+        elif self.total_steps < FEW_STEPS:
+            self.console.warn(
+                f"{self.total_steps} steps are few: with {train_loader.num_samples} training samples take a smaller "
+                "train.batch_size and more train.epochs"
+            )
 
         self.model = model.to(self.device)
         self.inputs: Inputs = model.inputs  # type: ignore[assignment]
@@ -320,7 +326,7 @@ class Training:
         self.log.write({"step": self.step, "epoch": epoch, "val": metrics, "seconds": seconds})
         bar.advance(0, best=state.best[primary])
         self.console.print(
-            f"epoch {epoch:.4g}/{self.total_steps / self.steps_per_epoch:.4g}  step {self.step}  "
+            f"epoch {epoch:.3g}/{self.total_steps / self.steps_per_epoch:.3g}  step {self.step}  "
             f"loss {self._loss_text}  {primary} {metrics[primary]:.4g}  best {state.best[primary]:.4g}"
         )
         self.mark = time.monotonic()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.data.datasets.conftest import ids, photo, png
+from xvision.data.dataset import DataError
 from xvision.data.datasets import dataset
 
 
@@ -93,13 +94,12 @@ def test_lists_of_pairs_go_before_folders(root):
 def test_white_may_mean_moving(root):
     for mask in (root / "masks").rglob("*.png"):
         png(mask, ids([0, 255]))
-    with pytest.warns(
-        UserWarning,
-        match=rf"^{root}: nothing moves in '(train|val)': its [2-5] masks hold 0, 255 \(255 is unknown\), and what "
-        "moves is 1; mend the mask, or set data.moving to the value of moving pixels$",
-    ) as warned:
+    line = (
+        rf"{root}: nothing moves in '%s': its [2-5] masks hold 0, 255 \(255 is unknown\), and what moves is 1; mend "
+        "the mask, or set data.moving to the value of moving pixels"
+    )
+    with pytest.raises(DataError, match=rf"^{line % 'train'}\n{line % 'val'}$"):
         build(root)
-    assert len(warned) == 2
     made = build(root, moving=255)
     assert np.unique(made.splits["val"].load(0)["motion"]).tolist() == [0, 1]
     with pytest.raises(

@@ -97,7 +97,8 @@ def label_reader(
     else:
         names = tuple(f"class{i}" for i in range(len(values))) or _count_classes(root, masks)
     more = "add it to data.values" if values else f"name more classes in {classes or 'data.classes'}"
-    hint = f"mend the mask, write {UNKNOWN} where nothing is known, or {more}"
+    unknown = "" if UNKNOWN in values else f", write {UNKNOWN} where nothing is known"
+    hint = f"mend the mask (JPEG and other lossy formats blur ids: set them to the nearest again){unknown}, or {more}"
     return Labels(class_ids(values or range(len(names))), hint), names
 
 
@@ -149,6 +150,11 @@ def _count_classes(root: Path, masks: Sequence[Path]) -> tuple[str, ...]:
             f"{ranges(found) or 'none'}; write ids 0, 1, 2, … into the masks"
         )
     missing = sorted(set(range(ids[-1])) - set(ids))
+    if len(missing) > len(ids) > MAX_LISTED:
+        raise DataError(
+            f"{root}: expected ids 0, 1, 2, …, the masks hold {len(ids)} different values up to {ids[-1]}; were they "
+            "saved in a lossy format such as JPEG? Set each pixel to the nearest id again, and save them as PNG"
+        )
     if missing:
         few = f" and data.values={','.join(map(str, ids))}" if len(ids) <= MAX_LISTED else " and data.values"
         warnings.warn(
