@@ -52,6 +52,26 @@ def test_a_map_task_goes_from_scenes_to_a_verified_file(
     assert json.loads(capsys.readouterr().out)["metrics"]["onnx"] == record.metrics["onnx"]
 
 
+def test_a_warning_of_the_data_stands_in_record_report_and_last_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(6):
+        for kind, value in (
+            ("images", np.full((64, 64, 3), 40 * i, np.uint8)),
+            ("depth", np.full((64, 64), 5, np.uint16)),
+        ):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / f"{kind}/{i}.png"), value)
+    settings = ("data=image_depth_folder", f"data.root={tmp_path}", *SMALL[2:])
+    assert call("run", "depth", *settings, "--out", str(tmp_path / "run")) == 0
+    shown = capsys.readouterr().err.splitlines()
+    (line,) = json.loads((tmp_path / "run/record.json").read_text())["warnings"]
+    assert "that is probably the wrong unit; set data.unit" in line
+    assert shown[-1] == f"warning: {line}"
+    assert shown.count(shown[-1]) == 2
+    assert "probably the wrong unit" in (tmp_path / "run/report.html").read_text()
+
+
 def test_balanced_classes_are_counted_before_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

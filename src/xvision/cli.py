@@ -283,6 +283,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "folder": str(run.folder),
         "recipe": run.recipe.name,
         "recipe_id": run.recipe.id,
+        "warnings": run.warnings,
         "metrics": {key: entry["metrics"] for key, entry in evaluation.items() if key != "classes"},
         **{
             key: str(run.folder / file)
@@ -317,6 +318,8 @@ def _print_summary(console: Console, summary: dict[str, Any]) -> None:
     for key in ("onnx", "report"):
         if key in summary:
             console.print(f"{key}  {summary[key]}")
+    for line in summary.get("warnings", ()):  # they stood far above
+        console.warn(line)
 
 
 # ------------------------------------------------------------------------------------------- use a model

@@ -52,6 +52,8 @@ class Run:
         self.folder = folder
         self.recipe = recipe
         self.console = console or Console(quiet=True)
+        self.warnings: list[str] = []
+        """What a reader of the results should know: of the data above all, such as a unit that is probably wrong."""
         self._classes = classes
 
     @cached_property
@@ -59,6 +61,11 @@ class Run:
         from xvision.data.union import open_data
 
         return open_data(self.recipe.data)
+
+    def warn(self, line: str) -> None:
+        """Say it now, and keep it for the record."""
+        self.console.warn(line)
+        self.warnings.append(line)
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -242,7 +249,7 @@ def load_trained(folder: Path) -> Run:
     """
     run = load_run(folder)
     found = run.evaluation().get("classes")
-    if found is None:
+    if not isinstance(found, dict):
         raise ValueError(f"{folder}: nothing is trained there yet; `xvision train --resume {folder}` goes on")
     return Run(folder, run.recipe, run.console, {field: tuple(names) for field, names in found.items()})
 

@@ -55,6 +55,7 @@ def write_record(run: Run) -> None:
         artefacts={
             name: Artefact(sha256=sha, bytes=(folder / name).stat().st_size) for name, sha in files.items()
         },
+        warnings=tuple(run.warnings),
         **environment(),
     ).write(folder / "record.json")
 

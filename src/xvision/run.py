@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -231,15 +232,18 @@ def run(
 
 def _checked(run: Run) -> str:
     """Say what is there, refuse what cannot be done; the digest of the data."""
-    with _blaming("data", 2):  # a DataError says 3 itself
+    with _blaming("data", 2), warnings.catch_warnings(record=True) as said:  # a DataError says 3 itself
+        warnings.simplefilter("always")
         found = run.dataset
+    for warning in said:
+        run.warn(str(warning.message))
     splits = ", ".join(f"{name} {len(split)}" for name, split in found.splits.items())
     run.console.print(f"data  {found.name}: {splits}; {', '.join(found.fields)}")
     for classes in run.task.classes.values():
         some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
         run.console.print(f"{len(classes)} classes  {some}")
     for line in (*idle_settings(run.recipe, maps=bool(run.task.maps)), *run.task.advice(run.inputs.fields)):
-        run.console.warn(line)
+        run.warn(line)
     run.check_settings()
     with _blaming("data", 3):
         return digest(run.digests)

@@ -137,7 +137,7 @@ class Record(JsonFile):
     `metrics` holds the values by what was measured: "float" (the trained network), "int8" (the simulation of the
     quantized one) and "onnx" (the exported file in ONNX Runtime); shares are in percent. Keys of `artefacts` are paths
     relative to the run folder. A run that never reached a stage has no entry for it. `heads` and `affinity` are of
-    networks with several tasks.
+    networks with several tasks; `warnings` are those of settings and data, such as a unit that is probably wrong.
     """
 
     name: str
@@ -156,6 +156,7 @@ class Record(JsonFile):
     primary: str
     metrics: dict[str, dict[str, float]]
     parity: Parity | None = None
+    warnings: tuple[str, ...] = ()
     artefacts: dict[str, Artefact]
     commit: str
     dirty: bool

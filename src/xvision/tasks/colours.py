@@ -19,7 +19,7 @@ Map = np.ndarray[Any, Any]
 UNKNOWN = (72, 72, 72)
 """The colour of unknown in a legend, and of unknown depth."""
 _GOLDEN = 0.618033988749895  # steps of the golden ratio spread hues evenly, however many there are
-_DARKEST = 0.7  # of a class colour, where the image is black
+_DARKEST = 0.5  # of a class colour, where the image is black
 _LEAST_RATIO = 2.0  # of far over near in a scale of depth: less would show noise as if it were form
 _TURBO = (20, 235)  # its ends are too dark to tell from one another
 
