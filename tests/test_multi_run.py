@@ -36,7 +36,7 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
     assert record.affinity.cosines[0][1] == record.affinity.cosines[1][0]
 
     page = Page(RunFolder(run.folder))
-    assert [row[0] for row in page.heads] == ["shared encoder", "segmentation", "depth"]
+    assert [row[0] for row in page.heads] == ["what all share", "segmentation", "depth"]
     assert sum(float(row[2].rstrip(" %")) for row in page.heads) == pytest.approx(100, abs=0.2)
     assert [name for name, _ in page.affinity] == ["segmentation", "depth"]
     assert [found.field for found in page.confusions] == ["segmentation"]
