@@ -93,7 +93,7 @@ def test_motion_is_seen_on_an_object_of_any_colour() -> None:
         drawn = made.draw(np.full((3, 6, 3), colour, np.uint8), truth).astype(int)
         still, moving = drawn[1, 1], drawn[1, 4]
         assert np.ptp(still) == 0
-        assert np.ptp(moving) > 120
+        assert np.ptp(moving) >= 100  # far from grey
         assert (drawn[:, 3] == 0).all()  # its contour
 
 
