@@ -86,7 +86,7 @@ def main() -> None:
             }
             for name, row in rows.items()
         ]
-        measured("python benchmarks/flow.py", table).write(FILE)
+        measured(table).write(FILE)
     print(f"{args.scenes} scenes ({args.level}) at {args.size[0]}x{args.size[1]}")
     print(f"{'':24}{'pixels, %':>12}{'error, px':>12}{'outliers, %':>13}")
     for name, row in rows.items():

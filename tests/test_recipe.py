@@ -281,3 +281,8 @@ def test_settings_that_change_nothing_are_told() -> None:
         "data.draw=equal changes nothing: there is one data set",
         "data.flow=farneback changes nothing: the network takes no flow",
     ]
+    plain = ["net.decoder=fpn_lite", "net.decoder.aspp=false"]
+    assert idle_settings(xv_recipe("segmentation", *plain)) == []
+    assert idle_settings(xv_recipe("segmentation", *plain, "net.decoder.dilations=2,4,6")) == [
+        "net.decoder.dilations changes nothing: it has no ASPP"
+    ]

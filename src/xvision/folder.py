@@ -144,11 +144,12 @@ class Run:
 
         torch.manual_seed(self.recipe.seed)
         net = self.recipe.net if weights else self.recipe.net.model_copy(update={"weights": "none"})
+        outputs, owners = self.task.outputs, self.task.owners  # errors of the data are none of settings
         try:
-            model = build_model(net, self.task.outputs, self.recipe.data.size, self.task.owners)
+            model = build_model(net, outputs, self.recipe.data.size, owners)
         except ValueError as e:
             raise SettingError(str(e)) from e
-        for output, task in self.task.owners.items():
+        for output, task in owners.items():
             wanted = output in self.task.maps
             if (output in model.map_outputs) != wanted:
                 needed, given = ("maps", "class scores") if wanted else ("class scores", "maps")
@@ -245,12 +246,14 @@ def load_run(folder: Path, console: Console | None = None) -> Run:
 def load_trained(folder: Path) -> Run:
     """The run in a folder with the classes that its network has learned, whatever its data set is by now.
 
-    Raises: ValueError if nothing is trained there.
+    Of a training that was interrupted the data set must say them. Raises: ValueError if nothing is trained there.
     """
     run = load_run(folder)
+    if not (folder / "checkpoints/best.safetensors").is_file():
+        raise ValueError(f"{folder}: nothing is trained there yet; `xvision train --resume {folder}` goes on")
     found = run.evaluation().get("classes")
     if not isinstance(found, dict):
-        raise ValueError(f"{folder}: nothing is trained there yet; `xvision train --resume {folder}` goes on")
+        return run
     return Run(folder, run.recipe, run.console, {field: tuple(names) for field, names in found.items()})
 
 

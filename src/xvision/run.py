@@ -18,16 +18,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xvision.console import Console
 from xvision.files import write_json
 from xvision.folder import Run, leaving_nothing, next_folder, open_folder, read_status
 from xvision.recipe import Recipe, digest, idle_settings
 from xvision.report.record import source_state
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -304,8 +301,9 @@ def _forget(run: Run, status: dict[str, Any], stage: Stage) -> None:
         for name in old.outputs if old is not stage else ():
             (run.folder / name).unlink(missing_ok=True)
     kept = {k: v for k, v in run.evaluation().items() if k not in {old.measured for old in stale}}
+    measured = kept.keys() - {"classes"}  # without any, the classes are those of a network that is gone
     write_json(run.folder / "status.json", status)
-    write_json(run.folder / "evaluation.json", kept)
+    write_json(run.folder / "evaluation.json", kept if measured else {})
 
 
 def _outputs(folder: Path, stage: Stage) -> dict[str, str] | None:

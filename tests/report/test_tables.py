@@ -65,16 +65,17 @@ def test_results_show_every_seed_and_link_their_record(root: Path) -> None:
     assert "kitti" not in tables.rewrite(root, root / "README.md")
 
 
-def test_measurements_show_their_rows_and_command(root: Path) -> None:
+def test_measurements_show_their_rows_and_command(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = root / "docs/results.md"
     page.write_text("<!-- generated:measured:speed -->\n<!-- /generated -->\n")
     assert "No record yet." in tables.rewrite(root, page)
     rows = [{"Method": "dis", "ms": 3.25, "Frames": 12}, {"Method": "none"}]
     (root / "results/measured").mkdir()
-    measured("python speed.py", rows).write(root / "results/measured/speed.json")
+    monkeypatch.setattr("sys.argv", ["somewhere/benchmarks/speed.py", "--size", "64x64", "--record"])
+    measured(rows).write(root / "results/measured/speed.json")
     assert (
         "| Method | ms | Frames |\n|---|---|---|\n| dis | 3.25 | 12 |\n| none |  |  |\n\n"
-        "`python speed.py`, [record](../results/measured/speed.json).\n"
+        "`python benchmarks/speed.py --size 64x64 --record`, [record](../results/measured/speed.json).\n"
     ) in tables.rewrite(root, page)
 
 

@@ -71,10 +71,8 @@ def _what_was_predicted(folder: Path, written: Mapping[str, Any], settings: Sequ
             f"val --predictions: {folder} has no {PREDICTIONS} that says what was predicted; add the task, for "
             "example task=segmentation"
         )
-    before = written.get("task", {})
-    known = (
-        {before: {}} if isinstance(before, str) else before
-    )  # a task without settings is stored as its name
+    before = written.get("task", {})  # one without settings is stored as its name
+    known = {before: {}} if isinstance(before, str) else before
     recipe = api.recipe(named[0] if named else "+".join(known))
     plain = recipe.to_dict()
     if written:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from xvision.report.record import JsonFile, Machine, environment
 
@@ -20,7 +23,9 @@ class Measurement(JsonFile):
     machine: Machine
 
 
-def measured(command: str, rows: Sequence[Mapping[str, float | str]]) -> Measurement:
-    """The rows that `command` found just now, by the code that is at hand."""
+def measured(rows: Sequence[Mapping[str, float | str]]) -> Measurement:
+    """The rows that the script of benchmarks/ which runs found just now, by the code and with the words that it has."""
+    script, *words = sys.argv
+    command = shlex.join(["python", f"benchmarks/{Path(script).name}", *words])
     made = datetime.now(UTC).isoformat(timespec="seconds")
     return Measurement(command=command, made=made, rows=tuple(map(dict, rows)), **environment())

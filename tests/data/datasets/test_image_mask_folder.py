@@ -75,6 +75,14 @@ def test_masks_are_read_again_when_they_change(root):
     assert len(build(root).classes["segmentation"]) == 4
 
 
+def test_blurred_ids_are_no_classes(root):
+    png(root / "masks/1.png", ids([0, *range(3, 60, 4)]))
+    with pytest.raises(
+        ValueError, match=r"hold 1\d different values up to 59; were they saved in a lossy format such"
+    ):
+        build(root)
+
+
 def test_ids_that_never_occur_are_worth_a_warning(root):
     png(root / "masks/1.png", ids([0, 7]))
     with pytest.warns(

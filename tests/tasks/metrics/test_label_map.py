@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from xvision.data.dataset import DataError
+from xvision.data.scenes import SEGMENTATION_CLASSES
 from xvision.tasks.metrics.label_map import LabelMapMetric
 
 CLASSES = ("road", "sky", "tree", "boat")
@@ -110,3 +113,12 @@ def test_a_label_that_is_no_class(as_list: bool, names: list[str] | None, where:
     batch = {"segmentation": list(labels) if as_list else labels} | ({"name": names} if names else {})
     with pytest.raises(DataError, match=where + r": segmentation has the id 9; expected 0 to 3, or 255 for"):
         metric().update({"segmentation": torch.zeros(2, 4, 2, 2)}, batch)
+
+
+def test_small_maps_have_a_ceiling() -> None:
+    """The benchmark on a few scenes: what is thin is lost first, and nothing at the labels' own resolution."""
+    scores = runpy.run_path(str(Path(__file__).parents[3] / "benchmarks/label_ceiling.py"))["scores"]
+    found = [scores("segmentation", SEGMENTATION_CLASSES, stride, (64, 64), 8) for stride in (1, 2, 4)]
+    assert found[0]["miou"] == 100
+    assert 100 > found[1]["miou"] > found[2]["miou"]
+    assert found[2]["iou_pole"] < found[2]["iou_road"]
