@@ -100,7 +100,8 @@ def split_for(dataset: Dataset, name: str, inputs: tuple[str, ...], source: Sour
         elif ("previous" in inputs or needs_flow) and "previous" not in part.fields:
             raise DataError(
                 f"{dataset.name}: expected a previous frame for net.inputs={'+'.join(inputs)}, the data set gives "
-                f"{given}; choose a data set of frames, such as data=frame_pair_folder, or net.inputs=image"
+                f"{given}; choose a data set of frames (data=frame_pair_folder, or data.gap=1 if yours lie in a folder "
+                "of masks or depth), or net.inputs=image"
             )
     return with_flow(split, source) if needs_flow else split
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from xvision.data.dataset import DataError
-from xvision.data.folders import SPLITS, summary
+from xvision.data.folders import SPLITS, hold_out_groups, summary, with_val
 from xvision.data.images import read_labels
-from xvision.data.pairs import Column, Row, match
-from xvision.data.readers import Labels, ranges, spread, values_in
+from xvision.data.pairs import Column, Row, match, match_splits
+from xvision.data.readers import Labels, Photo, Reader, ranges, spread, values_in
 from xvision.fields import UNKNOWN
 
 LISTS = {split: f"{split}_pairs.txt" for split in SPLITS}
@@ -20,9 +20,36 @@ LISTS = {split: f"{split}_pairs.txt" for split in SPLITS}
 _NUM_LOOKED_AT = 16
 
 
-def check_gap(gap: int) -> None:
-    if gap < 1:
-        raise ValueError(f"data.gap: expected 1 or more frames, came {gap}")
+def check_gap(gap: int, least: int = 1) -> None:
+    if gap < least:
+        raise ValueError(f"data.gap: expected {least} or more frames, came {gap}")
+
+
+def views(gap: int) -> dict[str, Reader]:
+    """How the image of a sample is read and, with a gap, the frame before it."""
+    return {"image": Photo(), "previous": Photo()} if gap else {"image": Photo()}
+
+
+def samples(
+    root: Path,
+    splits: Mapping[str, Sequence[Column]],
+    gap: int,
+    *,
+    every_frame: bool,
+    val_ratio: float,
+    split_seed: int,
+) -> dict[str, list[Row]]:
+    """The rows (image, labels …) of every split, those of `sequences` with a gap; without "val" some of "train" are it.
+
+    Raises: DataError that lists files without a partner and sequences without a sample.
+    """
+    if not gap:
+        return with_val(match_splits(root, splits), val_ratio, split_seed)
+    by_split = sequences(root, splits, gap, every_frame=every_frame)
+    rows = {split: [row for part in parts.values() for row in part] for split, parts in by_split.items()}
+    if "train" in rows and "val" not in rows and rows["train"]:
+        rows |= hold_out_groups(by_split["train"], val_ratio, split_seed)
+    return rows
 
 
 def check_lists(root: Path, gap: int) -> None:
@@ -37,17 +64,18 @@ def check_lists(root: Path, gap: int) -> None:
 def sequences(
     root: Path, groups: Mapping[str, Sequence[Column]], gap: int = 1, *, every_frame: bool = True
 ) -> dict[str, dict[str, list[Row]]]:
-    """(image, previous, mask) of every masked frame: by group, then by the folder of its sequence.
+    """(image, previous, labels …) of every labelled frame: by group, then by the folder of its sequence.
 
-    The columns of a group are frames and masks. The previous frame is the one `gap` before in the order of names; the
-    first `gap` frames of a sequence have none and are no samples. Unless `every_frame`, a frame may lack its mask.
+    The columns of a group are frames and their labels. The previous frame is the one `gap` before in the order of
+    names; the first `gap` frames of a sequence have none and are no samples. Unless `every_frame`, a frame may lack its
+    labels.
 
     Raises: DataError that lists files without a partner and sequences without a sample.
     """
     problems: list[str] = []
     found: dict[str, dict[str, list[Row]]] = {}
     for group, columns in groups.items():
-        rows, wrong = match(columns, () if every_frame else (columns[1].kind,))
+        rows, wrong = match(columns, every_image=every_frame)
         problems += wrong
         keys: dict[str, list[str]] = {}
         for key in rows:
@@ -58,8 +86,8 @@ def sequences(
             found[group][name] = _with_previous(frames, gap)
             if not found[group][name]:
                 problems.append(
-                    f"{columns[0].folder / name}: expected a frame with a mask and one {gap} before it, came "
-                    f"{len(frames)} {'frame' if len(frames) == 1 else 'frames'}; add frames or remove the sequence"
+                    f"{columns[0].folder / name}: expected a frame with a {columns[1].kind} and one {gap} before it, "
+                    f"came {len(frames)} {'frame' if len(frames) == 1 else 'frames'}; add frames or remove the sequence"
                 )
     if problems:
         raise DataError(summary(root, problems))
@@ -68,9 +96,9 @@ def sequences(
 
 def _with_previous(frames: Sequence[tuple[Path | None, ...]], gap: int) -> list[Row]:
     return [
-        (image, previous, mask)
-        for (image, mask), (previous, _) in zip(frames[gap:], frames, strict=False)
-        if image is not None and previous is not None and mask is not None
+        (image, previous, *there)
+        for (image, *labels), (previous, *_) in zip(frames[gap:], frames, strict=False)
+        if image and previous and len(there := [label for label in labels if label]) == len(labels)
     ]
 
 

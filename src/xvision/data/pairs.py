@@ -124,9 +124,12 @@ def photos(folder: Path) -> Column:
 
 
 def match(
-    columns: Sequence[Column], optional: Sequence[str] = ()
+    columns: Sequence[Column], *, every_image: bool = True
 ) -> tuple[dict[str, tuple[Path | None, ...]], list[str]]:
-    """Rows of files by key, in order, and what lacks a partner; only kinds in `optional` may be missing."""
+    """Rows of files by key, in order, and what lacks a partner.
+
+    Images come first; unless `every_image`, one may have none of the labels, but never only some.
+    """
     problems: list[str] = []
     found = []
     for column in columns:
@@ -137,11 +140,9 @@ def match(
     strangers: dict[str, dict[str, Path]] = {}  # looked for only if something is missing
     for key in sorted(set().union(*found)):
         row = tuple(keys.get(key) for keys in found)
-        lacks = [
-            column
-            for column, file in zip(columns, row, strict=True)
-            if file is None and column.kind not in optional
-        ]
+        lacks = [column for column, file in zip(columns, row, strict=True) if file is None]
+        if not every_image and not any(row[1:]):
+            lacks = []
         there = next(file for file in row if file is not None)
         for c in lacks:
             if c.kind not in strangers:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
-from xvision.data.folders import check_ratio, files, hold_out_groups, own_folder
-from xvision.data.frames import LISTS, check_gap, check_lists, check_motion, read_lists, sequences
+from xvision.data.folders import check_ratio, files, own_folder
+from xvision.data.frames import LISTS, check_gap, check_lists, check_motion, read_lists, samples, views
 from xvision.data.layouts import IMAGES, MASKS, layout, own_layout
 from xvision.data.pairs import Column, photos, rows_dataset
-from xvision.data.readers import Labels, Photo
+from xvision.data.readers import Labels
 from xvision.fields import UNKNOWN
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
@@ -57,15 +57,12 @@ def frame_pair_folder(
     else:
         found = own_layout(place, "frames and masks", _LAYOUT, images=(images, IMAGES), masks=(masks, MASKS))
         columns = {split: (photos(a), Column("mask", b)) for split, (a, b) in found.items()}
-        by_split = sequences(place, columns, gap, every_frame=every_frame)
-        rows = {split: [row for part in parts.values() for row in part] for split, parts in by_split.items()}
-        if "train" in rows and "val" not in rows and rows["train"]:
-            rows |= hold_out_groups(by_split["train"], val_ratio, split_seed)
+        rows = samples(
+            place, columns, gap, every_frame=every_frame, val_ratio=val_ratio, split_seed=split_seed
+        )
     meaning = ((0, 0), (moving, 1), *(((UNKNOWN, UNKNOWN),) if moving != UNKNOWN else ()))
     reader = Labels(meaning, "mend the mask, or set data.moving to the value of moving pixels")
-    made = rows_dataset(
-        "frame_pair_folder", place, {"image": Photo(), "previous": Photo(), "motion": reader}, rows
-    )
+    made = rows_dataset("frame_pair_folder", place, {**views(gap), "motion": reader}, rows)
     check_motion(place, reader, rows)
     return made
 

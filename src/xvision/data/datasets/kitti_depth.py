@@ -79,7 +79,7 @@ def _rows(root: Path, drives: list[Path]) -> dict[str, list[Row]]:
             problems.append(f"{drive}: expected its images in {_IMAGES}/; copy them there from the raw drive")
             continue
         columns = (Column("image", drive / _IMAGES, (".png", ".jpg")), Column("depth map", drive / _DEPTH))
-        found, wrong = match(columns, ("depth map",))
+        found, wrong = match(columns, every_image=False)
         problems += wrong
         pairs = [(image, depth) for image, depth in found.values() if image and depth]
         rows[drive.relative_to(root).as_posix()] = list(pairs)

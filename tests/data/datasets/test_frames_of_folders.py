@@ -1,0 +1,92 @@
+"""People's own images as frames: the one before each, for networks that take it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.data.datasets.conftest import ids, photo, png
+from xvision.data.datasets import dataset
+from xvision.data.flow import split_for
+from xvision.data.union import join
+
+FOLDERS = {
+    "image_mask_folder": ("masks",),
+    "image_depth_folder": ("depth",),
+    "image_mask_depth_folder": ("masks", "depth"),
+}
+LABELS = {"masks": ids([0, 1]), "depth": np.full((24, 32), 2000, np.uint16)}
+
+
+def frames(root, labels, *sequences):
+    for sequence in sequences:
+        for i in range(8, 12):
+            photo(root / f"images/{sequence}/{i}.jpg", 10 * ord(sequence[0]) + i)
+            for label in labels:
+                png(root / f"{label}/{sequence}/{i}.png", LABELS[label])
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_gap_gives_the_frame_before(tmp_path, name):
+    frames(tmp_path, FOLDERS[name], "a", "b", "c")
+    made = dataset.part(name, {"root": str(tmp_path), "gap": 1}).build()
+    assert made.fields[:2] == ("image", "previous")
+    assert {split: len(found) for split, found in made.splits.items()} == {"train": 6, "val": 3}
+    assert len({sample.split("/")[1] for sample in made.splits["val"].names}) == 1, (
+        "whole sequences are held out"
+    )
+    train = made.splits["train"]
+    at = next(i for i, sample in enumerate(train.names) if sample.endswith("/11.jpg"))
+    assert train.names[at - 1].endswith("/10.jpg"), "numbers by value"
+    assert (train.load(at)["previous"] == train.load(at - 1)["image"]).all()
+    assert "flow" in split_for(made, "train", ("image", "flow")).load(at)
+    # without one, as ever: images that know nothing of each other
+    alone = dataset.part(name, {"root": str(tmp_path)}).build()
+    assert "previous" not in alone.fields
+    assert sum(map(len, alone.splits.values())) == 12
+
+
+def test_frames_without_labels(tmp_path):
+    frames(tmp_path, ("masks", "depth"), "a", "b")
+    for label in ("masks", "depth"):
+        (tmp_path / f"{label}/a/9.png").unlink()
+
+    def build(**settings):
+        return dataset.image_mask_depth_folder(root=str(tmp_path), gap=1, **settings).build()
+
+    with pytest.raises(ValueError, match=r"images/a/9.jpg: no mask belongs to it"):
+        build()
+    names = {name for split in build(every_frame=False).splits.values() for name in split.names}
+    assert names == {f"images/{s}/{i}.jpg" for s in "ab" for i in (9, 10, 11)} - {"images/a/9.jpg"}
+    (tmp_path / "depth/a/10.png").unlink()
+    with pytest.raises(ValueError, match=r"^[^\n]*images/a/10.jpg: no depth map belongs to it[^\n]*$"):
+        build(every_frame=False)
+
+
+def test_wrong_gaps(tmp_path):
+    frames(tmp_path, ("depth",), "a", "b")
+    with pytest.raises(ValueError, match=r"^data.gap: expected 0 or more frames, came -1$"):
+        dataset.image_depth_folder(root=str(tmp_path), gap=-1).build()
+    with pytest.raises(
+        ValueError, match=r"images/a: expected a frame with a depth map and one 9 before it, came 4"
+    ):
+        dataset.image_depth_folder(root=str(tmp_path), gap=9).build()
+    made = dataset.image_depth_folder(root=str(tmp_path)).build()
+    with pytest.raises(
+        ValueError, match=r"expected a previous frame for net.inputs=image\+previous.*data.gap=1"
+    ):
+        split_for(made, "train", ("image", "previous"))
+
+
+def test_classes_and_motion_of_two_sets_of_frames(tmp_path):
+    frames(tmp_path / "classes", ("masks",), "a", "b")
+    frames(tmp_path / "moving", ("masks",), "c", "d")
+    both = join(
+        {
+            "image_mask_folder": dataset.image_mask_folder(root=str(tmp_path / "classes"), gap=1).build(),
+            "frame_pair_folder": dataset.frame_pair_folder(root=str(tmp_path / "moving")).build(),
+        }
+    )
+    flowing = split_for(both, "train", ("image", "flow", "confidence"))
+    labels = [set(flowing.load(i)) & {"segmentation", "motion"} for i in (0, len(flowing) - 1)]
+    assert labels == [{"segmentation"}, {"motion"}]
