@@ -100,6 +100,27 @@ def test_new_int8_numbers_leave_no_old_file_beside_them(finished: tuple[Path, Pa
     assert (out / "checkpoints/best.safetensors").exists()
 
 
+def test_a_run_goes_on_where_its_data_was_moved(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    moved = shutil.copytree(root, tmp_path / "moved")
+    assert executed(small(moved), out, capsys) == []
+    assert load_run(out).recipe.places == {"image_folder": str(moved)}
+    assert call("quantize", str(out), f"data.root={root}", "quant.num_images=8") == 0
+    assert "train: up to date" in capsys.readouterr().out
+    recipe = (out / "recipe.yaml").read_text()
+    next(moved.rglob("*.png")).unlink()
+    assert call("export", str(out), f"data.root={moved}") == 3
+    assert (
+        f"{out}: expected the data that its network was trained on, found other files or other contents: "
+        f"image_folder in {moved}; name the place" in capsys.readouterr().err
+    )
+    assert (out / "recipe.yaml").read_text() == recipe
+    assert call("export", str(out), "data.size=16x16") == 2
+    assert "only quant.*, export.* and the place of the data (data.root) can be" in capsys.readouterr().err
+
+
 def test_a_network_is_used_after_its_data_has_gone(
     finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

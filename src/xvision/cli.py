@@ -250,7 +250,8 @@ def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool
         key for key in differing_keys(before, recipe) if not key.startswith(("quant.", "export."))
     ]:
         raise ValueError(
-            f"{foreign[0]}: {folder} is trained already, only quant.* and export.* can be changed here"
+            f"{foreign[0]}: {folder} is trained already, only quant.*, export.* and the place of the data (data.root) "
+            "can be changed here"
         )
     _pipeline(recipe, Path(folder), until, False, as_json)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xvision.console import Console
-from xvision.files import read_json, write_json, write_text
+from xvision.files import read_json, write_json
 from xvision.recipe import Recipe, differing_keys, read_recipe
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def load_trained(folder: Path) -> Run:
 
 
 def open_folder(recipe: Recipe, folder: Path, *, fresh: bool = False) -> Path:
-    """Make or reopen the folder of a run; ValueError when it belongs to another recipe."""
+    """Make or find the folder of a run; ValueError when it belongs to another recipe."""
     if fresh:
         set_aside(folder)
     if folder.exists() and not folder.is_dir():
@@ -276,7 +276,6 @@ def open_folder(recipe: Recipe, folder: Path, *, fresh: bool = False) -> Path:
     elif folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: not empty and not a run (no recipe.yaml); choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "recipe.yaml", recipe.to_yaml())
     return folder
 
 

@@ -48,9 +48,24 @@ class Recipe(BaseModel):
         return plain
 
     def deciding(self) -> dict[str, Any]:
-        """`to_dict` without the settings that a run may change and still go on."""
+        """`to_dict` without the settings that a run may change and still go on.
+
+        Where a data set lies is one: what it holds decides, and its digest says that.
+        """
         plain = self.to_dict()
-        return plain | {"train": {key: value for key, value in plain["train"].items() if key not in FREE}}
+        sets = {
+            name: {k: v for k, v in one.items() if k != "root"}
+            for name, one in plain["data"]["dataset"].items()
+        }
+        return plain | {
+            "data": plain["data"] | {"dataset": sets},
+            "train": {key: value for key, value in plain["train"].items() if key not in FREE},
+        }
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where each data set lies, of those that lie somewhere."""
+        return {part.name: part.settings["root"] for part in self.data.dataset if "root" in part.settings}
 
     def to_yaml(self) -> str:
         import yaml

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from xvision.console import Console
-from xvision.files import write_json
+from xvision.data.dataset import DataError
+from xvision.files import write_json, write_text
 from xvision.folder import Run, leaving_nothing, next_folder, open_folder, read_status
-from xvision.recipe import Recipe, digest, idle_settings
+from xvision.recipe import Recipe, digest, idle_settings, read_recipe
 from xvision.report.record import source_state
 
 
@@ -54,7 +55,7 @@ def _train(run: Run) -> None:
     if run.recipe.train.epochs == 0:
         keep(run.build(), run.folder)
     else:
-        recipe = run.recipe.to_dict()
+        recipe = run.recipe.deciding()
         model, loader = run.build(), run.loader("train", train=True)
         if line := run.task.prepare(loader.split):
             run.console.print(line)
@@ -216,6 +217,9 @@ def run(
     names = [stage.name for stage in STAGES]
     with leaving_nothing(folder) if _is_first() else nullcontext():
         before = _checked(this)
+        if _is_first():
+            _check_moved(this, before)
+            write_text(folder / "recipe.yaml", recipe.to_yaml())
     executed = False
     for stage in STAGES[: names.index(until) + 1]:
         before, ran = _bring_up_to_date(this, stage, before)
@@ -246,6 +250,26 @@ def _checked(run: Run) -> str:
         return digest(run.digests)
 
 
+def _check_moved(run: Run, before: str) -> None:
+    """Refuse a network that is trained and data sets in another place that hold something else."""
+    status = read_status(run.folder)
+    if "train" not in status["stages"]:
+        return
+    was = read_recipe(run.folder / "recipe.yaml").places
+    moved = [f"{name} in {place}" for name, place in run.recipe.places.items() if was.get(name) != place]
+    if moved and status["stages"]["train"]["inputs"] != _inputs(run, STAGES[0], before):
+        raise DataError(
+            f"{run.folder}: expected the data that its network was trained on, found other files or other contents: "
+            f"{', '.join(moved)}; name the place to which the data was moved, or choose another --out"
+        )
+
+
+def _inputs(run: Run, stage: Stage, before: str) -> str:
+    """The digest of all that a stage reads."""
+    plain = run.recipe.deciding()
+    return digest({"before": before, **{key: plain[key] for key in stage.keys}})
+
+
 @contextmanager
 def _blaming(stage: str, exit_code: int) -> Iterator[None]:
     """What the user can mend as this stage's error."""
@@ -258,8 +282,7 @@ def _blaming(stage: str, exit_code: int) -> Iterator[None]:
 def _bring_up_to_date(run: Run, stage: Stage, before: str) -> tuple[str, bool]:
     """Execute the stage if what it reads has changed; the digest of what the next stage reads, and if it ran."""
     status = read_status(run.folder)
-    plain = run.recipe.deciding()
-    inputs = digest({"before": before, **{key: plain[key] for key in stage.keys}})
+    inputs = _inputs(run, stage, before)
     done = status["stages"].get(stage.name, {})
     measured = not stage.measured or stage.measured in run.evaluation()
     if measured and done.get("inputs") == inputs and done.get("outputs") == _outputs(run.folder, stage):

@@ -101,11 +101,13 @@ def test_what_cannot_be_read_is_left_out_and_told(
     for name in ("a2.png", "a10.png"):
         cv2.imwrite(str(tmp_path / name), np.zeros((120, 128, 3), np.uint8))
     (tmp_path / "a1.png").write_bytes(b"no image")
+    cv2.imwrite(str(tmp_path / "a3.png"), np.zeros((100, 128, 3), np.uint8))
     words = (str(trained / "export/model.onnx"), str(tmp_path), "--out", str(tmp_path / "out"))
     assert call("predict", *words) == 3
     error = capsys.readouterr().err
     assert f"{tmp_path / 'a1.png'}: cannot be decoded" in error
-    assert "2 images could be read, 1 could not" in error
+    assert f"{tmp_path / 'a3.png'}: expected an image that holds data.crop_rect=16,0,118,127" in error
+    assert "2 images could be used, 2 could not" in error
     images = read(tmp_path / "out/predictions.json")["images"]
     assert [Path(entry["image"]).name for entry in images] == ["a2.png", "a10.png"]
     assert call("predict", *words[:2], "--fresh") == 2

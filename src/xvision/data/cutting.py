@@ -52,9 +52,7 @@ class _Within:
         sizes = {v.shape[:2] for field, v in sample.items() if FIELDS[field].dims.startswith("HW")}
         if len(sizes) != 1:
             return sample  # of several sizes: what prepares samples names them
-        for setting, rect in (("data.crop_rect", self.crop), ("data.mask_rect", self.mask)):
-            if rect is not None:
-                _check_fit(self.split.names[i], setting, rect, next(iter(sizes)))
+        check_holds(self.split.names[i], next(iter(sizes)), self.crop, self.mask)
         if self.mask is not None:
             sample = {field: _forgotten(field, value, self.mask) for field, value in sample.items()}
         if self.crop is not None:
@@ -66,12 +64,14 @@ class _Within:
         return sha256(f"{self.split.digest()} crop {self.crop} mask {self.mask}".encode()).hexdigest()
 
 
-def _check_fit(name: str, setting: str, rect: Rect, size: tuple[int, ...]) -> None:
-    if rect[2] > size[0] or rect[3] > size[1]:
-        raise DataError(
-            f"{name}: expected an image that holds {setting}={rect_text(rect)} (top, left, bottom, right), came "
-            f"{size[0]}x{size[1]} (HxW); change the rectangle or leave it out, or bring all images to one size"
-        )
+def check_holds(name: str, size: tuple[int, ...], crop: Rect | None, mask: Rect | None) -> None:
+    """Raise DataError unless an image of this size (height, width) holds the rectangles."""
+    for setting, rect in (("data.crop_rect", crop), ("data.mask_rect", mask)):
+        if rect is not None and (rect[2] > size[0] or rect[3] > size[1]):
+            raise DataError(
+                f"{name}: expected an image that holds {setting}={rect_text(rect)} (top, left, bottom, right), came "
+                f"{size[0]}x{size[1]} (HxW); change the rectangle or leave it out, or bring all images to one size"
+            )
 
 
 def _forgotten(field: str, value: Array, mask: Rect) -> Array:

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from xvision.console import Console
-from xvision.data.cutting import cut_pixels, within
+from xvision.data.cutting import check_holds, cut_pixels, within
 from xvision.data.dataset import DataError, Split
 from xvision.data.images import Array
 from xvision.data.loader import Loader
+from xvision.data.rectangles import Rect
 from xvision.inference import Target, open_labelled, open_target
 from xvision.predict.output import METRICS, Output, file_stem, open_output, write_metrics
 from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources, split_of
@@ -118,7 +119,7 @@ def _of_sources(
         raise Interrupted(signals.received, f"predict: interrupted after {len(entries)} images")
     if problems:
         raise DataError(
-            "\n".join([*problems, f"{len(entries)} images could be read, {len(problems)} could not"])
+            "\n".join([*problems, f"{len(entries)} images could be used, {len(problems)} could not"])
         )
     return summary
 
@@ -138,9 +139,12 @@ def _found(
 ) -> Iterator[tuple[Frame, Any, Found, Array | None]]:
     """Each frame, what of it is used, what was found in it, and the flow that the network saw."""
     recipe, task, model = target.recipe, target.task, _network(target)
-    data = recipe.data.model_copy(update={"cache": False})
+    data = recipe.data.model_copy(update={"cache": False, "mask_rect": None})  # labels alone are masked
     live = isinstance(source, Clip) and source.video.is_camera
-    for some in batches(source.frames(problems), 1 if live else BATCH_SIZE):
+    frames = source.frames(problems)
+    if isinstance(source, Pictures):
+        frames = _holding(frames, data.crop_rect, problems)
+    for some in batches(frames, 1 if live else BATCH_SIZE):
         loader = Loader(
             split_of(some, target.inputs, data.flow),
             target.inputs.fields,
@@ -154,6 +158,17 @@ def _found(
         images = [cut_pixels(frame.image, data.crop_rect) for frame in some]
         answers = task.decode(forward(model, batch, target.inputs), [image.shape[:2] for image in images])
         yield from zip(some, images, answers, _flows(batch), strict=True)
+
+
+def _holding(frames: Iterator[Frame], crop: Rect | None, problems: list[str]) -> Iterator[Frame]:
+    """The frames that hold the rectangle; the others are added to `problems`."""
+    for frame in frames:
+        try:
+            check_holds(frame.name, frame.image.shape[:2], crop, None)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        yield frame
 
 
 def _flows(batch: Mapping[str, Any]) -> list[Array | None]:
