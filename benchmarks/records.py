@@ -91,6 +91,8 @@ DENSE = (
     Job("nyuv2_depth", "nyuv2_depth", group="dense"),
     Job("nyuv2_segmentation_depth", "nyuv2_segmentation+nyuv2_depth", seeds=SEEDS, group="dense"),
     Job("street", "street", group="dense"),
+    # what more training would give, which the time for `dense` has no room for
+    Job("street_long", "street", ("train.epochs=36", "train.validate_every=12"), until="train"),
     *(
         Job(f"street_single_{t}", "street", (f"task={t}", *STREET), SEEDS, "train", "balancing")
         for t in TASKS
