@@ -246,8 +246,21 @@ def _checked(run: Run) -> str:
     for line in (*idle_settings(run.recipe, maps=bool(run.task.maps)), *run.task.advice(run.inputs.fields)):
         run.warn(line)
     run.check_settings()
+    for line in _advice(run):
+        run.warn(line)
     with _blaming("data", 3):
         return digest(run.digests)
+
+
+def _advice(run: Run) -> list[str]:
+    """What the number of training samples makes worth changing."""
+    from xvision.data.loader import training_batches
+
+    if not run.recipe.train.epochs:
+        return []
+    train, num_samples = run.recipe.train, len(run.dataset.splits["train"])
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    return train.advice(num_samples, training_batches(num_samples, train.batch_size * world))
 
 
 def _check_moved(run: Run, before: str) -> None:

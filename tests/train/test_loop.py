@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -111,14 +110,13 @@ def test_validation_may_be_rarer_than_epochs(tmp_path: Path) -> None:
     assert trained.best_path.exists()
 
 
-def test_few_steps_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tiny_train(tmp_path / "a", epochs=1)
-    assert re.search(
-        r"warning: 5 steps are few: with \d+ training samples take a smaller train.batch_size and more train.epochs",
-        capsys.readouterr().err,
-    )
-    tiny_train(tmp_path / "b", epochs=1, max_steps=5)  # as asked for
-    assert "steps are few" not in capsys.readouterr().err
+def test_few_steps_are_told() -> None:
+    assert Train(epochs=1, accumulate=2).advice(40, batches=10) == [
+        "5 steps are few: with 40 training samples take a smaller train.batch_size and more train.epochs"
+    ]
+    assert Train(epochs=1, max_steps=5).advice(40, batches=10) == []  # as asked for
+    assert Train(epochs=20).advice(40, batches=10) == []
+    assert Train(epochs=0).advice(40, batches=10) == []
 
 
 def test_max_steps_ends_epochs_and_schedules(tmp_path: Path) -> None:

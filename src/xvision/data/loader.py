@@ -39,6 +39,11 @@ meet, "labelled" maps each field that some sample lacks to a list that says whic
 _PREFETCH = 2
 
 
+def training_batches(num_samples: int, batch_size: int) -> int:
+    """Full batches of an epoch; what is left over is drawn in another one."""
+    return max(1, num_samples // batch_size)
+
+
 class Loader:
     """Iterates over a split in batches of tensors, in this process or in workers.
 
@@ -91,7 +96,7 @@ class Loader:
     def __len__(self) -> int:
         """Batches an epoch on this rank."""
         if self.train:
-            return max(1, self.num_samples // (self.batch_size * self._world))
+            return training_batches(self.num_samples, self.batch_size * self._world)
         mine = len(range(self._rank, self.num_samples, self._world))
         return -(-mine // self.batch_size)
 

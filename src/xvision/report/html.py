@@ -127,7 +127,8 @@ class Page:
             "input": f"{data.get('size', '')} {net.get('pixels', '')}{motion}".strip(),
             "backbone": units.part_text(net.get("backbone")),
             "decoder": units.part_text(net.get("decoder")),
-            "epochs": str(train.get("epochs", "")),
+            "epochs": str(train.get("epochs", ""))
+            + (f", at most {most} steps" if (most := train.get("max_steps")) else ""),
             "seed": str(recipe.get("seed", "")),
         }
         return [(key, text) for key, text in found.items() if text]

@@ -12,6 +12,7 @@ from xvision.train import optimizers, schedules
 
 FREE = frozenset({"threads", "workers", "log_every", "checkpoint_minutes", "tensorboard", "compile"})
 """Settings that say how and not what to train: a run goes on under other ones."""
+FEW_STEPS = 100  # of an optimizer, too few for any network here
 
 
 class Train(BaseModel):
@@ -54,3 +55,22 @@ class Train(BaseModel):
     """A checkpoint is written at the end of each epoch, and in between when this long passed."""
     tensorboard: bool = False
     """Write TensorBoard event files too (needs the extra `tensorboard`)."""
+
+    def steps_per_epoch(self, batches: int) -> int:
+        """Optimizer steps of an epoch of so many batches."""
+        return -(-batches // self.accumulate)
+
+    def num_steps(self, batches: int) -> int:
+        """Optimizer steps of the whole training."""
+        of_epochs = self.epochs * self.steps_per_epoch(batches)
+        return min(of_epochs, self.max_steps) if self.max_steps else of_epochs
+
+    def advice(self, num_samples: int, batches: int) -> list[str]:
+        """What a training of so many samples, in so many batches an epoch, makes worth changing."""
+        steps = self.num_steps(batches)
+        if self.max_steps or not 0 < steps < FEW_STEPS:
+            return []
+        return [
+            f"{steps} steps are few: with {num_samples} training samples take a smaller train.batch_size and more "
+            "train.epochs"
+        ]

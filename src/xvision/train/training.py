@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from xvision.data.loader import Loader
     from xvision.tasks.contract import Task
 
-FEW_STEPS = 100  # of an optimizer, too few for any network here
 ADVICE = "look at those samples, or lower train.optimizer.lr, or set train.clip_norm"
 
 
@@ -93,16 +92,8 @@ class Training:
         if self.device.type == "cpu":
             torch.set_num_threads(num_threads(settings.threads))
 
-        self.steps_per_epoch = math.ceil(len(train_loader) / settings.accumulate)
-        assert self.steps_per_epoch > 0, "the training split gives no batch"
-        self.total_steps = settings.epochs * self.steps_per_epoch
-        if settings.max_steps:
-            self.total_steps = min(self.total_steps, settings.max_steps)
-        elif self.total_steps < FEW_STEPS:
-            self.console.warn(
-                f"{self.total_steps} steps are few: with {train_loader.num_samples} training samples take a smaller "
-                "train.batch_size and more train.epochs"
-            )
+        self.steps_per_epoch = settings.steps_per_epoch(len(train_loader))
+        self.total_steps = settings.num_steps(len(train_loader))
 
         self.model = model.to(self.device)
         self.inputs: Inputs = model.inputs  # type: ignore[assignment]
