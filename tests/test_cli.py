@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import write_images
 from xvision.cli import main
+from xvision.describe import described
 
 SMALL = [
     "data.size=32x32",
@@ -60,6 +61,25 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["train"]["epochs"] == 3
     assert call("show", "sgd") == 0
     assert "momentum: float" in capsys.readouterr().out
+    assert call("show", "image_mask_folder") == 0
+    assert "Ids count from 0, 255 is unknown" in capsys.readouterr().out, "settings are explained"
+    assert call("show", "train") == 0
+    shown = capsys.readouterr().out
+    assert (
+        "section train: How the weights are found.\n  epochs: int = 10\n      0: none, the weights of"
+        in shown
+    )
+    assert "optimizer: Part = 'sgd'" in shown
+    assert call("show", "data.augment", "--json") == 0
+    augment = json.loads(capsys.readouterr().out)["section"]["settings"]
+    assert augment["mirror"] == {
+        "type": "Ratio", "default": 0.5, "help": "Probability of swapping left and right.",
+    }  # fmt: skip
+
+
+def test_every_setting_of_a_section_is_explained() -> None:
+    for name in ("data", "data.augment", "net", "train", "quant", "export"):
+        assert all(one.help for one in described(name, {})["section"].settings.values()), name
 
 
 @pytest.mark.parametrize(
@@ -68,6 +88,7 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "clasification"], "did you mean 'classification'?"),
         (["run", "classification", "train.epocs=1", "data=cifar1"], "did you mean 'train.epochs'?"),
         (["show", "sdg"], "did you mean 'sgd'?"),
+        (["show", "trian"], "did you mean 'train'?"),
         (["show", "sgd", "a=1"], "only a recipe takes key=value"),
         (["list", "dataste"], "did you mean 'dataset'?"),
         (["train"], "expected a recipe, or --resume RUN"),

@@ -23,7 +23,7 @@ FLOORS = (
     ("quant",),
     ("analysis", "targets", "export"),
     ("recipe", "report"),
-    ("overrides", "composing"),
+    ("overrides", "composing", "describe"),
     ("folder",),
     ("results",),
     ("run",),

@@ -1,4 +1,4 @@
-"""Builders as their source shows them: names, first docstring lines and settings, read with `ast` and not imported.
+"""Builders as their source shows them: names, docstrings and settings, read with `ast` and not imported.
 
 So listing parts, checking settings and printing help import neither the parts nor torch.
 """
@@ -27,9 +27,14 @@ class Builder:
 
     name: str
     module: str
-    summary: str
+    doc: str
     settings: Mapping[str, tuple[str, Any]]  # name -> (annotation as text, default or ...)
     fn: Callable[..., Any] | None = None  # only for builders registered from outside the folder
+
+    @property
+    def summary(self) -> str:
+        """The first line of its documentation."""
+        return self.doc.partition("\n")[0]
 
     @cached_property
     def schema(self) -> type[BaseModel]:
@@ -103,8 +108,7 @@ def read_builder(
                 ast.unparse(_Spelt(choices).visit(arg.annotation)),
                 ... if default is None else ast.literal_eval(default),
             )
-    doc = ast.get_docstring(node) or ""
-    return Builder(node.name, module, doc.partition("\n")[0], settings)
+    return Builder(node.name, module, ast.get_docstring(node) or "", settings)
 
 
 @cache

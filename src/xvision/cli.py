@@ -126,41 +126,27 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A recipe (name or YAML file), preset or other part.")],
+    name: Annotated[
+        str, typer.Argument(help="A recipe (name or YAML file), a section of it (train), a part.")
+    ],
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Show a recipe with all its settings, or a part's settings and their defaults."""
+    """Show a recipe with all its settings, or what the settings of a section or a part mean, and their defaults."""
     recipes = _registries()["recipe"].builders()
     if all(one in recipes for one in name.split("+")) or name.endswith((".yaml", ".yml")):
         recipe = _recipe(name, overrides)
         print(json.dumps(recipe.to_dict()) if as_json else f"# {recipe.id}\n{recipe.to_yaml()}", end="")
         return
-    from xvision.hints import nearest
+    from xvision.describe import described
 
-    registries = _registries()
-    found = {kind: r.builders()[name] for kind, r in registries.items() if name in r.builders()}
-    if not found:
-        known = [n for r in registries.values() for n in r.builders()]
-        raise ValueError(f"show: nothing is called '{name}'; {nearest(name, known)}; see `xvision list`")
+    found = described(name, _registries())
     if overrides:
         raise ValueError(f"show: '{name}' is a {next(iter(found))}; only a recipe takes key=value")
-    table = {
-        kind: {
-            "summary": b.summary,
-            "settings": {
-                k: {"type": a, **({} if d is ... else {"default": d})} for k, (a, d) in b.settings.items()
-            },
-        }
-        for kind, b in found.items()
-    }
     if as_json:
-        print(json.dumps(table))
+        print(json.dumps({kind: one.plain() for kind, one in found.items()}))
         return
-    for kind, builder in found.items():
-        print(f"{kind} {name}: {builder.summary}")
-        for key, (annotation, default) in builder.settings.items():
-            print(f"  {key}: {annotation}" + ("" if default is ... else f" = {default!r}"))
+    print("\n\n".join(f"{kind} {name}: {one.text()}" for kind, one in found.items()))
 
 
 def _recipe(name: str, overrides: list[str] | None) -> Recipe:

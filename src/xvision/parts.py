@@ -18,7 +18,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xvision.builders import Builder, read_builder, scan
@@ -45,7 +45,7 @@ class Registry:
             if other is not None and other.module != fn.__module__:
                 raise ValueError(f"'{node.name}' is defined twice: in {other.module} and in {fn.__module__}")
             read = read_builder(node, fn.__module__, {})
-            self._own[node.name] = Builder(read.name, read.module, read.summary, read.settings, fn)
+            self._own[node.name] = replace(read, fn=fn)
         return fn
 
     def builders(self) -> dict[str, Builder]:

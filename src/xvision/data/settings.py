@@ -35,12 +35,17 @@ class Augment(BaseModel):
     mirror: Ratio = 0.5
     """Probability of swapping left and right."""
     brightness: Ratio = 0.0
+    """Largest change of the factor on all values: 0.2 is 0.8 to 1.2."""
     contrast: Ratio = 0.0
+    """Largest change of the factor on the differences from the image's mean gray."""
     saturation: Ratio = 0.0
+    """Largest change of the factor on the differences of each pixel from its gray."""
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Largest turn of the hues, in turns."""
     randaugment: Annotated[int, Field(ge=0)] = 0
     """Number of RandAugment's photometric operations per image (0: none)."""
     randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    """How strong they are, of 30."""
     erasing: Ratio = 0.0
     """Probability of erasing a random rectangle."""
     mixup: Annotated[float, Field(ge=0)] = 0.0

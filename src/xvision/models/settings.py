@@ -23,6 +23,7 @@ class Net(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: Annotated[Part, part_of(backbone)]
+    """The encoder: maps of several strides from the inputs."""
     decoder: Annotated[Part, part_of(decoder)]
     """Of every task that is not in `heads`."""
     heads: dict[str, Annotated[Part, part_of(decoder)]] = {}

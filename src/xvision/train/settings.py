@@ -29,10 +29,13 @@ class Train(BaseModel):
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Batches per optimizer step."""
     optimizer: Annotated[Part, part_of(optimizers.optimizer)] = optimizers.optimizer.sgd()
+    """What makes a step of a gradient, with the largest learning rate."""
     schedule: Annotated[Part, part_of(schedules.schedule)] = schedules.schedule.cosine()
+    """How the learning rate falls."""
     balancing: Annotated[Part, part_of(methods.balancing)] = methods.balancing.fixed()
     """How the losses of several tasks are weighed against each other."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Epochs in which the learning rate rises to its largest."""
     decay: Literal["all", "weights"] = "all"
     """What weight decay reaches: every parameter (quantization-friendly), or all but biases and norms."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -42,7 +45,9 @@ class Train(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 on GPUs that have it, else fp32."""
     channels_last: bool = True
+    """Tensors in memory with the channels of a pixel side by side."""
     compile: bool = False
+    """torch.compile: faster steps after a slow first one; needs a C++ compiler."""
     validate_every: Annotated[int, Field(ge=1)] = 1
     """Epochs between validations; there is always one at the end."""
     threads: Annotated[int, Field(ge=0)] = 0
