@@ -87,12 +87,12 @@ BEST = {"cdnet_motion_flow_confidence", "davis16_motion_flow_confidence"}
 DENSE = (
     Job("camvid_segmentation", "camvid_segmentation", seeds=(0, 1, 2), group="dense"),
     Job("camvid_segmentation_scratch", "camvid_segmentation", ("net.weights=none",), group="dense"),
-    Job("nyuv2_segmentation", "nyuv2_segmentation", group="dense"),
-    Job("nyuv2_depth", "nyuv2_depth", group="dense"),
+    Job("nyuv2_segmentation", "nyuv2_segmentation", seeds=SEEDS, group="dense"),
+    Job("nyuv2_depth", "nyuv2_depth", seeds=SEEDS, group="dense"),
     Job("nyuv2_segmentation_depth", "nyuv2_segmentation+nyuv2_depth", seeds=SEEDS, group="dense"),
     Job("street", "street", group="dense"),
     # what more training would give, which the time for `dense` has no room for
-    Job("street_long", "street", ("train.epochs=36", "train.validate_every=12"), until="train"),
+    Job("street_long", "street", ("train.epochs=24", "train.validate_every=8"), until="train"),
     *(
         Job(f"street_single_{t}", "street", (f"task={t}", *STREET), SEEDS, "train", "balancing")
         for t in TASKS

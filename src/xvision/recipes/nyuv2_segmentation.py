@@ -29,12 +29,12 @@ def nyuv2_segmentation() -> Recipe:
         ),
         task=task.segmentation(losses=("cross_entropy:1", "dice:1")),
         train=Train(
-            epochs=8,
+            epochs=6,
             batch_size=8,
             optimizer=optimizer.adamw(lr=2e-3),
             warmup_epochs=0.5,
             ema=0.99,
-            validate_every=4,
+            validate_every=3,
         ),
         source="Silberman et al., Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012",
     )
