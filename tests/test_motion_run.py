@@ -29,8 +29,9 @@ def test_the_frame_before_an_image_is_the_file_before_it(tmp_path: Path) -> None
     a9, a10, a11 = (write(tmp_path / f"one/a{i}.png", i) for i in (9, 10, 11))
     b1 = write(tmp_path / "two/b1.png", 1)
     (tmp_path / "one/notes.txt").write_text("no image")
-    assert previous_files([a11, a9, b1, a10]) == [a10, a9, b1, a9]
-    assert previous_files([a11]) == [a10]  # of its folder, even if that file was not asked for
+    assert previous_files([a11, a9, b1, a10], 1) == [a10, a9, b1, a9]
+    assert previous_files([a11, a9, b1, a10], 2) == [a9, a9, b1, a9]
+    assert previous_files([a11], 1) == [a10]  # of its folder, even if that file was not asked for
 
 
 def test_frames_come_with_the_flow_between_them(tmp_path: Path) -> None:
@@ -38,7 +39,7 @@ def test_frames_come_with_the_flow_between_them(tmp_path: Path) -> None:
     shifted = np.roll(cv2.imread(str(first)), 2, axis=1)
     cv2.imwrite(str(tmp_path / "2.png"), shifted)
     files = (tmp_path / "1.png", tmp_path / "2.png")
-    (alone, _), frames = Pictures(files).frames([]), list(Pictures(files, pairs=True).frames([]))
+    (alone, _), frames = Pictures(files).frames([]), list(Pictures(files, gap=1).frames([]))
     assert set(split_of([alone], Inputs(), "dis").load(0)) == {"image"}
     pair = split_of(frames, Inputs("rgb", "image+previous"), "dis").load(1)
     assert (pair["image"][..., ::-1] == shifted).all()

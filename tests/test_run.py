@@ -105,20 +105,37 @@ def test_a_run_goes_on_where_its_data_was_moved(
 ) -> None:
     root, out = finished
     moved = shutil.copytree(root, tmp_path / "moved")
-    assert executed(small(moved), out, capsys) == []
+    assert executed(small(moved), out, capsys) == ["report"]  # which names the place
     assert load_run(out).recipe.places == {"image_folder": str(moved)}
     assert call("quantize", str(out), f"data.root={root}", "quant.num_images=8") == 0
     assert "train: up to date" in capsys.readouterr().out
     recipe = (out / "recipe.yaml").read_text()
     next(moved.rglob("*.png")).unlink()
     assert call("export", str(out), f"data.root={moved}") == 3
-    assert (
-        f"{out}: expected the data that its network was trained on, found other files or other contents: "
-        f"image_folder in {moved}; name the place" in capsys.readouterr().err
-    )
+    error = capsys.readouterr().err
+    assert f"{out}: expected the data that its network was trained on; 'train' had " in error
+    assert f"in {moved}; bring the files back, name the place where" in error
     assert (out / "recipe.yaml").read_text() == recipe
     assert call("export", str(out), "data.size=16x16") == 2
     assert "only quant.*, export.* and the place of the data (data.root) can be" in capsys.readouterr().err
+
+
+def test_no_verb_trains_again_what_is_trained(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    edited = shutil.copytree(root, tmp_path / "edited")
+    assert call("report", str(out), f"data.root={edited}") == 0
+    assert load_run(out).record.recipe["data"]["dataset"]["image_folder"]["root"] == str(edited)
+    photo = next(edited.rglob("*.png"))
+    cv2.imwrite(str(photo), np.zeros((40, 40, 3), np.uint8))
+    weights = (out / "checkpoints/best.safetensors").read_bytes()
+    for verb in ("quantize", "export", "verify", "report"):
+        assert call(verb, str(out)) == 3
+        assert "have changed; bring the files back" in capsys.readouterr().err
+    assert (out / "checkpoints/best.safetensors").read_bytes() == weights
+    xv.run(small(edited), out, until="train")  # `xvision run` does
+    assert (out / "checkpoints/best.safetensors").read_bytes() != weights
 
 
 def test_a_network_is_used_after_its_data_has_gone(

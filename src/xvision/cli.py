@@ -219,13 +219,13 @@ def verify(run: Target, overrides: Overrides = None, as_json: Json = False) -> N
 
 
 @app.command()
-def report(run: Target, as_json: Json = False) -> None:
+def report(run: Target, overrides: Overrides = None, as_json: Json = False) -> None:
     """Write record.json and report.html of a run."""
-    _advance(run, None, "report", as_json)
+    _advance(run, overrides, "report", as_json)
 
 
 def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool) -> None:
-    """Bring an existing run up to date, up to one stage; only its quant.* and export.* keys may change."""
+    """Bring an existing run up to date, up to one stage; what it was trained with and on may not change."""
     from xvision.folder import load_run
     from xvision.overrides import override
     from xvision.recipe import differing_keys
@@ -239,7 +239,7 @@ def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool
             f"{foreign[0]}: {folder} is trained already, only quant.*, export.* and the place of the data (data.root) "
             "can be changed here"
         )
-    _pipeline(recipe, Path(folder), until, False, as_json)
+    _pipeline(recipe, Path(folder), until, False, as_json, keep_trained=True)
 
 
 def _console(as_json: bool) -> Console:
@@ -248,11 +248,13 @@ def _console(as_json: bool) -> Console:
     return Console(json=as_json)
 
 
-def _pipeline(recipe: Recipe, out: Path | None, until: str, fresh: bool, as_json: bool) -> None:
+def _pipeline(
+    recipe: Recipe, out: Path | None, until: str, fresh: bool, as_json: bool, *, keep_trained: bool = False
+) -> None:
     from xvision.run import run as pipeline
 
     console = _console(as_json)
-    done = pipeline(recipe, out, until=until, fresh=fresh, console=console)
+    done = pipeline(recipe, out, until=until, fresh=fresh, keep_trained=keep_trained, console=console)
     summary = _summary(done)
     if as_json:
         print(json.dumps(summary))

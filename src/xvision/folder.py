@@ -165,7 +165,9 @@ class Run:
         import torch
 
         for name in ("train", "val") if self.recipe.train.epochs else ("val",):
-            self._check_labels(name)
+            self.split(name)
+        if self.inputs.fields != ("image",):
+            _ = self.recipe.data.gap
         with torch.device("meta"):
             self.build(weights=False)
         if self.recipe.export.argmax and not self.task.class_maps:

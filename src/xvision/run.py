@@ -130,6 +130,7 @@ def _export(run: Run) -> None:
                 "pixels": recipe.net.pixels,
                 "inputs": recipe.net.inputs,
                 "codes": run.inputs.coding,
+                **({} if run.inputs.fields == ("image",) else {"gap": recipe.data.gap}),
                 "size": "x".join(map(str, recipe.data.size)),
                 **({"resize": "stretch"} if run.task.maps else {"resize": "crop", "fit": recipe.data.fit}),
                 "crop_rect": recipe.data.crop_rect,
@@ -195,17 +196,20 @@ STAGES = (
     Stage("quantize", _quantize, ("quant",), ("quant/model.safetensors", "quant/model.json"), 5, "int8"),
     Stage("export", _export, ("name", "export"), ("export/model.onnx",), 5),
     Stage("verify", _verify, (), ("export/parity.json",), 6, "onnx"),
-    Stage("report", _report, ("expect", "source"), ("record.json", "report.html"), 5),
+    Stage("report", _report, ("expect", "source", "places"), ("record.json", "report.html"), 5),
 )
 
 
 def run(
     recipe: Recipe, out: str | Path | None = None, *, until: str = "report", fresh: bool = False,
-    console: Console | None = None,
+    keep_trained: bool = False, console: Console | None = None,
 ) -> Run:  # fmt: skip
     """Bring the run folder `out` up to date with `recipe`, up to and with the stage `until`.
 
-    Raises ValueError when `out` holds a different recipe, `StageError` when a stage fails.
+    A network that was trained on data which has changed since is trained again, unless `keep_trained`.
+
+    Raises ValueError when `out` holds a different recipe, DataError when its network was trained on other data (and is
+    to be kept, or the data was to be the same in another place), `StageError` when a stage fails.
     """
     if _several() and out is None:
         raise ValueError("--out: several processes must agree on a folder; name one")
@@ -218,7 +222,7 @@ def run(
     with leaving_nothing(folder) if _is_first() else nullcontext():
         before = _checked(this)
         if _is_first():
-            _check_moved(this, before)
+            _check_trained(this, before, keep=keep_trained)
             write_text(folder / "recipe.yaml", recipe.to_yaml())
     executed = False
     for stage in STAGES[: names.index(until) + 1]:
@@ -263,23 +267,39 @@ def _advice(run: Run) -> list[str]:
     return train.advice(num_samples, training_batches(num_samples, train.batch_size * world))
 
 
-def _check_moved(run: Run, before: str) -> None:
-    """Refuse a network that is trained and data sets in another place that hold something else."""
-    status = read_status(run.folder)
-    if "train" not in status["stages"]:
+def _check_trained(run: Run, before: str, *, keep: bool) -> None:
+    """Refuse other data than a network was trained on if it is said to have moved only, or if the network is kept."""
+    trained = read_status(run.folder)["stages"].get("train")
+    if trained is None or trained["inputs"] == _inputs(run, STAGES[0], before):
         return
     was = read_recipe(run.folder / "recipe.yaml").places
-    moved = [f"{name} in {place}" for name, place in run.recipe.places.items() if was.get(name) != place]
-    if moved and status["stages"]["train"]["inputs"] != _inputs(run, STAGES[0], before):
+    moved = [place for name, place in run.recipe.places.items() if was.get(name) != place]
+    if moved or keep:
         raise DataError(
-            f"{run.folder}: expected the data that its network was trained on, found other files or other contents: "
-            f"{', '.join(moved)}; name the place to which the data was moved, or choose another --out"
+            f"{run.folder}: expected the data that its network was trained on; {_changes(run)}"
+            f"{' in ' + ' and '.join(moved) if moved else ''}; bring the files back, name the place where they are now "
+            "(data.root), or train with `xvision run` and another --out"
         )
+
+
+def _changes(run: Run) -> str:
+    """What the record says of the data, and what is there now."""
+    file = run.folder / "record.json"
+    known = run.record.data if file.exists() else {}
+    found = []
+    for name, split in run.dataset.splits.items():
+        if name not in known:
+            continue
+        if len(split) != known[name].num_samples:
+            found.append(f"'{name}' had {known[name].num_samples} samples, there are {len(split)}")
+        elif run.digests[name] != known[name].sha256:
+            found.append(f"files of '{name}' have changed")
+    return ", ".join(found) or "there are others"
 
 
 def _inputs(run: Run, stage: Stage, before: str) -> str:
     """The digest of all that a stage reads."""
-    plain = run.recipe.deciding()
+    plain = run.recipe.deciding() | {"places": run.recipe.places}
     return digest({"before": before, **{key: plain[key] for key in stage.keys}})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 import xvision as xv
 from tests.quant.patterns import planes_for, with_statistics
@@ -16,7 +17,8 @@ from xvision.models.decoders import decoder
 from xvision.models.settings import Net
 
 CASES = [(name, {}) for name in sorted(decoder.builders().keys() - {"classifier"})] + [
-    ("fpn_lite", {"enlarge_by": mode}) for mode in ("nearest", "transposed", "conv", "pixel_shuffle")
+    ("fpn_lite", {"enlarge_by": mode})
+    for mode in ("nearest", "transposed", "conv", "depthwise_conv", "pixel_shuffle")
 ]
 
 
@@ -30,8 +32,17 @@ def test_a_decoder_is_exact(name: str, settings: dict[str, str], tmp_path: Path)
     model = build_model(net, {"map": 3}, (128, 128))
     planes = planes_for(model, size=128, batch=2)
     q = xv.quantize(with_statistics(model, planes), [planes], method="ptq")
-    parity = xv.verify(q, xv.export(q, tmp_path / "model.onnx"), [planes])
+    file = xv.export(q, tmp_path / "model.onnx")
+    parity = xv.verify(q, file, [planes])
     assert parity.ok, (parity.max_lsb, parity.first_difference)
+    assert {scale for node_scales in resize_scales(file) for scale in node_scales} <= {1, 2, 4}
+
+
+def resize_scales(file: Path) -> list[list[float]]:
+    """The constant scales of every Resize of a file; a size that is computed or no scale fails."""
+    graph = onnx.load(file).graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    return [constants[node.input[2]].tolist() for node in graph.node if node.op_type == "Resize"]
 
 
 def test_planes_that_are_joined_and_layers_that_join_have_scales_of_their_own(tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ import pytest
 
 from tests.predict.conftest import write_video
 from tests.test_cli import call
+from xvision.data.datasets import dataset
+from xvision.data.settings import Data
 from xvision.data.video import open_video
+from xvision.parts import Parts
 from xvision.predict.sources import find_sources
 
 
@@ -117,18 +120,39 @@ def test_what_cannot_be_read_is_left_out_and_told(
 def test_another_size_is_no_frame_before(tmp_path: Path) -> None:
     for name, height in (("0.png", 20), ("1.png", 30), ("2.png", 30)):
         cv2.imwrite(str(tmp_path / name), np.full((height, 24, 3), height, np.uint8))
-    (pictures,) = find_sources([str(tmp_path)], pairs=True)
-    frames = list(pictures.frames([]))
+    (pictures,) = find_sources([str(tmp_path)], gap=1)
+    with pytest.warns(
+        UserWarning,
+        match=r"1.png: 0.png, the frame before it, cannot be read or has another size; taken as if",
+    ):
+        frames = list(pictures.frames([]))
     assert frames[1].previous is frames[1].image
     assert frames[2].previous is frames[1].image
 
 
 def test_a_network_of_two_frames_sees_the_one_before(tmp_path: Path) -> None:
-    (clip,) = find_sources([str(write_video(tmp_path / "clip.mp4", 3))])
-    frames = list(clip.frames([]))
-    assert [f.number for f in frames] == [0, 1, 2]
-    assert frames[0].previous is frames[0].image
-    assert frames[2].previous is frames[1].image
+    video = str(write_video(tmp_path / "clip.mp4", 4))
+    for gap in (1, 2):
+        (clip,) = find_sources([video], gap=gap)
+        frames = list(clip.frames([]))
+        assert [f.number for f in frames] == [0, 1, 2, 3]
+        assert frames[0].previous is frames[0].image
+        assert frames[1].previous is frames[0].image
+        assert frames[3].previous is frames[3 - gap].image
+
+
+def test_the_frame_before_lies_as_far_back_as_in_training(tmp_path: Path) -> None:
+    for i in range(8, 13):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((30, 24, 3), i, np.uint8))
+    (pictures,) = find_sources([str(tmp_path)], gap=3)
+    assert [int(frame.previous[0, 0, 0]) for frame in pictures.frames([])] == [8, 8, 8, 8, 9]
+    set_with = dataset.image_mask_folder(gap=3)
+    assert Data(dataset=Parts(dataset, (set_with,)), size=(24, 32)).gap == 3
+    both = Parts(dataset, (set_with, dataset.frame_pair_folder()))
+    with pytest.raises(
+        ValueError, match=r"^data: expected one gap for all data sets, came data.image_mask_folder.gap=3"
+    ):
+        _ = Data(dataset=both, size=(24, 32)).gap
 
 
 class Camera:

@@ -89,19 +89,20 @@ def split_for(dataset: Dataset, name: str, inputs: tuple[str, ...], source: Sour
     """
     needs_flow = bool({"flow", "confidence"} & set(inputs))
     split = dataset.splits[name]
-    for part in (split.parts or {dataset.name: split}).values():
+    for set_name, part in (split.parts or {dataset.name: split}).items():
+        setting = f"data.{set_name}.gap" if split.parts else "data.gap"
         given = ", ".join(part.fields)
         if needs_flow and source == "given":
             if "flow" not in part.fields:
                 raise DataError(
-                    f"{dataset.name}: expected a field flow for data.flow=given, the data set gives {given}; "
+                    f"{set_name}: expected a field flow for data.flow=given, the data set gives {given}; "
                     f"set data.flow=dis to estimate it, or choose another data set"
                 )
         elif ("previous" in inputs or needs_flow) and "previous" not in part.fields:
             raise DataError(
-                f"{dataset.name}: expected a previous frame for net.inputs={'+'.join(inputs)}, the data set gives "
-                f"{given}; choose a data set of frames (data=frame_pair_folder, or data.gap=1 if yours lie in a folder "
-                "of masks or depth), or net.inputs=image"
+                f"{set_name}: expected a previous frame for net.inputs={'+'.join(inputs)}, the data set gives "
+                f"{given}; choose a data set of frames (data=frame_pair_folder, or {setting}=1 if yours lie in a "
+                "folder of masks or depth), or net.inputs=image"
             )
     return with_flow(split, source) if needs_flow else split
 

@@ -20,9 +20,14 @@ LISTS = {split: f"{split}_pairs.txt" for split in SPLITS}
 _NUM_LOOKED_AT = 16
 
 
-def check_gap(gap: int, least: int = 1) -> None:
+def check_gap(gap: int, least: int = 1, *, every_frame: bool = True) -> None:
     if gap < least:
         raise ValueError(f"data.gap: expected {least} or more frames, came {gap}")
+    if not gap and not every_frame:
+        raise ValueError(
+            "data.every_frame: expected data.gap=1 or more beside it, for frames without labels only serve as "
+            "previous ones; set data.gap, or leave it out"
+        )
 
 
 def views(gap: int) -> dict[str, Reader]:
@@ -44,8 +49,18 @@ def samples(
     Raises: DataError that lists files without a partner and sequences without a sample.
     """
     if not gap:
-        return with_val(match_splits(root, splits), val_ratio, split_seed)
-    by_split = sequences(root, splits, gap, every_frame=every_frame)
+        found = match_splits(root, splits)
+        folders = {row[0].parent for row in found.get("train", ())}
+        if "val" not in found and len(folders) > 1:
+            warnings.warn(
+                f"{root}: single images of {len(folders)} folders are held out for 'val'; if those are sequences, "
+                "neighbouring frames are in both splits: make val/ yourself, or set data.gap=1, which holds out whole "
+                "sequences",
+                stacklevel=3,
+            )
+        return with_val(found, val_ratio, split_seed)
+    hint = "; data.every_frame=false allows frames without labels" if every_frame else ""
+    by_split = sequences(root, splits, gap, every_frame=every_frame, hint=hint)
     rows = {split: [row for part in parts.values() for row in part] for split, parts in by_split.items()}
     if "train" in rows and "val" not in rows and rows["train"]:
         rows |= hold_out_groups(by_split["train"], val_ratio, split_seed)
@@ -62,32 +77,40 @@ def check_lists(root: Path, gap: int) -> None:
 
 
 def sequences(
-    root: Path, groups: Mapping[str, Sequence[Column]], gap: int = 1, *, every_frame: bool = True
+    root: Path,
+    groups: Mapping[str, Sequence[Column]],
+    gap: int = 1,
+    *,
+    every_frame: bool = True,
+    hint: str = "",
 ) -> dict[str, dict[str, list[Row]]]:
     """(image, previous, labels …) of every labelled frame: by group, then by the folder of its sequence.
 
     The columns of a group are frames and their labels. The previous frame is the one `gap` before in the order of
     names; the first `gap` frames of a sequence have none and are no samples. Unless `every_frame`, a frame may lack its
-    labels.
+    labels, and a sequence that gives no sample is left out.
 
-    Raises: DataError that lists files without a partner and sequences without a sample.
+    Raises: DataError that lists files without a partner, with a `hint`, and sequences without a sample.
     """
     problems: list[str] = []
     found: dict[str, dict[str, list[Row]]] = {}
     for group, columns in groups.items():
         rows, wrong = match(columns, every_image=every_frame)
-        problems += wrong
+        problems += [f"{line}{hint}" for line in wrong]
         keys: dict[str, list[str]] = {}
         for key in rows:
             keys.setdefault(key.rpartition("/")[0], []).append(key)
         found[group] = {}
         for name, names in keys.items():
             frames = [rows[key] for key in in_order(names)]
-            found[group][name] = _with_previous(frames, gap)
-            if not found[group][name]:
+            if found_here := _with_previous(frames, gap):
+                found[group][name] = found_here
+            elif every_frame:
+                first = next(file for row in frames for file in row if file is not None)
                 problems.append(
-                    f"{columns[0].folder / name}: expected a frame with a {columns[1].kind} and one {gap} before it, "
-                    f"came {len(frames)} {'frame' if len(frames) == 1 else 'frames'}; add frames or remove the sequence"
+                    f"{columns[0].folder / name}: expected more than {gap} frames with a {columns[1].kind}, came "
+                    f"{len(frames)} ({first.name}{', …' if len(frames) > 1 else ''}); add frames, make data.gap "
+                    "smaller, or remove them"
                 )
     if problems:
         raise DataError(summary(root, problems))

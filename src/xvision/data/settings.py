@@ -98,6 +98,18 @@ class Data(BaseModel):
     """Where optical flow comes from for networks that take it: estimated, or the data set's own."""
     augment: Augment = Augment()
 
+    @property
+    def gap(self) -> int:
+        """How many frames before a frame its previous one lies; 1 where no data set says.
+
+        Raises: ValueError where data sets differ: flow and motion would be of several scales.
+        """
+        gaps = {part.name: part.settings["gap"] for part in self.dataset if part.settings.get("gap")}
+        if len(set(gaps.values())) > 1:
+            told = ", ".join(f"data.{name}.gap={gap}" for name, gap in gaps.items())
+            raise ValueError(f"data: expected one gap for all data sets, came {told}; set them alike")
+        return next(iter(gaps.values()), 1)
+
     def choose(self, name: str) -> Data:
         """The section with another data set, or several: what ``data=NAME+NAME`` means.
 

@@ -65,8 +65,8 @@ def predict(
     with torch.inference_mode(), Output(out, target.task, call) if out else nullcontext() as output:
         if settings:
             return _of_data(target, path, output, console)
-        pairs = target.inputs.fields != ("image",)
-        sources = find_sources(words, most_frames, pairs=pairs)
+        gap = target.recipe.data.gap if target.inputs.fields != ("image",) else 0
+        sources = find_sources(words, most_frames, gap=gap)
         return _of_sources(target, sources, output, console)
 
 

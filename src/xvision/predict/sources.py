@@ -5,6 +5,8 @@ Frames are read when they are asked for and held no longer than their batch.
 
 from __future__ import annotations
 
+import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ class Frame:
     name: str
     image: Pixels
     previous: Pixels
-    """The frame before it; of the first one, and of an image on its own, the frame itself: nothing moved."""
+    """The frame as far before it as in training, or the earliest there is: of the first one that one itself."""
     number: int | None = None
     """Of a frame in its video, from 0."""
 
@@ -43,34 +45,40 @@ class Frame:
 class Pictures:
     """Image files.
 
-    With `pairs` the frame before an image is the file before it in its folder, in the order of names (numbers by
-    value), whether or not it was asked for; a file of another size, or one that cannot be read, is no frame before it.
+    With a `gap` the frame before an image is the file so many before it in its folder, in the order of names (numbers
+    by value), whether or not it was asked for. A file of another size, or one that cannot be read, is no frame before
+    it, and a warning says so.
     """
 
     files: tuple[Path, ...]
-    pairs: bool = False
+    gap: int = 0
 
     def __len__(self) -> int:
         return len(self.files)
 
     def frames(self, problems: list[str]) -> Iterator[Frame]:
         """The frames that can be read; the others are added to `problems`."""
-        before = previous_files(self.files) if self.pairs else self.files
-        last: tuple[Path, Pixels] | None = None
+        before = previous_files(self.files, self.gap) if self.gap else self.files
+        recent: deque[tuple[Path, Pixels]] = deque(maxlen=self.gap)
         for file, earlier in zip(self.files, before, strict=True):
             try:
                 image = read_image(file, str(file))
             except DataError as error:
                 problems.append(str(error))
                 continue
-            previous = image
-            if last is not None and last[0] == earlier:
-                previous = last[1]
-            elif earlier != file:
+            previous = next((pixels for path, pixels in recent if path == earlier), None)
+            if previous is None and earlier != file:
                 with suppress(DataError):
                     previous = read_image(earlier, str(earlier))
-            last = file, image
-            yield Frame(str(file), image, previous if previous.shape == image.shape else image)
+            recent.append((file, image))
+            if earlier != file and (previous is None or previous.shape != image.shape):
+                warnings.warn(
+                    f"{file}: {earlier.name}, the frame before it, cannot be read or has another size; taken as if "
+                    "nothing moved",
+                    stacklevel=2,
+                )
+                previous = None
+            yield Frame(str(file), image, image if previous is None else previous)
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class Clip:
 
     video: Video
     most: int | None = None
+    gap: int = 0
 
     def __len__(self) -> int:
         """How many frames there will be; 0 if nobody knows."""
@@ -87,22 +96,19 @@ class Clip:
 
     def frames(self, problems: list[str]) -> Iterator[Frame]:
         """Every frame; a video that is damaged somewhere simply ends there."""
-        previous: Pixels | None = None
+        recent: deque[Pixels] = deque(maxlen=self.gap + 1)
         for number, image in enumerate(islice(self.video.frames(), self.most)):
-            yield Frame(
-                f"{self.video.name} frame {number}", image, image if previous is None else previous, number
-            )
-            previous = image
+            recent.append(image)
+            yield Frame(f"{self.video.name} frame {number}", image, recent[0], number)
 
 
 Source = Pictures | Clip
 
 
-def find_sources(
-    texts: Sequence[str], most_frames: int | None = None, *, pairs: bool = False
-) -> list[Source]:
+def find_sources(texts: Sequence[str], most_frames: int | None = None, *, gap: int = 0) -> list[Source]:
     """What the words of a command line name: images, folders of images and videos at any depth, videos, and cameras
-    by their number. Images that follow each other are one source.
+    by their number. Images that follow each other are one source. `gap` is how far before each the network's other
+    frame lies, 0 if it takes none.
 
     Raises: DataError that says what is missing, or is neither an image nor a video; ValueError for a limit of frames
     where nothing has frames.
@@ -112,7 +118,7 @@ def find_sources(
 
     def end_of_images() -> None:
         if images:
-            found.append(Pictures(tuple(images), pairs))
+            found.append(Pictures(tuple(images), gap))
             images.clear()
 
     for item in [item for text in texts for item in _items(text)]:
@@ -120,7 +126,7 @@ def find_sources(
             images.append(item)
         else:
             end_of_images()
-            found.append(Clip(_video(item), most_frames))
+            found.append(Clip(_video(item), most_frames, gap))
     end_of_images()
     if most_frames is not None and not any(isinstance(source, Clip) for source in found):
         raise ValueError("--frames: expected a video or a camera to bound, came images alone; leave it out")
@@ -162,13 +168,13 @@ def _video(item: Path | int) -> Video:
         ) from error
 
 
-def previous_files(files: Sequence[Path]) -> list[Path]:
-    """For each image file the one before it in its folder, for the first one itself."""
+def previous_files(files: Sequence[Path], gap: int) -> list[Path]:
+    """For each image file the one `gap` before it in its folder, or the first there: for that one itself."""
     before: dict[Path, Path] = {}
     for folder in dict.fromkeys(file.parent for file in files):
         inside = [f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()]
         names = in_order({*inside, *(f.name for f in files if f.parent == folder)})
-        before |= {folder / name: folder / names[max(0, i - 1)] for i, name in enumerate(names)}
+        before |= {folder / name: folder / names[max(0, i - gap)] for i, name in enumerate(names)}
     return [before[file] for file in files]
 
 

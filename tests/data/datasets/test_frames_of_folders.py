@@ -41,7 +41,10 @@ def test_a_gap_gives_the_frame_before(tmp_path, name):
     assert (train.load(at)["previous"] == train.load(at - 1)["image"]).all()
     assert "flow" in split_for(made, "train", ("image", "flow")).load(at)
     # without one, as ever: images that know nothing of each other
-    alone = dataset.part(name, {"root": str(tmp_path)}).build()
+    with pytest.warns(
+        UserWarning, match="single images of 3 folders are held out for 'val'; if those are sequences"
+    ):
+        alone = dataset.part(name, {"root": str(tmp_path)}).build()
     assert "previous" not in alone.fields
     assert sum(map(len, alone.splits.values())) == 12
 
@@ -54,7 +57,9 @@ def test_frames_without_labels(tmp_path):
     def build(**settings):
         return dataset.image_mask_depth_folder(root=str(tmp_path), gap=1, **settings).build()
 
-    with pytest.raises(ValueError, match=r"images/a/9.jpg: no mask belongs to it"):
+    with pytest.raises(
+        ValueError, match=r"images/a/9.jpg: no mask .*; data.every_frame=false allows frames without"
+    ):
         build()
     names = {name for split in build(every_frame=False).splits.values() for name in split.names}
     assert names == {f"images/{s}/{i}.jpg" for s in "ab" for i in (9, 10, 11)} - {"images/a/9.jpg"}
@@ -63,19 +68,39 @@ def test_frames_without_labels(tmp_path):
         build(every_frame=False)
 
 
+def test_sequences_without_labels_are_left_out(tmp_path):
+    frames(tmp_path, ("masks",), "a", "b", "c")
+    for i in (9, 10, 11):
+        (tmp_path / f"masks/c/{i}.png").unlink()  # 8 has a mask and no frame before it
+    made = dataset.image_mask_folder(root=str(tmp_path), gap=1, every_frame=False).build()
+    assert {name.split("/")[1] for split in made.splits.values() for name in split.names} == {"a", "b"}
+
+
 def test_wrong_gaps(tmp_path):
     frames(tmp_path, ("depth",), "a", "b")
     with pytest.raises(ValueError, match=r"^data.gap: expected 0 or more frames, came -1$"):
         dataset.image_depth_folder(root=str(tmp_path), gap=-1).build()
+    with pytest.raises(ValueError, match=r"^data.every_frame: expected data.gap=1 or more beside it"):
+        dataset.image_depth_folder(root=str(tmp_path), every_frame=False).build()
     with pytest.raises(
-        ValueError, match=r"images/a: expected a frame with a depth map and one 9 before it, came 4"
+        ValueError,
+        match=r"images/a: expected more than 9 frames with a depth map, came 4 \(8.jpg, …\); add frames",
     ):
         dataset.image_depth_folder(root=str(tmp_path), gap=9).build()
+    for part in ("images", "depth"):
+        (tmp_path / "train").mkdir(exist_ok=True)
+        (tmp_path / part).rename(tmp_path / "train" / part)
+    frames(tmp_path / "val", ("depth",), "c")
     made = dataset.image_depth_folder(root=str(tmp_path)).build()
     with pytest.raises(
         ValueError, match=r"expected a previous frame for net.inputs=image\+previous.*data.gap=1"
     ):
         split_for(made, "train", ("image", "previous"))
+    joined = join({"image_depth_folder": made, "scenes": dataset.scenes(num_train=2, num_val=2).build()})
+    with pytest.raises(
+        ValueError, match=r"^image_depth_folder: expected a previous .*data.image_depth_folder.gap=1"
+    ):
+        split_for(joined, "train", ("image", "previous"))
 
 
 def test_classes_and_motion_of_two_sets_of_frames(tmp_path):

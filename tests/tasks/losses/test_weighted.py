@@ -7,7 +7,14 @@ import torch
 
 from xvision.parts import Registry
 from xvision.tasks.losses import loss
-from xvision.tasks.losses.weighted import ORIGINAL_DEPTH, WeightedLosses, names_of, parse_terms
+from xvision.tasks.losses.weighted import (
+    ORIGINAL_DEPTH,
+    ORIGINAL_NAMES,
+    Kind,
+    WeightedLosses,
+    names_of,
+    parse_terms,
+)
 
 
 def test_texts_give_names_weights_and_settings() -> None:
@@ -85,3 +92,15 @@ def test_a_loss_from_outside_is_for_every_kind(monkeypatch: pytest.MonkeyPatch) 
 def test_texts_that_cannot_be(texts: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_terms(texts, "label")
+
+
+def test_names_of_the_original_system() -> None:
+    """Its depth loss as its users write it, and each name a loss of ours with settings that it has."""
+    terms = parse_terms(["supervised_loss:0.125", "scale_loss:0.125", "supervised_error_var:4"], "depth")
+    assert terms == parse_terms(ORIGINAL_DEPTH, "depth")
+    (term,) = parse_terms(["scale_abs_loss:2:power=0.5"], "depth")
+    assert (term.part.name, term.weight, term.part.settings["penalty"]) == ("mean_scale", 2.0, "l1")
+    kinds: tuple[Kind, ...] = ("label", "depth", "flow")
+    for name, ours in ORIGINAL_NAMES.items():
+        (kind,) = (kind for kind in kinds if ours.partition(":")[0] in names_of(kind))
+        parse_terms([name], kind)[0].part.build()

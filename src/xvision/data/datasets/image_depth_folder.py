@@ -54,7 +54,7 @@ def image_depth_folder(
     0.1-200 m, and of files with quite another one.
     """
     check_ratio(val_ratio)
-    check_gap(gap, 0)
+    check_gap(gap, 0, every_frame=every_frame)
     place = own_folder(root, "images and depth maps", _LAYOUT)
     found = own_layout(
         place, "images and depth maps", _LAYOUT, images=(images, IMAGES), depth=(depth, DEPTHS)

@@ -46,7 +46,7 @@ def image_mask_depth_folder(
     Raises: DataError that lists files without a partner.
     """
     check_ratio(val_ratio)
-    check_gap(gap, 0)
+    check_gap(gap, 0, every_frame=every_frame)
     place = own_folder(root, "images, masks and depth maps", _LAYOUT)
     found = own_layout(
         place,

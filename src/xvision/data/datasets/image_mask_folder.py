@@ -52,7 +52,7 @@ def image_mask_folder(
     Raises: DataError that lists files without a partner.
     """
     check_ratio(val_ratio)
-    check_gap(gap, 0)
+    check_gap(gap, 0, every_frame=every_frame)
     place = own_folder(root, "images and masks", _LAYOUT)
     found = own_layout(place, "images and masks", _LAYOUT, images=(images, IMAGES), masks=(masks, MASKS))
     splits = {split: (photos(a), Column("mask", b)) for split, (a, b) in found.items()}
@@ -99,10 +99,10 @@ def label_reader(
                 f"data.values: expected a number for each of {len(names)} classes in {classes}, came {len(values)}; "
                 "change one of them"
             )
-        if not values:
-            _check_white(root, masks)
     else:
         names = tuple(f"class{i}" for i in range(len(values))) or _count_classes(root, masks)
+    if (classes or values) and UNKNOWN not in values:
+        _check_white(root, masks)
     more = "add it to data.values" if values else f"name more classes in {classes or 'data.classes'}"
     unknown = "" if UNKNOWN in values else f", write {UNKNOWN} where nothing is known"
     hint = f"mend the mask (JPEG and other lossy formats blur ids: set them to the nearest again){unknown}, or {more}"

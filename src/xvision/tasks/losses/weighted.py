@@ -1,7 +1,8 @@
 """Several losses of one map, weighted and added up, written as short texts that a command line can hold.
 
 A text is ``name``, ``name:weight`` or ``name:weight:key=value:…``, for example ``focal:0.5:gamma=3``; a task's setting
-is a tuple of them: ``task.losses=cross_entropy,dice:0.5``. The original system's depth loss is `ORIGINAL_DEPTH`.
+is a tuple of them: ``task.losses=cross_entropy,dice:0.5``. The original system's depth loss is `ORIGINAL_DEPTH`, its
+names are taken for ours (`ORIGINAL_NAMES`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,24 @@ from xvision.tasks.losses import loss
 
 Kind = Literal["label", "depth", "flow"]
 
+ORIGINAL_NAMES = {
+    "segmentation_loss": "cross_entropy",
+    "supervised_loss": "smooth_l1",
+    "supervised_error": "smooth_l1",
+    "smooth_l1_norm_loss": "smooth_l1",
+    "supervised_l1_loss": "l1",
+    "charbonnier_loss": "charbonnier",
+    "root_mean_squared_error": "rmse",
+    "supervised_relative_error": "relative",
+    "supervised_error_var": "error_variance",
+    "supervised_error_std": "error_variance:root=true",
+    "scale_loss": "mean_scale",
+    "charbonnier_scale_loss": "mean_scale",
+    "scale_abs_loss": "mean_scale:penalty=l1",
+    "end_point_loss": "end_point",
+    "end_point_error": "end_point",
+}
+"""What the original system calls a loss, and ours: its names are taken too."""
 ORIGINAL_DEPTH = ("smooth_l1:0.125", "mean_scale:0.125", "error_variance:4.0")
 
 
@@ -67,6 +86,7 @@ def names_of(kind: Kind) -> list[str]:
 
 def _parse(text: str, kind: Kind) -> Term:
     name, *rest = text.split(":")
+    name, *own = ORIGINAL_NAMES.get(name, name).split(":")
     weight = 1.0
     if rest and "=" not in rest[0]:
         number = rest.pop(0)
@@ -82,7 +102,7 @@ def _parse(text: str, kind: Kind) -> Term:
         raise ValueError(f"'{name}' is no loss of a {kind} map; known: {', '.join(names_of(kind))}")
     if name not in loss.builders():
         raise ValueError(f"no loss is called '{name}'; {nearest(name, names_of(kind))}")
-    settings = {key: value for key, _, value in (r.partition("=") for r in rest)}
+    settings = {key: value for key, _, value in (r.partition("=") for r in (*own, *rest))}
     return Term(loss.part(name, settings), weight)
 
 
