@@ -113,10 +113,11 @@ def test_black_and_white_masks(root):
     ):
         build(root)
     (root / "names.txt").write_text("wall\nlamp\n")
-    with pytest.warns(
-        UserWarning, match=rf"^{root}: 6 masks hold 0 and 255 alone, .*, set data.values=0,255$"
-    ):
-        build(root, classes="names.txt")
+    for settings in ({"classes": "names.txt"}, {"values": (0, 1)}):
+        with pytest.warns(
+            UserWarning, match=rf"^{root}: 6 masks hold 0 and 255 alone, .*, set data.values=0,255$"
+        ):
+            build(root, **settings)
     for settings in ({}, {"classes": "names.txt"}):
         made = build(root, values=(0, 255), **settings)
         assert len(made.classes["segmentation"]) == 2
