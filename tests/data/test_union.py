@@ -288,3 +288,14 @@ def test_calibration_draws_from_all_sets(sets: dict[str, Dataset]) -> None:
     (batch,) = batches
     assert {name.split(":")[0] for name in batch["name"]} == {"street", "room"}
     assert "labelled" not in batch
+
+
+def test_what_is_wrong_with_one_of_several_names_its_own_setting(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone")
+    sets = {"scenes": {}, "image_mask_folder": {"root": gone}}
+    with pytest.raises(
+        DataError, match=rf"^data.image_mask_folder.root: .*{gone}.* Set data.image_mask_folder.root to"
+    ):
+        open_data(Data(dataset=sets, size=(8, 8)))
+    with pytest.raises(DataError, match=rf"^data.root: .*{gone}.* Set data.root to"):
+        open_data(Data(dataset={"image_mask_folder": {"root": gone}}, size=(8, 8)))

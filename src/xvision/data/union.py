@@ -7,6 +7,7 @@ samples that have all it needs.
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from itertools import accumulate
 from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.settings import Data
 from xvision.hints import nearest
+from xvision.parts import Part
 
 _INPUTS = ("image", "previous", "flow", "confidence")  # what sets may share without meaning the same labels
 
@@ -26,12 +28,24 @@ def open_data(data: Data) -> Dataset:
     Raises: DataError if a folder is missing or wrong; ValueError for settings that fit no set, and where two sets have
     different classes of one kind.
     """
-    sets: dict[str, Dataset] = {part.name: part.build() for part in data.dataset}
+    sets = {part.name: _built(part, alone=len(data.dataset) == 1) for part in data.dataset}
     if data.labels:
         sets = _with_labels(sets, data.labels)
     if len(sets) == 1:
         return next(iter(sets.values()))
     return join(sets, equal=data.draw == "equal")
+
+
+def _built(part: Part, *, alone: bool) -> Dataset:
+    """The data set; of several, what is wrong with it names its own settings (data.NAME.root)."""
+    try:
+        made: Dataset = part.build()
+    except ValueError as error:
+        if alone:
+            raise
+        own = rf"\bdata\.({'|'.join(part.settings)})\b"
+        raise type(error)(re.sub(own, rf"data.{part.name}.\1", str(error))) from error
+    return made
 
 
 def join(sets: Mapping[str, Dataset], *, equal: bool = False) -> Dataset:
