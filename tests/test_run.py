@@ -120,6 +120,15 @@ def test_a_run_goes_on_where_its_data_was_moved(
     assert "only quant.*, export.* and the place of the data (data.root) can be" in capsys.readouterr().err
 
 
+def test_a_run_folder_is_no_recipe(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    _, out = finished
+    assert call("run", str(out)) == 2
+    assert (
+        f"{out}: expected a recipe, it is the folder of a run; `xvision report {out}`"
+        in capsys.readouterr().err
+    )
+
+
 def test_no_verb_trains_again_what_is_trained(
     finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
