@@ -167,7 +167,7 @@ class Run:
         for name in ("train", "val") if self.recipe.train.epochs else ("val",):
             self.split(name)
         if self.inputs.fields != ("image",):
-            _ = self.recipe.data.gap
+            _ = self.recipe.data.gap  # sets of several gaps do not go together
         with torch.device("meta"):
             self.build(weights=False)
         if self.recipe.export.argmax and not self.task.class_maps:
