@@ -10,4 +10,6 @@ from xvision.tasks import task
 def nyuv2_depth() -> Recipe:
     """EfficientNet-Lite0 with FPN-Lite, trained like `nyuv2_segmentation`; needs the extra `weights`."""
     alike: Recipe = nyuv2_segmentation()
-    return alike.model_copy(update={"name": "nyuv2_depth", "task": task.parts("depth")})
+    return alike.model_copy(
+        update={"name": "nyuv2_depth", "task": task.parts("depth"), "expect": {"ard": 21.4}}
+    )
