@@ -70,6 +70,8 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
         in shown
     )
     assert "optimizer: Part = 'sgd'" in shown
+    assert call("show", "net") == 0
+    assert "heads: dict[str, Part] = {}" in capsys.readouterr().out
     assert call("show", "data.augment", "--json") == 0
     augment = json.loads(capsys.readouterr().out)["section"]["settings"]
     assert augment["mirror"] == {

@@ -9,6 +9,8 @@ import pytest
 import xvision as xv
 from xvision.api import recipe as xv_recipe
 from xvision.composing import compose
+from xvision.data.dataset import Dataset
+from xvision.data.datasets import dataset
 from xvision.overrides import override
 from xvision.recipe import Recipe, differing_keys, idle_settings, read_recipe
 from xvision.recipes import recipe as recipes
@@ -286,3 +288,22 @@ def test_settings_that_change_nothing_are_told() -> None:
     assert idle_settings(xv_recipe("segmentation", *plain, "net.decoder.dilations=2,4,6")) == [
         "net.decoder.dilations changes nothing: it has no ASPP"
     ]
+
+
+def test_where_data_lies_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "_own", {})
+
+    @dataset
+    def nowhere() -> Dataset:
+        """A data set of somebody's own, without a setting."""
+        raise NotImplementedError
+
+    here, there = (xv_recipe("classification", "data=image_folder", f"data.root={root}") for root in "ab")
+    assert here.places == {"image_folder": "a"}
+    assert here.deciding() == there.deciding()
+    assert (
+        here.deciding() != xv_recipe("classification", "data=image_folder", "data.val_ratio=0.3").deciding()
+    )
+    assert xv_recipe("classification", "data=nowhere").deciding()["data"]["dataset"] == "nowhere"
+    both = xv_recipe("classification", "data=nowhere+image_folder", "data.image_folder.root=a")
+    assert both.deciding()["data"]["dataset"]["image_folder"]["root"] == ""

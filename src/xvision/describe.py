@@ -116,16 +116,19 @@ def _settings(section: type[BaseModel]) -> dict[str, Setting]:
             meaning = inspect.cleandoc(str(below.value.value))
         field = section.model_fields[node.target.id]
         default = ... if field.is_required() else _plain(field.get_default())
-        found[node.target.id] = Setting(_kind(node.annotation), default, meaning)
+        found[node.target.id] = Setting(ast.unparse(_Unlimited().visit(node.annotation)), default, meaning)
     return found
 
 
-def _kind(annotation: ast.expr) -> str:
-    """Without limits: the message of a value beyond them tells them."""
-    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Annotated":
-        assert isinstance(annotation.slice, ast.Tuple)
-        annotation = annotation.slice.elts[0]
-    return ast.unparse(annotation)
+class _Unlimited(ast.NodeTransformer):
+    """An annotation without limits: the message of a value beyond them tells them."""
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        self.generic_visit(node)
+        if ast.unparse(node.value) != "Annotated":
+            return node
+        assert isinstance(node.slice, ast.Tuple)
+        return node.slice.elts[0]
 
 
 def _plain(value: Any) -> Any:

@@ -52,15 +52,13 @@ class Recipe(BaseModel):
 
         Where a data set lies is one: what it holds decides, and its digest says that.
         """
-        plain = self.to_dict()
-        sets = {
-            name: {k: v for k, v in one.items() if k != "root"}
-            for name, one in plain["data"]["dataset"].items()
-        }
-        return plain | {
-            "data": plain["data"] | {"dataset": sets},
-            "train": {key: value for key, value in plain["train"].items() if key not in FREE},
-        }
+        sets = (
+            part.with_settings(root="") if part.name in self.places else part for part in self.data.dataset
+        )
+        nowhere = Parts(self.data.dataset.registry, tuple(sets))
+        data = self.data.model_copy(update={"dataset": nowhere})
+        plain = self.model_copy(update={"data": data}).to_dict()
+        return plain | {"train": {key: value for key, value in plain["train"].items() if key not in FREE}}
 
     @property
     def places(self) -> dict[str, str]:

@@ -91,8 +91,12 @@ def _go_on_alone() -> None:
         raise SystemExit(0)
 
 
+def _num_processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def _several() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return _num_processes() > 1
 
 
 def _is_first() -> bool:
@@ -263,8 +267,8 @@ def _advice(run: Run) -> list[str]:
     if not run.recipe.train.epochs:
         return []
     train, num_samples = run.recipe.train, len(run.dataset.splits["train"])
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    return train.advice(num_samples, training_batches(num_samples, train.batch_size * world))
+    batches = training_batches(num_samples, train.batch_size * _num_processes())
+    return train.advice(num_samples, batches)
 
 
 def _check_trained(run: Run, before: str, *, keep: bool) -> None:

@@ -57,6 +57,12 @@ def test_every_section_is_there(whole: Path) -> None:
     assert "Not run yet" not in page
 
 
+def test_a_bound_of_steps_stands_beside_the_epochs(tmp_path: Path) -> None:
+    make_run(tmp_path, recipe=RECIPE | {"train": {"epochs": 24, "max_steps": 50}})
+    write_report(tmp_path)
+    assert "24, at most 50 steps" in (tmp_path / "report.html").read_text()
+
+
 def test_it_is_one_file_that_needs_nothing(whole: Path) -> None:
     page = whole.read_text()
     assert not re.search(

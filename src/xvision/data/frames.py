@@ -103,8 +103,8 @@ def sequences(
         found[group] = {}
         for name, names in keys.items():
             frames = [rows[key] for key in in_order(names)]
-            if found_here := _with_previous(frames, gap):
-                found[group][name] = found_here
+            if some := _with_previous(frames, gap):
+                found[group][name] = some
             elif every_frame:
                 first = next(file for row in frames for file in row if file is not None)
                 problems.append(

@@ -41,7 +41,7 @@ def _built(part: Part, *, alone: bool) -> Dataset:
     try:
         made: Dataset = part.build()
     except ValueError as error:
-        if alone:
+        if alone or not part.settings:
             raise
         own = rf"\bdata\.({'|'.join(part.settings)})\b"
         raise type(error)(re.sub(own, rf"data.{part.name}.\1", str(error))) from error
