@@ -15,13 +15,13 @@ from typing import get_args
 
 import numpy as np
 import torch
+from measurement import measured
 
+from xvision.config.sizes import Size, parse_size
 from xvision.data.datasets.scenes import VAL_FIRST
 from xvision.data.flow import Method, optical_flow
 from xvision.data.images import Array
 from xvision.data.scenes import LEVELS, scene
-from xvision.report.measurement import measured
-from xvision.sizes import Size, parse_size
 from xvision.tasks.metrics.flow import FlowMetric
 
 FILE = Path(__file__).parents[1] / "results/measured/flow.json"

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from measurement import measured
 from torch import Tensor
 
+from xvision.config.sizes import Size, parse_size
 from xvision.data.datasets.scenes import VAL_FIRST
 from xvision.data.scenes import SEGMENTATION_CLASSES, scene
-from xvision.report.measurement import measured
-from xvision.sizes import Size, parse_size
 from xvision.tasks.depth import LogDepthMetric, metres
 from xvision.tasks.metrics.label_map import LabelMapMetric
 from xvision.tasks.motion import CLASSES as MOTION_CLASSES
@@ -94,7 +94,10 @@ def main() -> None:
             {"Stride": stride, "mean IoU, %": found["miou"]}
             | {name: found[f"iou_{name}"] for name in SEGMENTATION_CLASSES}
             | {"motion: mean IoU, %": motion["miou"]}
-            | {"depth: relative error, %": far["ard"], "from 3 m, cut at 20 m, %": far["ard_rng3to20"]}
+            | {
+                "depth: relative error, %": far["abs_rel"],
+                "from 3 m, cut at 20 m, %": far["abs_rel_rng3to20"],
+            }
         )
         print("  ".join(f"{key} {value:.1f}" for key, value in rows[-1].items()), flush=True)
     if args.record:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import xvision as xv
-from xvision.report.record import Record, aggregate
+from xvision.runs.record import Record, aggregate
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ("data.classes=class_index.json",)

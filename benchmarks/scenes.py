@@ -15,8 +15,8 @@ import time
 
 import cv2
 
+from xvision.config.sizes import parse_size
 from xvision.data.scenes import LEVELS, scene
-from xvision.sizes import parse_size
 
 ROUND = 40
 

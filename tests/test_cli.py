@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import write_images
 from xvision.cli import main
-from xvision.describe import described
+from xvision.recipes.describe import described
 
 SMALL = [
     "data.size=32x32",
@@ -74,7 +74,7 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert "heads: dict[str, Part] = {}" in capsys.readouterr().out
     assert call("show", "data.augment", "--json") == 0
     augment = json.loads(capsys.readouterr().out)["section"]["settings"]
-    assert augment["mirror"] == {
+    assert augment["hflip"] == {
         "type": "Ratio", "default": 0.5, "help": "Probability of swapping left and right.",
     }  # fmt: skip
 

@@ -11,23 +11,23 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xvision.api import build as build
-    from xvision.api import recipe as recipe
     from xvision.export.onnx import export as export
     from xvision.export.verify import verify as verify
-    from xvision.folder import Run as Run
+    from xvision.pipeline.run import run as run
     from xvision.quant.quantize import quantize as quantize
-    from xvision.recipe import Recipe as Recipe
-    from xvision.run import run as run
+    from xvision.recipes.named import build as build
+    from xvision.recipes.named import recipe as recipe
+    from xvision.recipes.schema import Recipe as Recipe
+    from xvision.runs.run import Run as Run
 
 _PUBLIC = {
-    "Recipe": "xvision.recipe",
-    "Run": "xvision.folder",
-    "build": "xvision.api",
+    "Recipe": "xvision.recipes.schema",
+    "Run": "xvision.runs.run",
+    "build": "xvision.recipes.named",
     "export": "xvision.export.onnx",
     "quantize": "xvision.quant.quantize",
-    "recipe": "xvision.api",
-    "run": "xvision.run",
+    "recipe": "xvision.recipes.named",
+    "run": "xvision.pipeline.run",
     "verify": "xvision.export.verify",
 }
 
@@ -43,7 +43,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(types.ModuleType):
-    """Importing `xvision.run` would bind that name to the module; it stays the function's."""
+    """Importing `xvision.pipeline.run` would bind that name to the module; it stays the function's."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _PUBLIC and isinstance(value, types.ModuleType)):

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from xvision.config.parts import Registry
     from xvision.console import Console
-    from xvision.folder import Run
-    from xvision.parts import Registry
-    from xvision.recipe import Recipe
+    from xvision.recipes.schema import Recipe
+    from xvision.runs.run import Run
 
 app = typer.Typer(
     add_completion=False,
@@ -105,7 +105,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List recipes and parts, with one line each."""
-    from xvision.hints import nearest
+    from xvision.config.messages import nearest
 
     registries = _registries()
     if kind is not None:
@@ -138,7 +138,7 @@ def show(
         recipe = _recipe(name, overrides)
         print(json.dumps(recipe.to_dict()) if as_json else f"# {recipe.id}\n{recipe.to_yaml()}", end="")
         return
-    from xvision.describe import described
+    from xvision.recipes.describe import described
 
     found = described(name, _registries())
     if overrides:
@@ -150,7 +150,7 @@ def show(
 
 
 def _recipe(name: str, overrides: list[str] | None) -> Recipe:
-    from xvision.api import recipe
+    from xvision.recipes.named import recipe
 
     return recipe(name, *(overrides or ()))
 
@@ -187,7 +187,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train only; --resume RUN goes on where it stopped, bit-exactly on a CPU."""
-    from xvision.folder import load_run
+    from xvision.runs.run import load_run
 
     if resume is not None and (given := [name, *(overrides or ())])[0] is not None:
         raise ValueError(f"{given[0]}: a resumed training keeps its recipe and settings; leave it out")
@@ -226,9 +226,9 @@ def report(run: Target, overrides: Overrides = None, as_json: Json = False) -> N
 
 def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool) -> None:
     """Bring an existing run up to date, up to one stage; what it was trained with and on may not change."""
-    from xvision.folder import load_run
-    from xvision.overrides import override
-    from xvision.recipe import differing_keys
+    from xvision.recipes.overrides import override
+    from xvision.recipes.schema import differing_keys
+    from xvision.runs.run import load_run
 
     before = load_run(Path(folder)).recipe
     recipe = override(before, overrides or ())
@@ -251,7 +251,7 @@ def _console(as_json: bool) -> Console:
 def _pipeline(
     recipe: Recipe, out: Path | None, until: str, fresh: bool, as_json: bool, *, keep_trained: bool = False
 ) -> None:
-    from xvision.run import run as pipeline
+    from xvision.pipeline.run import run as pipeline
 
     console = _console(as_json)
     done = pipeline(recipe, out, until=until, fresh=fresh, keep_trained=keep_trained, console=console)
@@ -264,7 +264,7 @@ def _pipeline(
 
 def _summary(run: Run) -> dict[str, Any]:
     """What the run has reached so far."""
-    from xvision.folder import read_status
+    from xvision.runs.run import read_status
 
     evaluation = run.evaluation()
     made = {name for stage in read_status(run.folder)["stages"].values() for name in stage["outputs"]}
@@ -343,7 +343,7 @@ def val(
     elif target is None:
         raise ValueError("val: expected a run folder or an exported .onnx file, or --predictions DIR")
     else:
-        from xvision.inference import validate
+        from xvision.predict.trained import validate
 
         metrics = validate(Path(target), overrides or [], console)
     if as_json:
@@ -381,7 +381,7 @@ def predict(
     data.root=DIR, its validation samples: pictures beside their labels, sequences of frames as MP4 too, and metrics of
     each in metrics.csv. A folder that another call has written is refused.
     """
-    from xvision.predict.answers import predict as run_predict
+    from xvision.predict.predict import predict as run_predict
 
     console = _console(as_json)
     found = run_predict(Path(target), inputs, out, console, frames, fresh=fresh)

@@ -16,7 +16,7 @@ COCO_KEYPOINTS = (
     "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
     "right_ankle",
 )  # fmt: skip
-MIRRORED_KEYPOINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+HFLIPPED_KEYPOINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Code:
 class Field:
     """How one kind of data is stored, warped and filled, and how it is coded where a network takes it as input.
 
-    `zoom` and `mirror` say what geometry does to the *values*: zoom by s multiplies flow and divides metric
-    depth; mirror negates flow x and swaps left and right joints.
+    `zoom` and `hflip` say what geometry does to the *values*: zoom by s multiplies flow and divides metric
+    depth; hflip negates flow x and swaps left and right joints.
     """
 
     dims: str  # letters of the stored array: H W height width, C channels, N objects, J joints; "" a scalar
@@ -41,7 +41,7 @@ class Field:
     warp: Warp
     fill: float = 0  # value of pixels that come from outside
     zoom: Literal["none", "multiply", "divide"] = "none"
-    mirror: Literal["none", "negate_x", "swap_joints"] = "none"
+    hflip: Literal["none", "negate_x", "swap_joints"] = "none"
     code: Code | None = None
 
 
@@ -56,7 +56,7 @@ FIELDS: dict[str, Field] = {
         "px from t-1 to t, (x, y)",
         "linear",
         zoom="multiply",
-        mirror="negate_x",
+        hflip="negate_x",
         code=Code(steps=8, zero=128),  # -16 to 15.875 px, as the network sees it -2 to 1.984
     ),
     "confidence": Field("HW", "float32", "0-1", "linear", code=Code(steps=128, zero=128)),
@@ -65,5 +65,5 @@ FIELDS: dict[str, Field] = {
     "depth": Field("HW", "float32", "m, 0 unknown", "nearest", zoom="divide"),
     "motion": Field("HW", "uint8", "0 static, 1 moving, 255 unknown", "nearest", fill=UNKNOWN),
     "boxes": Field("NC", "float32", "px (x0, y0, x1, y1), class id", "boxes"),
-    "keypoints": Field("NJC", "float32", "px (x, y), visibility 0-2", "points", mirror="swap_joints"),
+    "keypoints": Field("NJC", "float32", "px (x, y), visibility 0-2", "points", hflip="swap_joints"),
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.models.test_heads import MAPS, build
-from xvision.analysis.cost import count
 from xvision.analysis.heads import head_costs
+from xvision.graph.cost import count
 
 
 def test_costs_are_those_of_the_layers_that_would_go() -> None:

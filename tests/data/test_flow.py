@@ -172,7 +172,7 @@ def test_a_network_gets_what_it_takes_or_an_error_that_says_what_to_choose(scene
     with pytest.raises(
         DataError,
         match=r"^photos: expected a previous frame for net.inputs=image\+flow, the data set gives image, segmentation; "
-        r"choose a data set of frames \(data=frame_pair_folder, or data.gap=1 if yours .*, or net.inputs=image$",
+        r"choose a data set of frames \(data=frame_pair_folder, or data.frame_gap=1 if yours .*, or net.inputs=image$",
     ):
         split_for(photos, "val", ("image", "flow"))
     with pytest.raises(DataError, match=r"expected a previous frame for net.inputs=image\+previous"):

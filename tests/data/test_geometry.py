@@ -8,20 +8,20 @@ import cv2
 import numpy as np
 import pytest
 
-from xvision.data.draws import Purpose
 from xvision.data.geometry import Map, Placement, centre_map, place_samples, resize_map, warp, warp_sample
+from xvision.data.rng import Purpose
 from xvision.data.settings import Augment
-from xvision.fields import FIELDS, MIRRORED_KEYPOINTS
+from xvision.fields import FIELDS, HFLIPPED_KEYPOINTS
 
 SIZE = (20, 24)
 PIXELS = [name for name, field in FIELDS.items() if field.dims.startswith("HW")]
-EVERYTHING = Augment(zoom=(0.5, 2.0), aspect=1.5, shift=0.2, rotate_deg=30, mirror=0.5)
+EVERYTHING = Augment(zoom=(0.5, 2.0), aspect=1.5, shift=0.2, rotate_deg=30, hflip=0.5)
 
 
 def placed(
-    x_px: float = 0, y_px: float = 0, zoom: float = 1.0, turn_rad: float = 0.0, mirror: bool = False
+    x_px: float = 0, y_px: float = 0, zoom: float = 1.0, turn_rad: float = 0.0, hflip: bool = False
 ) -> Map:
-    return Placement(zoom, zoom, (0.5, 0.5), (x_px, y_px), turn_rad, mirror).map(SIZE, SIZE)
+    return Placement(zoom, zoom, (0.5, 0.5), (x_px, y_px), turn_rad, hflip).map(SIZE, SIZE)
 
 
 def random_maps(count: int, target: tuple[int, int] = SIZE, augment: Augment = EVERYTHING) -> list[Map]:
@@ -52,8 +52,8 @@ def test_a_whole_shift_moves_pixels_exactly_and_fills_the_rest(sample, name, shi
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_mirror_is_exact_and_its_own_inverse(sample, name):
-    once = warp(name, sample[name], placed(mirror=True))
-    np.testing.assert_allclose(warp(name, once, placed(mirror=True)), sample[name], rtol=0, atol=1e-4)
+    once = warp(name, sample[name], placed(hflip=True))
+    np.testing.assert_allclose(warp(name, once, placed(hflip=True)), sample[name], rtol=0, atol=1e-4)
     if name == "flow":
         np.testing.assert_array_equal(once, sample[name][:, ::-1] * [-1, 1])
     elif name in PIXELS:
@@ -61,8 +61,8 @@ def test_a_mirror_is_exact_and_its_own_inverse(sample, name):
 
 
 def test_a_mirror_swaps_joints_and_keeps_the_order_of_box_corners(sample):
-    mirrored = warp_sample(sample, placed(mirror=True))
-    joints = sample["keypoints"][:, MIRRORED_KEYPOINTS]
+    mirrored = warp_sample(sample, placed(hflip=True))
+    joints = sample["keypoints"][:, HFLIPPED_KEYPOINTS]
     np.testing.assert_allclose(mirrored["keypoints"][..., 0], SIZE[1] - joints[..., 0], rtol=1e-6)
     np.testing.assert_array_equal(mirrored["keypoints"][..., 1:], joints[..., 1:])
     boxes = sample["boxes"]
@@ -130,7 +130,7 @@ def test_image_labels_boxes_and_joints_stay_together():
 
 def test_flow_is_a_difference_of_places(sample):
     flow = np.full((*SIZE, 2), (3.0, -2.0), np.float32)
-    for moved in [placed(zoom=2), placed(turn_rad=0.5), placed(mirror=True), *random_maps(10)]:
+    for moved in [placed(zoom=2), placed(turn_rad=0.5), placed(hflip=True), *random_maps(10)]:
         warped = warp("flow", flow, moved)
         inside = warp("confidence", np.ones(SIZE, np.float32), moved) == 1
         expected = moved.matrix[:2, :2] @ [3.0, -2.0]
@@ -142,7 +142,11 @@ def test_flow_is_a_difference_of_places(sample):
 def test_depth_is_divided_by_the_zoom_and_not_by_a_resize():
     depth = np.full(SIZE, 12.0, np.float32)
     assert (warp("depth", depth, placed(zoom=2)) == 6).all()
-    for moved in (resize_map(SIZE, (40, 48)), centre_map(SIZE, (10, 12)), centre_map(SIZE, SIZE, fit=0.5)):
+    for moved in (
+        resize_map(SIZE, (40, 48)),
+        centre_map(SIZE, (10, 12)),
+        centre_map(SIZE, SIZE, crop_ratio=0.5),
+    ):
         assert (warp("depth", depth, moved) == 12).all()
 
 
@@ -226,15 +230,15 @@ def test_validation_takes_the_central_part_at_its_own_aspect():
         warp("image", columns, centre_map((30, 40), (30, 30)))[0, :, 0], np.arange(5, 35)
     )
     np.testing.assert_array_equal(
-        warp("image", columns, centre_map((30, 40), (24, 24), fit=0.8))[0, :, 0], np.arange(8, 32)
+        warp("image", columns, centre_map((30, 40), (24, 24), crop_ratio=0.8))[0, :, 0], np.arange(8, 32)
     )
-    moved = centre_map((30, 40), (60, 60), fit=0.5)
+    moved = centre_map((30, 40), (60, 60), crop_ratio=0.5)
     np.testing.assert_allclose(moved.matrix @ [20, 15, 1], [30, 30, 1])
     assert moved.matrix[0, 0] == moved.matrix[1, 1] == 4
 
 
 def test_a_longer_sample_is_cropped_anywhere_along_its_length():
-    places = place_samples(Augment(mirror=0), (20, 20), 0, 0, np.arange(200), Purpose.PLACE)
+    places = place_samples(Augment(hflip=0), (20, 20), 0, 0, np.arange(200), Purpose.PLACE)
     offsets = {int(place.map((20, 30), (20, 20)).matrix[0, 2]) for place in places}
     assert offsets == set(range(-10, 1))
     assert all(place.map((20, 30), (20, 20)).matrix[1, 2] == 0 for place in places)
@@ -257,17 +261,17 @@ def test_draws_keep_to_their_ranges():
     assert np.median(zooms) == pytest.approx(1, abs=0.05), "even on a logarithmic scale"
     assert (aspects.min(), aspects.max()) == pytest.approx((1 / 1.5, 1.5), rel=0.01)
     assert (angles.min(), angles.max()) == pytest.approx((-30, 30), abs=0.1)
-    assert np.mean([place.mirror for place in places]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([place.hflip for place in places]) == pytest.approx(0.5, abs=0.03)
     assert max(abs(place.shift_px[0]) for place in places) == 20
     assert max(abs(place.shift_px[1]) for place in places) == 10
 
 
-@pytest.mark.parametrize("setting", ["zoom", "aspect", "shift", "rotate_deg", "mirror"])
+@pytest.mark.parametrize("setting", ["zoom", "aspect", "shift", "rotate_deg", "hflip"])
 def test_every_setting_moves_the_image(sample, setting):
-    values = {"zoom": (0.5, 2.0), "aspect": 1.5, "shift": 0.2, "rotate_deg": 30.0, "mirror": 1.0}
-    still = random_maps(5, augment=Augment(mirror=0))
+    values = {"zoom": (0.5, 2.0), "aspect": 1.5, "shift": 0.2, "rotate_deg": 30.0, "hflip": 1.0}
+    still = random_maps(5, augment=Augment(hflip=0))
     assert all((warp("image", sample["image"], moved) == sample["image"]).all() for moved in still)
-    maps = random_maps(5, augment=Augment(**{"mirror": 0, setting: values[setting]}))
+    maps = random_maps(5, augment=Augment(**{"hflip": 0, setting: values[setting]}))
     assert any((warp("image", sample["image"], moved) != sample["image"]).any() for moved in maps)
 
 
@@ -285,7 +289,7 @@ def test_linear_interpolation_is_that_of_opencv_at_pixel_centres(sample):
 
 
 def test_whole_samples_are_stretched_and_at_zoom_one_nothing_sticks_out() -> None:
-    (place,) = place_samples(Augment(mirror=0), (16, 16), 0, 0, np.array([3]), Purpose.PLACE)
+    (place,) = place_samples(Augment(hflip=0), (16, 16), 0, 0, np.array([3]), Purpose.PLACE)
     np.testing.assert_allclose(
         place.map((20, 40), (16, 16), whole=True).matrix, resize_map((20, 40), (16, 16)).matrix
     )

@@ -71,7 +71,7 @@ def test_validation_gives_every_sample_once_in_order(make_split, cache):
 
 
 def test_fit_crops_the_centre_in_validation_only(make_split):
-    split, near, whole = make_split(4), data(Augment(mirror=0), fit=0.5), data(Augment(mirror=0))
+    split, near, whole = make_split(4), data(Augment(hflip=0), crop_ratio=0.5), data(Augment(hflip=0))
     assert not same(
         next(load(split, train=False, settings=near).epoch(0)), next(load(split, train=False).epoch(0))
     )

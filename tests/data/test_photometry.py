@@ -54,7 +54,7 @@ def test_no_setting_changes_nothing():
 
 
 def test_every_setting_of_colour_is_tested_here():
-    geometry = {"zoom", "aspect", "shift", "rotate_deg", "mirror"}
+    geometry = {"zoom", "aspect", "shift", "rotate_deg", "hflip"}
     assert set(Augment.model_fields) == geometry | set(COLOURS) | {"randaugment_magnitude", "mixup", "cutmix"}
 
 

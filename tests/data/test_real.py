@@ -102,7 +102,7 @@ def test_camvid_without_its_sky_and_without_labels_at_the_bottom():
     crop, mask = (height // 4, 0, height, width), (height - 20, 0, height, width)
     data = Data(dataset=dataset.camvid(), size=(96, 128), crop_rect=crop, mask_rect=mask)
     fields, own = ("image", "segmentation"), ("segmentation",)
-    loader = Loader(val, fields, data, batch_size=8, train=False, seed=0, whole=True, own_size=own)
+    loader = Loader(val, fields, data, batch_size=8, train=False, seed=0, whole=True, native_size=own)
     batch = next(loader.epoch(0))
     assert batch["segmentation"].shape[1:] == (height - height // 4, width)
     assert (batch["segmentation"][:, -20:] == 255).all()

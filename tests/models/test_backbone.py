@@ -8,9 +8,9 @@ import pytest
 import timm
 import torch
 
+from xvision.graph.trace import trace
 from xvision.models.backbone import Backbone, Level
 from xvision.models.backbones import backbone
-from xvision.models.graph import trace
 
 IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 4 - 2
 

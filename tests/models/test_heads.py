@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 import xvision as xv
-from xvision.folder import Run, SettingError
 from xvision.models.blocks import Enlarge
 from xvision.models.build import build_model
 from xvision.models.decoders import decoder
 from xvision.models.model import Model, Shared
 from xvision.models.settings import Net
+from xvision.runs.run import Run, SettingError
 
 MAPS = decoder.builders().keys() - {"classifier"}
 OUTPUTS = {"segmentation": 3, "depth": 1, "class": 2}

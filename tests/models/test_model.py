@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
+from xvision.graph.trace import trace
 from xvision.models.build import build_model
-from xvision.models.graph import trace
 from xvision.models.pixels import encode
 from xvision.models.settings import Net
 

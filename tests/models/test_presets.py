@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xvision.analysis.cost import count
+from xvision.graph.cost import count
+from xvision.graph.trace import trace
 from xvision.models.build import build_model
-from xvision.models.graph import trace
 from xvision.models.pixels import encode
 from xvision.models.presets import preset
 from xvision.models.settings import Net

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xvision.analysis.cost import count
+from xvision.graph.cost import count
 from xvision.models.backbone import Level
 from xvision.models.backbones import backbone
 from xvision.models.build import build_model

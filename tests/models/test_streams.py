@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+from xvision.config.parts import Part
+from xvision.graph.trace import trace
 from xvision.models.backbone import Backbone, Published
 from xvision.models.backbones import backbone
 from xvision.models.build import build_model
 from xvision.models.decoders import decoder
-from xvision.models.graph import trace
 from xvision.models.inputs import Inputs
 from xvision.models.settings import Net
 from xvision.models.weights import load
-from xvision.parts import Part
 
 INPUTS = ("image+previous", "image+flow", "image+flow+confidence")
 # Channels and stride where the streams are joined. Of the original: MobileNetV2 24, ResNet50 64, RegNetX-800MF 64.

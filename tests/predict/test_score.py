@@ -13,11 +13,18 @@ import pytest
 
 import xvision as xv
 from tests.test_cli import call
+from xvision.data.concat import open_data
 from xvision.data.dataset import DataError
-from xvision.data.union import open_data
 from xvision.predict.score import match
 
-RELATIVE = ("ard", "ard_rng1", "ard_rng3to20", "ard_rng3to80", "ard_rng3to255", "ard_weighted_rng3to255")
+RELATIVE = (
+    "abs_rel",
+    "abs_rel_rng1",
+    "abs_rel_rng3to20",
+    "abs_rel_rng3to80",
+    "abs_rel_rng3to255",
+    "abs_rel_weighted_rng3to255",
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +81,7 @@ def test_files_score_as_the_network_that_wrote_them(
     assert from_files["depth.rmse_m"] == pytest.approx(live["depth.rmse_m"], abs=0.0005)
     assert from_files["depth.rmse_log"] == pytest.approx(live["depth.rmse_log"], abs=relative)
     assert from_files["depth.silog"] == pytest.approx(live["depth.silog"], abs=100 * relative)
-    assert from_files["depth.ard"] != live["depth.ard"]  # it is the files that were read
+    assert from_files["depth.abs_rel"] != live["depth.abs_rel"]  # it is the files that were read
 
 
 def test_one_task_of_several(written: Path, capsys: pytest.CaptureFixture[str]) -> None:

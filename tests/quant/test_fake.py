@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xvision.models.operators import Layer, PaddedConv2d
+from xvision.graph.operators import Layer, PaddedConv2d
 from xvision.quant.fake import EXACT, Quantizer, QuantLayer, fake_quantize
 from xvision.quant.numbers import TensorQuant
-from xvision.quant.ranges import set_weight_scale
+from xvision.quant.observer import set_weight_scale
 from xvision.quant.schemes import scheme
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from tests.quant.patterns import PATTERNS, Pattern, trained
-from xvision.models.operators import operator
-from xvision.quant.capture import capture
+from xvision.graph.batch_norm import fold_batch_norms
+from xvision.graph.canonical import capture
+from xvision.graph.operators import operator
 from xvision.quant.fake import Quantizer, QuantLayer
-from xvision.quant.fold import fold_batch_norms
 from xvision.quant.insert import insert_quantizers
 from xvision.quant.rules import rule
 from xvision.quant.schemes import scheme

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.quant.patterns import trained
-from xvision.models.operators import PaddedConv2d
-from xvision.quant.capture import capture
+from xvision.graph.batch_norm import fold_batch_norms
+from xvision.graph.canonical import capture
+from xvision.graph.operators import PaddedConv2d
 from xvision.quant.fake import Quantizer, QuantLayer
-from xvision.quant.fold import fold_batch_norms
 from xvision.quant.insert import insert_quantizers
-from xvision.quant.lockstep import fitting, in_lockstep
+from xvision.quant.layerwise import fitting, layerwise
 from xvision.quant.numbers import TensorQuant
-from xvision.quant.ranges import set_weight_scale
+from xvision.quant.observer import set_weight_scale
 from xvision.quant.reconstruct import correct_bias, reconstruct
 from xvision.quant.schemes import scheme
 
@@ -155,7 +155,7 @@ def test_each_layer_is_visited_once_with_what_those_before_it_now_give() -> None
             )  # the first one's inputs are the float ones
         layer.bias += 1
 
-    in_lockstep(graph, reference, [planes, planes], visit)
+    layerwise(graph, reference, [planes, planes], visit)
     calls = [str(node.target) for node in graph.graph.nodes if node.op == "call_module"]
     assert visited == [call for call in calls if isinstance(graph.get_submodule(call), QuantLayer)]
 

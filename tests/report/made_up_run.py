@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import yaml
 
-from xvision.report.record import Record
+from xvision.runs.record import Record
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECIPE: dict[str, Any] = {

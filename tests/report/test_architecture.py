@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import xvision as xv
-from xvision.analysis.cost import count
+from xvision.graph.cost import count
 from xvision.report.architecture import describe, draw, drawing, main
 
 FIGURES = Path(__file__).parents[2] / "docs/figures"

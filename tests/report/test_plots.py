@@ -10,7 +10,7 @@ import pytest
 
 from tests.report.made_up_run import make_evaluation
 from xvision.report import plots
-from xvision.report.run_folder import TrainLine, ValLine
+from xvision.runs.files import TrainLine, ValLine
 
 
 def lines(num: int) -> list[TrainLine]:
@@ -65,10 +65,10 @@ def test_long_curves_stay_small() -> None:
 
 def test_the_value_of_the_network_that_was_kept_is_marked() -> None:
     values = [50.0, 41.26, 70.0]
-    found = [ValLine(step=i, val={"ard": v}) for i, v in enumerate(values)]
-    assert "41.26" in texts(plots.metric(found, "ard", "error", 1))
+    found = [ValLine(step=i, val={"abs_rel": v}) for i, v in enumerate(values)]
+    assert "41.26" in texts(plots.metric(found, "abs_rel", "error", 1))
     for kept in (None, 7):
-        assert not {"50.00", "41.26", "70.00"} & set(texts(plots.metric(found, "ard", "error", kept)))
+        assert not {"50.00", "41.26", "70.00"} & set(texts(plots.metric(found, "abs_rel", "error", kept)))
     undefined = [ValLine(step=0, val={"top1": math.nan})]
     assert "Validation: top-1" in texts(plots.metric(undefined, "top1", "top-1"))
 

@@ -84,7 +84,7 @@ def test_what_people_read_and_see() -> None:
     assert found.values["score"] == pytest.approx(math.exp(3) / (math.exp(3) + 2))
     assert found.values["top5"][0]["class"] == "dog"
     assert make().caption(found) == "dog 0.91"
-    cat, dog = make().truth({"class": torch.tensor([0, 1])})
+    cat, dog = make().ground_truth({"class": torch.tensor([0, 1])})
     assert make().caption(cat) == "cat"
     picture = make().draw(np.zeros((32, 40, 3), np.uint8), found, cat)
     assert picture.dtype == np.uint8

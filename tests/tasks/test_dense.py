@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from xvision.tasks import task
-from xvision.tasks.colours import UNKNOWN, depth_picture, depth_scale
-from xvision.tasks.contract import Found
+from xvision.tasks.contract import Prediction
 from xvision.tasks.depth import LOG_RANGE, metres
 from xvision.tasks.multi import MultiTask
-from xvision.tasks.panes import STRIP_PX, legend, legible, row
+from xvision.tasks.palette import UNKNOWN, depth_picture, depth_scale
+from xvision.tasks.visualize import STRIP_PX, legend, legible, row
 
 NAMES = {"segmentation": ("road", "sky", "car")}
 
@@ -62,7 +62,7 @@ def test_ids_of_a_file_take_the_nearest_pixel() -> None:
 def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
     made = task.segmentation().build(NAMES)
     image = np.full((2, 2, 3), 100, np.uint8)
-    (truth,) = made.truth({"segmentation": torch.tensor([[[0, 255], [255, 255]]], dtype=torch.uint8)})
+    (truth,) = made.ground_truth({"segmentation": torch.tensor([[[0, 255], [255, 255]]], dtype=torch.uint8)})
     drawn = made.draw(image, truth)
     assert drawn.shape == image.shape
     assert np.ptp(drawn[0, 0]) > 50
@@ -73,7 +73,7 @@ def test_a_picture_of_labels_leaves_unknown_pixels_alone() -> None:
 def test_headings_say_what_is_label_and_what_is_prediction() -> None:
     made = task.segmentation().build(NAMES)
     image = np.full((2, 2, 3), 100, np.uint8)
-    label, found = made.truth(
+    label, found = made.ground_truth(
         {"segmentation": torch.tensor([[[0, 1], [1, 255]], [[2, 2], [2, 2]]], dtype=torch.uint8)}
     )
     drawn = made.draw(image, found, label)
@@ -88,7 +88,7 @@ def test_headings_say_what_is_label_and_what_is_prediction() -> None:
 
 def test_motion_is_seen_on_an_object_of_any_colour() -> None:
     made = task.motion().build({})
-    (truth,) = made.truth({"motion": torch.tensor([[[0, 0, 0, 1, 1, 1]] * 3], dtype=torch.uint8)})
+    (truth,) = made.ground_truth({"motion": torch.tensor([[[0, 0, 0, 1, 1, 1]] * 3], dtype=torch.uint8)})
     for colour in ((0, 0, 0), (255, 255, 255), (240, 40, 40), (20, 240, 20)):
         drawn = made.draw(np.full((3, 6, 3), colour, np.uint8), truth).astype(int)
         still, moving = drawn[1, 1], drawn[1, 4]
@@ -106,7 +106,7 @@ def test_motion_is_drawn_where_something_moves() -> None:
     )
     image = np.full((1, 4, 3), 100, np.uint8)
     labels = torch.tensor([[[0, 1, 255, 0]]], dtype=torch.uint8)
-    (truth,) = made.truth({"motion": labels})
+    (truth,) = made.ground_truth({"motion": labels})
     assert made.caption(truth) == "moving 33.3 %"
     drawn = made.draw(image.repeat(4, 0).repeat(4, 1), truth)
     assert (np.ptp(drawn, axis=2) > 0).any(0).nonzero()[0].tolist() == [5, 6, 7]  # beside a line
@@ -147,7 +147,7 @@ def test_depth_counts_known_pixels_in_metres() -> None:
     metric = made.metric()
     metric.update(out, batch)
     values = metric.compute()
-    assert values["ard"] == pytest.approx(50)
+    assert values["abs_rel"] == pytest.approx(50)
     assert values["rmse_m"] == pytest.approx(1)
     assert not made.improves(60, 50)
     assert made.improves(40, 50)
@@ -168,7 +168,7 @@ def test_depth_is_drawn_with_its_scale_and_written_in_millimetres() -> None:
 def test_label_and_prediction_share_the_scale_of_the_label() -> None:
     made = task.depth().build({})
     image = np.zeros((20, 160, 3), np.uint8)
-    label, found = (Found({}, {"depth": np.full((20, 160), m, np.float32)}) for m in (2.0, 8.0))
+    label, found = (Prediction({}, {"depth": np.full((20, 160), m, np.float32)}) for m in (2.0, 8.0))
     drawn = made.draw(image, found, label)
     scale = depth_scale(label.maps["depth"])
     panes = {
@@ -214,11 +214,11 @@ def test_what_files_say_is_read_back(tmp_path: Path) -> None:
 def test_a_task_without_labels_is_drawn_beside_the_image() -> None:
     """Its picture is as large as the others' parts, and not as their row."""
     both = MultiTask([task.segmentation().build(NAMES), task.depth().build({})])
-    found = Found(
+    found = Prediction(
         {"segmentation": {"shares": {}}, "depth": {}},
         {"segmentation": np.zeros((80, 200), np.uint8), "depth": np.ones((80, 200), np.float32)},
     )
-    label = Found({"depth": {}}, {"depth": np.ones((80, 200), np.float32)})
+    label = Prediction({"depth": {}}, {"depth": np.ones((80, 200), np.float32)})
     image = np.full((80, 200, 3), 100, np.uint8)
     picture = both.draw(image, found, label)
     first = STRIP_PX + STRIP_PX + 80

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from xvision.parts import Parts, parts_of
+from xvision.config.parts import Parts, parts_of
 from xvision.tasks import task
-from xvision.tasks.contract import Found, Task
+from xvision.tasks.contract import Prediction, Task
+from xvision.tasks.missing_labels import rows_of, which
 from xvision.tasks.multi import MultiTask, build_task
-from xvision.tasks.panes import column, legible, row
-from xvision.tasks.partial import rows_of, which
+from xvision.tasks.visualize import column, legible, row
 
 CLASSES = {"segmentation": ("road", "sky", "car"), "class": ("day", "night")}
 TEXT = "segmentation+depth+classification"
@@ -196,7 +196,7 @@ def test_labels_are_those_that_a_sample_has(
     multi: Task, out: dict[str, torch.Tensor], batch: dict[str, Any], own_sizes: bool
 ) -> None:
     batch = of_own_sizes(batch) if own_sizes else batch | {"labelled": HAS}
-    truth = multi.truth(batch)
+    truth = multi.ground_truth(batch)
     held = [list(found.values) for found in truth]
     assert held == [
         ["segmentation", "depth"], ["segmentation"], list(ROWS), ["segmentation", "classification"]
@@ -218,7 +218,7 @@ def test_fewer_samples_keep_their_word_on_labels(multi: Task, batch: dict[str, A
     some = rows_of(of_own_sizes(batch), range(1, 3))
     assert some["labelled"] == {"depth": [False, True], "class": [False, True]}
     assert some["name"] == ["b", "c"]
-    assert [list(found.values) for found in multi.truth(some)] == [["segmentation"], list(ROWS)]
+    assert [list(found.values) for found in multi.ground_truth(some)] == [["segmentation"], list(ROWS)]
 
 
 def test_pictures_stand_below_each_other(
@@ -226,13 +226,13 @@ def test_pictures_stand_below_each_other(
 ) -> None:
     image = np.full((8, 8, 3), 90, np.uint8)
     found = multi.decode(out, [(8, 8)] * 4)
-    for label in (None, *multi.truth(batch | {"labelled": HAS})):
+    for label in (None, *multi.ground_truth(batch | {"labelled": HAS})):
         drawn = multi.draw(image, found[0], label)
         single = {}
         for name in ROWS:
-            of_task = Found(found[0].values[name], {k: v for k, v in found[0].maps.items() if k == name})
+            of_task = Prediction(found[0].values[name], {k: v for k, v in found[0].maps.items() if k == name})
             has = label is not None and name in label.values
-            theirs = Found(label.values[name], label.maps) if has and label else None
+            theirs = Prediction(label.values[name], label.maps) if has and label else None
             picture = alone(name).draw(legible(image), of_task, theirs)
             beside = label is not None and not has and alone(name).maps  # others have a row of pictures
             single[name] = row({"image": legible(image), "prediction": picture}) if beside else picture

@@ -12,7 +12,7 @@ from tiny import TinyNet, tiny_loader, tiny_task
 
 from xvision.console import Console
 from xvision.train.loop import evaluate, train
-from xvision.train.processes import leave
+from xvision.train.processes import shutdown
 from xvision.train.settings import Train
 
 SETTINGS = Train(epochs=4, batch_size=4, optimizer="sgd:0.05", threads=1, log_every=1)
@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
     )
     model = TinyNet()
     result = evaluate(model, tiny_task(), tiny_loader(13, train=False, rank=rank, world=world))
-    leave()
+    shutdown()
     alone = evaluate(model, tiny_task(), tiny_loader(13, train=False))
     said = {
         "counted_alone": sum(map(sum, alone.confusions["class"])) if "RANK" not in os.environ else -1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xvision.analysis.cost import Cost, Layer
+from xvision.graph.cost import Cost, Layer
 from xvision.models.model import Model, Shared
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from xvision.config.parts import Part
 from xvision.data.dataset import DataError
 from xvision.data.datasets import dataset
 from xvision.data.sources import find_root
-from xvision.parts import Part
 
-Found = TypeVar("Found")
+Layout = TypeVar("Layout")
 
 
 def detect(root: str) -> Part:
@@ -44,8 +44,8 @@ def detect(root: str) -> Part:
 
 
 def find_set(
-    name: str, root: str, recognise: Callable[[Path], Found], *, holds: str, get: str
-) -> tuple[Path, Found]:
+    name: str, root: str, recognise: Callable[[Path], Layout], *, holds: str, get: str
+) -> tuple[Path, Layout]:
     """The folder or file of the data set `name` at `root`, and what `recognise` makes of it.
 
     `holds` and `get` are for messages, as for `find_root`. Raises: DataError where nothing is, something else

@@ -22,9 +22,9 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from xvision.data.concat import Joined
 from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.images import Array, Pixels
-from xvision.data.union import Joined
 
 Method = Literal["dis", "farneback"]
 Source = Literal["dis", "farneback", "given"]
@@ -90,7 +90,7 @@ def split_for(dataset: Dataset, name: str, inputs: tuple[str, ...], source: Sour
     needs_flow = bool({"flow", "confidence"} & set(inputs))
     split = dataset.splits[name]
     for set_name, part in (split.parts or {dataset.name: split}).items():
-        setting = f"data.{set_name}.gap" if split.parts else "data.gap"
+        setting = f"data.{set_name}.frame_gap" if split.parts else "data.frame_gap"
         given = ", ".join(part.fields)
         if needs_flow and source == "given":
             if "flow" not in part.fields:

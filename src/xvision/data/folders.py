@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from xvision.data.dataset import DataError
-from xvision.data.draws import Purpose, permutation
+from xvision.data.rng import Purpose, permutation
 from xvision.data.sources import find_root
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}

@@ -10,8 +10,8 @@ from pathlib import Path
 from xvision.data.dataset import DataError
 from xvision.data.folders import SPLITS, hold_out_groups, summary, with_val
 from xvision.data.images import read_labels
-from xvision.data.pairs import Column, Row, match, match_splits
 from xvision.data.readers import Labels, Photo, Reader, ranges, spread, values_in
+from xvision.data.samples import Column, Row, match, match_splits
 from xvision.fields import UNKNOWN
 
 LISTS = {split: f"{split}_pairs.txt" for split in SPLITS}
@@ -20,75 +20,75 @@ LISTS = {split: f"{split}_pairs.txt" for split in SPLITS}
 _NUM_LOOKED_AT = 16
 
 
-def check_gap(gap: int, least: int = 1, *, every_frame: bool = True) -> None:
-    if gap < least:
-        raise ValueError(f"data.gap: expected {least} or more frames, came {gap}")
-    if not gap and not every_frame:
+def check_gap(frame_gap: int, least: int = 1, *, every_frame: bool = True) -> None:
+    if frame_gap < least:
+        raise ValueError(f"data.frame_gap: expected {least} or more frames, came {frame_gap}")
+    if not frame_gap and not every_frame:
         raise ValueError(
-            "data.every_frame: expected data.gap=1 or more beside it, for frames without labels only serve as "
-            "previous ones; set data.gap, or leave it out"
+            "data.every_frame: expected data.frame_gap=1 or more beside it, for frames without labels only serve as "
+            "previous ones; set data.frame_gap, or leave it out"
         )
 
 
-def views(gap: int) -> dict[str, Reader]:
-    """How the image of a sample is read and, with a gap, the frame before it."""
-    return {"image": Photo(), "previous": Photo()} if gap else {"image": Photo()}
+def views(frame_gap: int) -> dict[str, Reader]:
+    """How the image of a sample is read and, with a frame_gap, the frame before it."""
+    return {"image": Photo(), "previous": Photo()} if frame_gap else {"image": Photo()}
 
 
 def samples(
     root: Path,
     splits: Mapping[str, Sequence[Column]],
-    gap: int,
+    frame_gap: int,
     *,
     every_frame: bool,
     val_ratio: float,
     split_seed: int,
 ) -> dict[str, list[Row]]:
-    """The rows (image, labels …) of every split, those of `sequences` with a gap; without "val" some of "train" are it.
+    """The rows (image, labels …) of every split, of `sequences` with a frame_gap; without "val" some of "train" are it.
 
     Raises: DataError that lists files without a partner and sequences without a sample.
     """
-    if not gap:
+    if not frame_gap:
         found = match_splits(root, splits)
         folders = {row[0].parent for row in found.get("train", ())}
         if "val" not in found and len(folders) > 1:
             warnings.warn(
                 f"{root}: single images of {len(folders)} folders are held out for 'val'; if those are sequences, "
-                "neighbouring frames are in both splits: make val/ yourself, or set data.gap=1, which holds out whole "
-                "sequences",
+                "neighbouring frames are in both splits: make val/ yourself, or set data.frame_gap=1, which holds "
+                "out whole sequences",
                 stacklevel=3,
             )
         return with_val(found, val_ratio, split_seed)
     hint = "; data.every_frame=false allows frames without labels" if every_frame else ""
-    by_split = sequences(root, splits, gap, every_frame=every_frame, hint=hint)
+    by_split = sequences(root, splits, frame_gap, every_frame=every_frame, hint=hint)
     rows = {split: [row for part in parts.values() for row in part] for split, parts in by_split.items()}
     if "train" in rows and "val" not in rows and rows["train"]:
         rows |= hold_out_groups(by_split["train"], val_ratio, split_seed)
     return rows
 
 
-def check_lists(root: Path, gap: int) -> None:
-    """A gap says nothing where lists are read."""
-    if gap != 1:
+def check_lists(root: Path, frame_gap: int) -> None:
+    """A frame_gap says nothing where lists are read."""
+    if frame_gap != 1:
         raise ValueError(
-            f"data.gap: expected no gap, because the lists in {root} name the previous frames, came {gap}; leave it "
-            "out, or change the lists"
+            f"data.frame_gap: expected no frame_gap, because the lists in {root} name the previous frames, "
+            f"came {frame_gap}; leave it out, or change the lists"
         )
 
 
 def sequences(
     root: Path,
     groups: Mapping[str, Sequence[Column]],
-    gap: int = 1,
+    frame_gap: int = 1,
     *,
     every_frame: bool = True,
     hint: str = "",
 ) -> dict[str, dict[str, list[Row]]]:
     """(image, previous, labels …) of every labelled frame: by group, then by the folder of its sequence.
 
-    The columns of a group are frames and their labels. The previous frame is the one `gap` before in the order of
-    names; the first `gap` frames of a sequence have none and are no samples. Unless `every_frame`, a frame may lack its
-    labels, and a sequence that gives no sample is left out.
+    The columns of a group are frames and their labels. The previous frame is the one `frame_gap` before in the order of
+    names; the first `frame_gap` frames of a sequence have none and are no samples. Unless `every_frame`, a frame may
+    lack its labels, and a sequence that gives no sample is left out.
 
     Raises: DataError that lists files without a partner, with a `hint`, and sequences without a sample.
     """
@@ -103,13 +103,13 @@ def sequences(
         found[group] = {}
         for name, names in keys.items():
             frames = [rows[key] for key in in_order(names)]
-            if some := _with_previous(frames, gap):
+            if some := _with_previous(frames, frame_gap):
                 found[group][name] = some
             elif every_frame:
                 first = next(file for row in frames for file in row if file is not None)
                 problems.append(
-                    f"{columns[0].folder / name}: expected more than {gap} frames with a {columns[1].kind}, came "
-                    f"{len(frames)} ({first.name}{', …' if len(frames) > 1 else ''}); add frames, make data.gap "
+                    f"{columns[0].folder / name}: expected more than {frame_gap} frames with a {columns[1].kind}, came "
+                    f"{len(frames)} ({first.name}{', …' if len(frames) > 1 else ''}); add frames, make data.frame_gap "
                     "smaller, or remove them"
                 )
     if problems:
@@ -117,10 +117,10 @@ def sequences(
     return found
 
 
-def _with_previous(frames: Sequence[tuple[Path | None, ...]], gap: int) -> list[Row]:
+def _with_previous(frames: Sequence[tuple[Path | None, ...]], frame_gap: int) -> list[Row]:
     return [
         (image, previous, *there)
-        for (image, *labels), (previous, *_) in zip(frames[gap:], frames, strict=False)
+        for (image, *labels), (previous, *_) in zip(frames[frame_gap:], frames, strict=False)
         if image and previous and len(there := [label for label in labels if label]) == len(labels)
     ]
 

@@ -6,8 +6,8 @@ x -> W - x. Images, flow and confidence are interpolated linearly, after averagi
 by 2 or more (no aliasing); labels and depth take the nearest source pixel. A target pixel whose centre lies outside
 the source gets the field's fill, whatever the field, so that an image and its labels end at the same pixel.
 
-Values follow the map where they are geometric: flow is multiplied by its linear part (zoom, mirror and rotation in
-one), metric depth is divided by the *random* zoom (a resize does not move the camera), joints swap sides in a mirror.
+Values follow the map where they are geometric: flow is multiplied by its linear part (zoom, hflip and rotation in
+one), metric depth is divided by the *random* zoom (a resize does not move the camera), joints swap sides when flipped.
 Boxes are clipped to the target; what lies outside becomes a row of -1 (boxes) or invisible (keypoints), so that rows
 of different fields keep belonging together.
 """
@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 
 from xvision.data.dataset import Sample
-from xvision.data.draws import uniforms
+from xvision.data.rng import uniforms
 from xvision.data.settings import Augment
-from xvision.fields import FIELDS, MIRRORED_KEYPOINTS
+from xvision.fields import FIELDS, HFLIPPED_KEYPOINTS
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, int]
@@ -46,10 +46,12 @@ class Map:
         return float(np.linalg.det(self.matrix[:2, :2])) < 0
 
 
-def centre_map(source: Shape, target: Shape, fit: float = 1.0) -> Map:
-    """The map of validation: the central part of the source, `fit` of its shorter side, fills the target."""
+def centre_map(source: Shape, target: Shape, crop_ratio: float = 1.0) -> Map:
+    """The map of validation: the central part of the source, `crop_ratio` of its shorter side, fills the target."""
     cover = _cover(source, target)
-    return Map(_framed(source, target, cover, (1 / fit, 1 / fit), (0.5, 0.5), (0.0, 0.0)), target)
+    return Map(
+        _framed(source, target, cover, (1 / crop_ratio, 1 / crop_ratio), (0.5, 0.5), (0.0, 0.0)), target
+    )
 
 
 def resize_map(source: Shape, target: Shape) -> Map:
@@ -69,7 +71,7 @@ class Placement:
     place: tuple[float, float]  # 0..1 along x and y, where zoom and aspect leave a choice
     shift_px: tuple[float, float]
     rotate_rad: float
-    mirror: bool
+    hflip: bool
 
     def map(self, source: Shape, target: Shape, *, whole: bool = False) -> Map:
         """The map of a training sample of shape `source`; at zoom 1 as `centre_map`, or (`whole`) as `resize_map`."""
@@ -83,7 +85,7 @@ class Placement:
                 np.array([[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y], [0, 0, 1]])
                 @ matrix
             )
-        if self.mirror:
+        if self.hflip:
             matrix = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]]) @ matrix
         return Map(matrix, target, math.sqrt(self.zoom_x * self.zoom_y))
 
@@ -112,7 +114,7 @@ def place_samples(augment: Augment, target: Shape, *key: Any) -> list[Placement]
         shifts[0].tolist(),
         shifts[1].tolist(),
         angle.tolist(),
-        (draws[:, 7] < augment.mirror).tolist(),
+        (draws[:, 7] < augment.hflip).tolist(),
         strict=True,
     )
     return [Placement(zx, zy, (px, py), (sx, sy), a, m) for zx, zy, px, py, sx, sy, a, m in rows]
@@ -162,7 +164,7 @@ def warp(name: str, value: Array, moved: Map, out: Array | None = None) -> Array
     if rule.warp == "boxes":
         return _warp_boxes(value, moved)
     if rule.warp == "points":
-        return _warp_points(value, moved, rule.mirror == "swap_joints")
+        return _warp_points(value, moved, rule.hflip == "swap_joints")
     warped = _warp_pixels(value, moved, rule.warp == "linear", rule.fill, out)
     if rule.zoom == "multiply":
         warped[...] = warped @ moved.matrix[:2, :2].T.astype(warped.dtype)
@@ -233,8 +235,8 @@ def _fill_outside(out: Array, back: Array, source: Shape, fill: float) -> None:
 def _warp_points(value: Array, moved: Map, has_sides: bool) -> Array:
     """Keypoints (N, J, 3): x, y and visibility, which becomes 0 outside the target."""
     if moved.mirrors and has_sides:
-        assert value.shape[1] == len(MIRRORED_KEYPOINTS), f"{value.shape[1]} joints, expected COCO's 17"
-        value = value[:, MIRRORED_KEYPOINTS]
+        assert value.shape[1] == len(HFLIPPED_KEYPOINTS), f"{value.shape[1]} joints, expected COCO's 17"
+        value = value[:, HFLIPPED_KEYPOINTS]
     warped = value.copy()
     warped[..., :2] = value[..., :2] @ moved.matrix[:2, :2].T + moved.matrix[:2, 2]
     x, y = warped[..., 0], warped[..., 1]

@@ -21,13 +21,13 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from xvision.data.cache import Progress, cached, prepared
-from xvision.data.cutting import within
+from xvision.data.concat import Joined
+from xvision.data.crop import within
 from xvision.data.dataset import DataError, Sample, Split
-from xvision.data.draws import Purpose, permutation
 from xvision.data.geometry import centre_map, place_samples, resize_map, warp
 from xvision.data.photometry import Photometry
+from xvision.data.rng import Purpose, permutation
 from xvision.data.settings import Data
-from xvision.data.union import Joined
 from xvision.fields import FIELDS
 
 Batch = dict[str, Any]
@@ -70,21 +70,21 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         whole: bool = False,
-        own_size: tuple[str, ...] = (),
+        native_size: tuple[str, ...] = (),
         progress: Progress | None = None,
     ) -> None:
         assert 0 <= rank < world, (rank, world)
-        assert not own_size or (whole and not train), own_size
+        assert not native_size or (whole and not train), native_size
         if train and len(split) < world:
             raise DataError(
                 f"data: expected at least one training sample for each of {world} processes, "
                 f"came {len(split)}; use fewer processes or more samples"
             )
-        self.split = _opened(split, fields, data, own_size, progress)
+        self.split = _opened(split, fields, data, native_size, progress)
         self.batch_size = batch_size
         self.train = train
         self._seed, self._rank, self._world, self._workers = seed, rank, world, workers
-        self._batches = _Batches(self.split, fields, data, train, seed, rank, whole, own_size)
+        self._batches = _Batches(self.split, fields, data, train, seed, rank, whole, native_size)
         self._plan = _Plan()
         self._processes: DataLoader[Batch] | None = None
 
@@ -172,11 +172,11 @@ def calibration_batches(
 
 
 def _opened(
-    split: Split, fields: tuple[str, ...], data: Data, own_size: tuple[str, ...], progress: Progress | None
+    split: Split, fields: tuple[str, ...], data: Data, native_size: tuple[str, ...], progress: Progress | None
 ) -> Split:
     if split.parts:
         parts = {
-            name: _opened(part, _held(part, fields), data, _held(part, own_size), progress)
+            name: _opened(part, _held(part, fields), data, _held(part, native_size), progress)
             for name, part in split.parts.items()
         }
         return replace(split, load=Joined(tuple(parts.values()), split.shares).load, parts=parts)
@@ -185,10 +185,10 @@ def _opened(
     def opened(some: tuple[str, ...], size: tuple[int, int] | None) -> Split:
         return cached(split, some, size, progress) if data.cache else prepared(split, some, size)
 
-    resized = tuple(field for field in fields if field not in own_size)
-    if not own_size:
+    resized = tuple(field for field in fields if field not in native_size)
+    if not native_size:
         return opened(resized, data.size)
-    return replace(split, load=_TwoForms(opened(resized, data.size), opened(own_size, None)).load)
+    return replace(split, load=_TwoForms(opened(resized, data.size), opened(native_size, None)).load)
 
 
 def _held(split: Split, fields: tuple[str, ...]) -> tuple[str, ...]:
@@ -238,7 +238,7 @@ class _Batches:
     seed: int
     rank: int
     whole: bool
-    own_size: tuple[str, ...]
+    native_size: tuple[str, ...]
 
     def __post_init__(self) -> None:
         self.photometry = (
@@ -268,13 +268,13 @@ class _Batches:
         elif self.whole:
             maps = [resize_map(shape, target) for shape in shapes]
         else:
-            maps = [centre_map(shape, target, self.data.fit) for shape in shapes]
+            maps = [centre_map(shape, target, self.data.crop_ratio) for shape in shapes]
         batch: Batch = {}
         for field in self.fields:
             has = [field in sample for sample in samples]
             if not all(has):
                 batch.setdefault("labelled", {})[field] = has
-            if field in self.own_size:
+            if field in self.native_size:
                 batch[field] = _kept(
                     [sample[field] if field in sample else _nothing(field) for sample in samples]
                 )

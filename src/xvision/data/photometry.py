@@ -17,7 +17,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from xvision.data.draws import Integers, Purpose, seeds
+from xvision.data.rng import Integers, Purpose, seeds
 from xvision.data.settings import Augment
 from xvision.fields import FIELDS
 

@@ -6,17 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from xvision.config.parts import Parts, parts_of
+from xvision.config.sizes import Size
 from xvision.data.datasets import dataset
 from xvision.data.rectangles import Rect
-from xvision.parts import Parts, parts_of
-from xvision.sizes import Size
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
 class Augment(BaseModel):
-    """Random changes of training samples; the defaults are a mirror and nothing else.
+    """Random changes of training samples; the defaults are a horizontal flip and nothing else.
 
     At zoom 1 a sample covers the input in its own aspect; with labels per pixel it is resized whole, whatever that is.
     What sticks out is cropped at a random place.
@@ -32,7 +32,7 @@ class Augment(BaseModel):
     """Largest further translation as a fraction of the input's height and width, in whole pixels."""
     rotate_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Largest rotation, either way."""
-    mirror: Ratio = 0.5
+    hflip: Ratio = 0.5
     """Probability of swapping left and right."""
     brightness: Ratio = 0.0
     """Largest change of the factor on all values: 0.2 is 0.8 to 1.2."""
@@ -72,11 +72,11 @@ class Data(BaseModel):
     """One data set, or several that samples are drawn from: ``camvid+nyuv2``."""
     labels: tuple[str, ...] = ()
     """With several data sets: which labels are learned from which, as ``camvid:segmentation`` (empty: all from all)."""
-    draw: Literal["all", "equal"] = "all"
+    sampling: Literal["all", "equal"] = "all"
     """With several data sets, an epoch: every sample once, or smaller sets repeated to the length of the largest."""
     size: Size
     """Height and width of the network's input."""
-    fit: Annotated[float, Field(gt=0, le=1)] = 1.0
+    crop_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Validation: the sample is resized so that this central fraction of its shorter side fills the input.
 
     Of class scores alone: with labels per pixel the whole sample is seen.
@@ -99,15 +99,17 @@ class Data(BaseModel):
     augment: Augment = Augment()
 
     @property
-    def gap(self) -> int:
+    def frame_gap(self) -> int:
         """How many frames before a frame its previous one lies; 1 where no data set says.
 
         Raises: ValueError where data sets differ: flow and motion would be of several scales.
         """
-        gaps = {part.name: part.settings["gap"] for part in self.dataset if part.settings.get("gap")}
+        gaps = {
+            part.name: part.settings["frame_gap"] for part in self.dataset if part.settings.get("frame_gap")
+        }
         if len(set(gaps.values())) > 1:
-            told = ", ".join(f"data.{name}.gap={gap}" for name, gap in gaps.items())
-            raise ValueError(f"data: expected one gap for all data sets, came {told}; set them alike")
+            told = ", ".join(f"data.{name}.frame_gap={frame_gap}" for name, frame_gap in gaps.items())
+            raise ValueError(f"data: expected one frame_gap for all data sets, came {told}; set them alike")
         return next(iter(gaps.values()), 1)
 
     def choose(self, name: str) -> Data:

@@ -20,9 +20,9 @@ from onnxscript import opset21 as op
 from torch import Tensor, fx, nn
 
 from xvision.files import replacing
-from xvision.models.graph import input_names, trace
+from xvision.graph.operators import clip_bounds
+from xvision.graph.trace import input_names, trace
 from xvision.models.model import Model
-from xvision.models.operators import clip_bounds
 from xvision.models.pixels import Pixels
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.ops import dequantize

@@ -11,7 +11,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from xvision.hints import nearest
+from xvision.config.messages import nearest
 
 Level = Literal["off", "basic", "all"]
 LEVELS: dict[Level, onnxruntime.GraphOptimizationLevel] = {

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx, nn
 
+from xvision.graph.shapes import run_on_meta
+from xvision.graph.trace import trace
 from xvision.models.blocks import separable
-from xvision.models.graph import trace
-from xvision.models.probe import run_on_meta
 from xvision.models.streams import find_cut, join
 from xvision.models.strides import AS_PUBLISHED, PROBE_PX, add_fast_down, set_output_stride, set_strides
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from xvision.hints import nearest
+from xvision.config.messages import nearest
 from xvision.models.model import SEPARATOR, Model, Shared
 from xvision.models.settings import Net
 from xvision.models.weights import load

@@ -20,9 +20,9 @@ from typing import Literal
 import torch
 from torch import Tensor, fx, nn
 
+from xvision.graph.shapes import in_eval_mode
 from xvision.models.inputs import Inputs
 from xvision.models.pixels import STEPS, ZERO_POINT, Pixels, encode
-from xvision.models.probe import in_eval_mode
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xvision.hints import nearest
+from xvision.config.messages import nearest
 
 ZERO_POINT = 128
 STEPS = 64  # codes per unit: the input's scale is 1 / STEPS
@@ -79,6 +79,8 @@ class Pixels(nn.Module):
     come as floats from 0 to 255. U and V of nv12 are enlarged by repeating pixels, which an int8 graph does
     without loss.
     """
+
+    is_leaf = True  # of a captured graph
 
     def __init__(self, format: str = "rgb", stream: str = "image") -> None:
         super().__init__()

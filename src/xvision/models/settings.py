@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from xvision.config.parts import Part, part_of
 from xvision.models.backbones import backbone
 from xvision.models.decoders import decoder
 from xvision.models.presets import preset
-from xvision.parts import Part, part_of
 
 if TYPE_CHECKING:  # it needs torch, which no recipe loads
     from xvision.models.inputs import Inputs

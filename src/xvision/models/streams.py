@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from xvision.models.probe import run_on_meta
+from xvision.graph.shapes import run_on_meta
 
 MOST_STRIDE = 4
 FUSE = "fuse"

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from xvision.models.probe import run_on_meta
+from xvision.graph.shapes import run_on_meta
 from xvision.models.variants import ACTIVATIONS
 
 PROBE_PX = 256  # divisible by every usual stride

@@ -25,7 +25,7 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from xvision.hints import nearest
+from xvision.config.messages import nearest
 from xvision.models.backbone import Published
 from xvision.models.folding import FirstLayer, Trained, first_layers, fold, fold_difference_db, own_pixels
 from xvision.models.model import Model

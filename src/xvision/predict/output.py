@@ -17,10 +17,10 @@ import numpy as np
 from xvision.data.images import Array
 from xvision.data.video import DEFAULT_FPS, VideoFile
 from xvision.files import read_json, write_json, write_text
-from xvision.folder import set_aside
-from xvision.tasks.colours import flow_picture
-from xvision.tasks.contract import Found, Task
-from xvision.tasks.panes import Image, column, legend
+from xvision.runs.run import set_aside
+from xvision.tasks.contract import Prediction, Task
+from xvision.tasks.palette import flow_picture
+from xvision.tasks.visualize import Image, column, legend
 
 PREDICTIONS = "predictions.json"
 METRICS = "metrics.csv"
@@ -62,7 +62,7 @@ class Output:
             self._before = _files(read_json(path)) if path.is_file() else set()
             write_json(path, {"call": self._call})
 
-    def image(self, name: str, picture: Image, found: Found, flow: Array | None) -> dict[str, str]:
+    def image(self, name: str, picture: Image, found: Prediction, flow: Array | None) -> dict[str, str]:
         """Write what was found in an image, also into the film at hand; the names of the files by what they hold."""
         self._begin()
         stem = f"{self._num_images:04}_{file_stem(name)}"
@@ -90,7 +90,7 @@ class Output:
         if name:
             self.start_film(name, DEFAULT_FPS)
 
-    def frame(self, number: int, picture: Image, found: Found, flow: Array | None) -> dict[str, str]:
+    def frame(self, number: int, picture: Image, found: Prediction, flow: Array | None) -> dict[str, str]:
         """Write what was found in a frame of the film at hand."""
         return self._filmed(picture) | self._maps(f"{self._stem}/{number:06}_", found, flow)
 
@@ -105,7 +105,7 @@ class Output:
         self._film.write(picture)
         return {"video": self._film.path.name}
 
-    def _maps(self, start: str, found: Found, flow: Array | None) -> dict[str, str]:
+    def _maps(self, start: str, found: Prediction, flow: Array | None) -> dict[str, str]:
         files = self._task.files(found)
         if flow is not None:
             files = {**files, "flow.png": flow_picture(flow)[..., ::-1]}

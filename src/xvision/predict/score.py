@@ -15,15 +15,15 @@ from typing import Any
 
 from xvision import api
 from xvision.console import Console
+from xvision.data.concat import open_data
 from xvision.data.dataset import DataError, Split
 from xvision.data.folders import files, summary
 from xvision.data.loader import Loader
-from xvision.data.union import open_data
 from xvision.files import read_json
-from xvision.inference import check_val
-from xvision.overrides import override
 from xvision.predict.output import PREDICTIONS, file_stem
-from xvision.recipe import Recipe
+from xvision.predict.trained import check_val
+from xvision.recipes.overrides import override
+from xvision.recipes.schema import Recipe
 from xvision.tasks.contract import Outputs, Task
 from xvision.tasks.multi import build_task
 from xvision.train.evaluation import defined
@@ -94,7 +94,7 @@ def _measure(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: 
     split = dataset.splits["val"]
     found = match(folder, written, split.names, [_kinds(tasks) for tasks in _labelled_tasks(split, task)])
     loader = Loader(
-        split, task.needs, recipe.data, batch_size=1, train=False, seed=0, whole=True, own_size=task.maps
+        split, task.needs, recipe.data, batch_size=1, train=False, seed=0, whole=True, native_size=task.maps
     )  # fmt: skip
     metric = task.metric()
     with console.progress("score", len(split)) as bar:

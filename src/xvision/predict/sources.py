@@ -45,21 +45,21 @@ class Frame:
 class Pictures:
     """Image files.
 
-    With a `gap` the frame before an image is the file so many before it in its folder, in the order of names (numbers
-    by value), whether or not it was asked for. A file of another size, or one that cannot be read, is no frame before
-    it, and a warning says so.
+    With a `frame_gap` the frame before an image is the file so many before it in its folder, in the order of names
+    (numbers by value), whether or not it was asked for. A file of another size, or one that cannot be read, is no
+    frame before it, and a warning says so.
     """
 
     files: tuple[Path, ...]
-    gap: int = 0
+    frame_gap: int = 0
 
     def __len__(self) -> int:
         return len(self.files)
 
     def frames(self, problems: list[str]) -> Iterator[Frame]:
         """The frames that can be read; the others are added to `problems`."""
-        before = previous_files(self.files, self.gap) if self.gap else self.files
-        recent: deque[tuple[Path, Pixels]] = deque(maxlen=self.gap)
+        before = previous_files(self.files, self.frame_gap) if self.frame_gap else self.files
+        recent: deque[tuple[Path, Pixels]] = deque(maxlen=self.frame_gap)
         for file, earlier in zip(self.files, before, strict=True):
             try:
                 image = read_image(file, str(file))
@@ -87,7 +87,7 @@ class Clip:
 
     video: Video
     most: int | None = None
-    gap: int = 0
+    frame_gap: int = 0
 
     def __len__(self) -> int:
         """How many frames there will be; 0 if nobody knows."""
@@ -96,7 +96,7 @@ class Clip:
 
     def frames(self, problems: list[str]) -> Iterator[Frame]:
         """Every frame; a video that is damaged somewhere simply ends there."""
-        recent: deque[Pixels] = deque(maxlen=self.gap + 1)
+        recent: deque[Pixels] = deque(maxlen=self.frame_gap + 1)
         for number, image in enumerate(islice(self.video.frames(), self.most)):
             recent.append(image)
             yield Frame(f"{self.video.name} frame {number}", image, recent[0], number)
@@ -105,10 +105,10 @@ class Clip:
 Source = Pictures | Clip
 
 
-def find_sources(texts: Sequence[str], most_frames: int | None = None, *, gap: int = 0) -> list[Source]:
+def find_sources(texts: Sequence[str], most_frames: int | None = None, *, frame_gap: int = 0) -> list[Source]:
     """What the words of a command line name: images, folders of images and videos at any depth, videos, and cameras
-    by their number. Images that follow each other are one source. `gap` is how far before each the network's other
-    frame lies, 0 if it takes none.
+    by their number. Images that follow each other are one source. `frame_gap` is how far before each the network's
+    other frame lies, 0 if it takes none.
 
     Raises: DataError that says what is missing, or is neither an image nor a video; ValueError for a limit of frames
     where nothing has frames.
@@ -118,7 +118,7 @@ def find_sources(texts: Sequence[str], most_frames: int | None = None, *, gap: i
 
     def end_of_images() -> None:
         if images:
-            found.append(Pictures(tuple(images), gap))
+            found.append(Pictures(tuple(images), frame_gap))
             images.clear()
 
     for item in [item for text in texts for item in _items(text)]:
@@ -126,7 +126,7 @@ def find_sources(texts: Sequence[str], most_frames: int | None = None, *, gap: i
             images.append(item)
         else:
             end_of_images()
-            found.append(Clip(_video(item), most_frames, gap))
+            found.append(Clip(_video(item), most_frames, frame_gap))
     end_of_images()
     if most_frames is not None and not any(isinstance(source, Clip) for source in found):
         raise ValueError("--frames: expected a video or a camera to bound, came images alone; leave it out")
@@ -168,13 +168,13 @@ def _video(item: Path | int) -> Video:
         ) from error
 
 
-def previous_files(files: Sequence[Path], gap: int) -> list[Path]:
-    """For each image file the one `gap` before it in its folder, or the first there: for that one itself."""
+def previous_files(files: Sequence[Path], frame_gap: int) -> list[Path]:
+    """For each image file the one `frame_gap` before it in its folder, or the first there: for that one itself."""
     before: dict[Path, Path] = {}
     for folder in dict.fromkeys(file.parent for file in files):
         inside = [f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()]
         names = in_order({*inside, *(f.name for f in files if f.parent == folder)})
-        before |= {folder / name: folder / names[max(0, i - gap)] for i, name in enumerate(names)}
+        before |= {folder / name: folder / names[max(0, i - frame_gap)] for i, name in enumerate(names)}
     return [before[file] for file in files]
 
 

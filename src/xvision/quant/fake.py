@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xvision.models.operators import MODULES, Layer, PaddedConv2d
+from xvision.graph.operators import MODULES, Layer, PaddedConv2d
 from xvision.quant.numbers import QuantScheme, TensorQuant
 from xvision.quant.ops import dequantize, steps
 

@@ -12,9 +12,9 @@ from typing import cast
 
 from torch import fx, nn
 
-from xvision.models.operators import Layer, clip_bounds, operator
+from xvision.graph.canonical import insert_module
+from xvision.graph.operators import Layer, clip_bounds, operator
 from xvision.models.pixels import STEPS, ZERO_POINT, Pixels
-from xvision.quant.capture import insert_module
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.numbers import QuantScheme
 from xvision.quant.rules import FIXED, rule

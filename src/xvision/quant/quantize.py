@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor, fx, nn
 
-from xvision.parts import Part, part_of
+from xvision.config.parts import Part, part_of
 from xvision.quant import methods, schemes
 
 

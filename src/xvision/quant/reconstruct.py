@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xvision.quant.fake import QuantLayer
+from xvision.quant.observer import weight_candidates
 from xvision.quant.ops import steps
-from xvision.quant.ranges import weight_candidates
 
 RIDGE = 4.0
 """Lambda of the target, times the mean second moment of an input: high, because 100 images overfit easily."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
 
-from xvision.parts import Part, part_of
+from xvision.config.parts import Part, part_of
 from xvision.quant import methods, schemes
 
 

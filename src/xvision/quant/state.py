@@ -14,9 +14,9 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, fx, nn
 
 from xvision.files import replacing, write_json
-from xvision.quant.capture import capture
+from xvision.graph.batch_norm import fold_batch_norms
+from xvision.graph.canonical import capture
 from xvision.quant.fake import Quantizer, QuantLayer
-from xvision.quant.fold import fold_batch_norms
 from xvision.quant.insert import insert_quantizers
 from xvision.quant.numbers import QuantScheme, TensorQuant
 

@@ -1,5 +1,5 @@
 """Recipes: functions that return a Recipe, one file a data set and task."""
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 
 recipe = Registry("recipe", "xvision.recipes")

@@ -5,8 +5,8 @@ from xvision.data.settings import Augment, Data
 from xvision.models.backbones import backbone
 from xvision.models.decoders import decoder
 from xvision.models.settings import Net
-from xvision.recipe import Recipe
 from xvision.recipes import recipe
+from xvision.recipes.schema import Recipe
 from xvision.tasks import task
 from xvision.train.optimizers import optimizer
 from xvision.train.settings import Train

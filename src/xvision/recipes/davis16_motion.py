@@ -1,8 +1,8 @@
 """Moving objects before a moving camera: the videos of DAVIS-2016."""
 
-from xvision.recipe import Recipe
 from xvision.recipes import recipe
 from xvision.recipes.cdnet_motion import cdnet_motion
+from xvision.recipes.schema import Recipe
 
 
 @recipe

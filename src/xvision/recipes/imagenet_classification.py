@@ -5,8 +5,8 @@ from xvision.data.settings import Data
 from xvision.models.backbones import backbone
 from xvision.models.decoders import decoder
 from xvision.models.settings import Net
-from xvision.recipe import Recipe
 from xvision.recipes import recipe
+from xvision.recipes.schema import Recipe
 from xvision.tasks import task
 from xvision.train.settings import Train
 
@@ -16,7 +16,7 @@ def imagenet_classification() -> Recipe:
     """EfficientNet-Lite0 with packaged ImageNet weights, no training; needs the extra `weights`."""
     return Recipe(
         name="imagenet_classification",
-        data=Data(dataset=dataset.image_folder(root="imagenet"), size=(224, 224), fit=0.875),
+        data=Data(dataset=dataset.image_folder(root="imagenet"), size=(224, 224), crop_ratio=0.875),
         net=Net(
             backbone=backbone.timm(model="tf_efficientnet_lite0"),
             decoder=decoder.classifier(),

@@ -1,13 +1,13 @@
 """Segmentation, depth and motion of drawn streets in one network, small enough for two cores and a few minutes."""
 
+from xvision.config.parts import Parts
 from xvision.data.datasets import dataset
 from xvision.data.settings import Augment, Data
 from xvision.models.backbones import backbone
 from xvision.models.decoders import decoder
 from xvision.models.settings import Net
-from xvision.parts import Parts
-from xvision.recipe import Recipe
 from xvision.recipes import recipe
+from xvision.recipes.schema import Recipe
 from xvision.tasks import task
 from xvision.train.optimizers import optimizer
 from xvision.train.settings import Train
@@ -38,5 +38,5 @@ def street() -> Recipe:
             ema=0.99,
             validate_every=4,
         ),
-        expect={"segmentation.miou": 65.1, "depth.ard": 15.0, "motion.miou": 82.2, "score": 77.4},
+        expect={"segmentation.miou": 65.1, "depth.abs_rel": 15.0, "motion.miou": 82.2, "score": 77.4},
     )

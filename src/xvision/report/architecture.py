@@ -20,9 +20,9 @@ from xvision.report.units import count as short
 from xvision.report.units import part_text
 
 if TYPE_CHECKING:
-    from xvision.analysis.cost import Cost, Layer
+    from xvision.graph.cost import Cost, Layer
     from xvision.models.model import Model
-    from xvision.recipe import Recipe
+    from xvision.recipes.schema import Recipe
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Architecture:
 
 def describe(model: Model, title: str) -> Architecture:
     """The parts of a network, measured without computing anything."""
-    from xvision.analysis.cost import count
+    from xvision.graph.cost import count
+    from xvision.graph.shapes import run_on_meta
     from xvision.models.model import Shared
-    from xvision.models.probe import run_on_meta
     from xvision.models.streams import stem_of
 
     cost = count(model, model.size)
@@ -111,7 +111,7 @@ def _stages(model: Model, stems: tuple[str, ...]) -> tuple[Stage, ...]:
     A layer that gives one pixel, as squeeze-excite does, belongs to the stage around it; where the deepest level itself
     is one pixel, resolutions are those of an image four times as large.
     """
-    from xvision.analysis.cost import count
+    from xvision.graph.cost import count
 
     height, width = model.size
     factor = 4 if min(model.size) < 2 * max(level.stride for level in model.levels) else 1
@@ -281,7 +281,7 @@ def _n(value: float) -> str:
 
 def drawing(recipe: Recipe) -> str:
     """The SVG of a recipe's network."""
-    from xvision.data.union import open_data
+    from xvision.data.concat import open_data
     from xvision.models.build import build_model
     from xvision.tasks.multi import build_task
 

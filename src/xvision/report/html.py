@@ -16,7 +16,7 @@ from typing import Any
 
 from xvision.files import write_text
 from xvision.report import plots, units
-from xvision.report.run_folder import LayerCost, RunFolder
+from xvision.runs.files import LayerCost, RunFolder
 
 MAX_PICTURE_BYTES = 6_000_000  # of all sample pictures together: the report must fit in a mail
 LEAST_PX = 150  # of the room for a sample

@@ -16,12 +16,12 @@ METRICS = {
     "frequency_weighted_iou": ("frequency-weighted IoU", "%"),
     "moving_iou": ("moving IoU", "%"),
     "static_iou": ("static IoU", "%"),
-    "ard": ("relative depth error", "%"),
-    "ard_rng1": ("relative depth error beyond 1 m", "%"),
-    "ard_rng3to20": ("relative depth error from 3 m, cut at 20 m", "%"),
-    "ard_rng3to80": ("relative depth error from 3 m, cut at 80 m", "%"),
-    "ard_rng3to255": ("relative depth error from 3 m, cut at 255 m", "%"),
-    "ard_weighted_rng3to255": ("relative depth error from 3 m, a tenth of the weight from 255 m", "%"),
+    "abs_rel": ("relative depth error", "%"),
+    "abs_rel_rng1": ("relative depth error beyond 1 m", "%"),
+    "abs_rel_rng3to20": ("relative depth error from 3 m, cut at 20 m", "%"),
+    "abs_rel_rng3to80": ("relative depth error from 3 m, cut at 80 m", "%"),
+    "abs_rel_rng3to255": ("relative depth error from 3 m, cut at 255 m", "%"),
+    "abs_rel_weighted_rng3to255": ("relative depth error from 3 m, a tenth of the weight from 255 m", "%"),
     "rmse_m": ("RMSE of depth", "m"),
     "rmse_log": ("RMSE of log depth", "log m"),
     "silog": ("SILog", "100 log m"),
@@ -38,7 +38,7 @@ def metric_name(name: str) -> str:
     """What a metric is called in prose, and its unit; an unlisted one keeps its own name, and one of several tasks its
     task.
 
-    >>> metric_name("top1"), metric_name("spread"), metric_name("depth.ard"), metric_name("segmentation.iou_car")
+    >>> metric_name("top1"), metric_name("spread"), metric_name("depth.abs_rel"), metric_name("segmentation.iou_car")
     ('top-1 accuracy, %', 'spread', 'depth: relative depth error, %', 'segmentation: IoU of car, %')
     """
     task, prose, unit_of = _metric(name)

@@ -1,5 +1,5 @@
 """Tasks, one file each."""
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 
 task = Registry("task", "xvision.tasks")

@@ -15,8 +15,8 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
-from xvision.tasks.contract import Batch, Found, Outputs, Size, Task, TaskMetric
-from xvision.tasks.panes import LEAST_WIDTH_PX, Image, strip, titled
+from xvision.tasks.contract import Batch, Outputs, Prediction, Size, Task, TaskMetric
+from xvision.tasks.visualize import LEAST_WIDTH_PX, Image, strip, titled
 
 GREEN, RED = (120, 220, 120), (245, 120, 110)
 
@@ -57,11 +57,11 @@ class Classification(Task):
     def metric(self) -> TaskMetric:
         return ClassificationMetric(len(self.names))
 
-    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
+    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
         """The five most likely classes and their softmax scores."""
         scores, ids = out["class"].float().softmax(dim=1).topk(min(5, len(self.names)), dim=1)
         return [
-            Found(
+            Prediction(
                 {
                     "class": self.names[row_ids[0]],
                     "score": row_scores[0],
@@ -73,17 +73,17 @@ class Classification(Task):
             for row_ids, row_scores in zip(ids.tolist(), scores.tolist(), strict=True)
         ]
 
-    def truth(self, batch: Batch) -> list[Found]:
-        return [Found({"class": self.names[i]}) for i in batch["class"].tolist()]
+    def ground_truth(self, batch: Batch) -> list[Prediction]:
+        return [Prediction({"class": self.names[i]}) for i in batch["class"].tolist()]
 
-    def caption(self, found: Found) -> str:
+    def caption(self, found: Prediction) -> str:
         score = found.values.get("score")
         return str(found.values["class"]) + ("" if score is None else f" {score:.2f}")
 
-    def is_right(self, found: Found, label: Found) -> bool:
+    def is_right(self, found: Prediction, label: Prediction) -> bool:
         return bool(found.values["class"] == label.values["class"])
 
-    def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
+    def draw(self, image: Image, found: Prediction, label: Prediction | None = None) -> Image:
         """Under the image the class and its score; with a label, which stands above, green if right and red if not."""
         width = max(LEAST_WIDTH_PX, image.shape[1])
         height = round(image.shape[0] * width / image.shape[1])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from xvision.data.dataset import Split
 from xvision.fields import FIELDS
-from xvision.tasks.panes import Colour, Image
+from xvision.tasks.visualize import Colour, Image
 
 Outputs = Mapping[str, Tensor]
 Batch = Mapping[str, Any]
@@ -25,7 +25,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Found:
+class Prediction:
     """What was found in one image, or what its labels say."""
 
     values: dict[str, Any]
@@ -118,19 +118,19 @@ class Task(ABC):
     def metric(self) -> TaskMetric: ...
 
     @abstractmethod
-    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
+    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
         """What was found in each image of a batch; maps are brought to `sizes`, height and width of each."""
 
     @abstractmethod
-    def truth(self, batch: Batch) -> list[Found]:
+    def ground_truth(self, batch: Batch) -> list[Prediction]:
         """What the labels of a batch say, in the form of `decode`."""
 
     @abstractmethod
-    def caption(self, found: Found) -> str:
+    def caption(self, found: Prediction) -> str:
         """What was found in a few words."""
 
     @abstractmethod
-    def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
+    def draw(self, image: Image, found: Prediction, label: Prediction | None = None) -> Image:
         """The RGB image (H, W, 3) with what was found drawn on it (and what the label says)."""
 
     @property
@@ -138,11 +138,11 @@ class Task(ABC):
         """What the colours of a picture without labels mean, where it does not say so itself."""
         return {}
 
-    def is_right(self, found: Found, label: Found) -> bool | None:
+    def is_right(self, found: Prediction, label: Prediction) -> bool | None:
         """Whether an answer is the label; None where there is no right or wrong, as for maps."""
         return None
 
-    def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
+    def files(self, found: Prediction) -> dict[str, np.ndarray[Any, Any]]:
         """Images to write beside the picture, by what their names end with; as OpenCV takes them."""
         return {}
 

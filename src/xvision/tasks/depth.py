@@ -18,11 +18,11 @@ from torch import Tensor
 from xvision.data.dataset import DataError
 from xvision.data.images import read_depth
 from xvision.tasks import task
-from xvision.tasks.colours import depth_picture, depth_range, depth_scale
-from xvision.tasks.contract import Batch, Found, Outputs, Size, Task, TaskMetric
+from xvision.tasks.contract import Batch, Outputs, Prediction, Size, Task, TaskMetric
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.depth import DepthMetric
-from xvision.tasks.panes import Image, legible, row
+from xvision.tasks.palette import depth_picture, depth_range, depth_scale
+from xvision.tasks.visualize import Image, legible, row
 
 LOG_RANGE = (-5.0, 7.0)  # 7 mm to 1.1 km
 MM = 1000
@@ -48,7 +48,7 @@ class Depth(Task):
 
     name = "depth"
     needs = ("depth",)
-    primary = "ard"
+    primary = "abs_rel"
     larger_is_better = False
 
     def __init__(self, losses: Sequence[str]) -> None:
@@ -64,7 +64,7 @@ class Depth(Task):
     def metric(self) -> TaskMetric:
         return LogDepthMetric()
 
-    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
+    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
         """Depth in metres, enlarged to each image."""
         found = []
         for depth_m, size in zip(metres(out["depth"].float()), sizes, strict=True):
@@ -72,22 +72,22 @@ class Depth(Task):
             found.append(self._found(enlarged[0, 0].cpu().numpy()))
         return found
 
-    def truth(self, batch: Batch) -> list[Found]:
+    def ground_truth(self, batch: Batch) -> list[Prediction]:
         return [self._found(torch.as_tensor(d).cpu().numpy()) for d in batch["depth"]]
 
-    def _found(self, depth_m: np.ndarray[Any, Any]) -> Found:
+    def _found(self, depth_m: np.ndarray[Any, Any]) -> Prediction:
         near, far = depth_range(depth_m)
         known = depth_m[depth_m > 0]
         median = round(float(np.median(known)), 3) if known.size else 0.0
-        return Found(
+        return Prediction(
             {"near_m": round(near, 3), "far_m": round(far, 3), "median_m": median}, {"depth": depth_m}
         )
 
-    def caption(self, found: Found) -> str:
+    def caption(self, found: Prediction) -> str:
         v = found.values
         return f"{v['near_m']:.3g}-{v['far_m']:.3g} m, median {v['median_m']:.3g} m"
 
-    def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
+    def draw(self, image: Image, found: Prediction, label: Prediction | None = None) -> Image:
         """The depth in colours with its scale; with labels the image, the labels and what was found, on one scale."""
         image = legible(image)
         maps = {"prediction": found.maps["depth"]}
@@ -97,7 +97,7 @@ class Depth(Task):
         pictures = {heading: depth_picture(image, depth_m, *scale) for heading, depth_m in maps.items()}
         return pictures["prediction"] if label is None else row({"image": image} | pictures)
 
-    def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
+    def files(self, found: Prediction) -> dict[str, np.ndarray[Any, Any]]:
         """The depth in millimetres, as a 16-bit image; 0 is unknown."""
         return {"depth.png": (found.maps["depth"] * MM).round().clip(0, 65535).astype(np.uint16)}
 

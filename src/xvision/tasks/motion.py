@@ -11,7 +11,7 @@ import numpy as np
 
 from xvision.tasks import task
 from xvision.tasks.class_weights import Balance, check_balance
-from xvision.tasks.contract import Found, Task, TaskMetric
+from xvision.tasks.contract import Prediction, Task, TaskMetric
 from xvision.tasks.metrics.motion import CLASSES, MotionMetric
 from xvision.tasks.segmentation import Segmentation
 
@@ -56,5 +56,5 @@ class Motion(Segmentation):
     def metric(self) -> TaskMetric:
         return MotionMetric()
 
-    def caption(self, found: Found) -> str:
+    def caption(self, found: Prediction) -> str:
         return f"moving {100 * found.values['shares'].get('moving', 0):.1f} %"

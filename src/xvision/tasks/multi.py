@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from xvision.config.parts import Parts
 from xvision.data.dataset import Split
-from xvision.parts import Parts
-from xvision.tasks.contract import Batch, Found, Outputs, Size, Task, TaskMetric
-from xvision.tasks.panes import Image, column, legible, row
-from xvision.tasks.partial import labelled, rows_of, which
+from xvision.tasks.contract import Batch, Outputs, Prediction, Size, Task, TaskMetric
+from xvision.tasks.missing_labels import labelled, rows_of, which
+from xvision.tasks.visualize import Image, column, legible, row
 
 
 def build_task(parts: Parts, classes: Mapping[str, tuple[str, ...]]) -> Task:
@@ -40,7 +40,7 @@ def build_task(parts: Parts, classes: Mapping[str, tuple[str, ...]]) -> Task:
 
 
 class MultiTask(Task):
-    """Tasks side by side; names of metrics and loss terms begin with their task's, as ``depth.ard``.
+    """Tasks side by side; names of metrics and loss terms begin with their task's, as ``depth.abs_rel``.
 
     Checkpoints are compared by `score`: the mean over tasks of the primary metric, or of 100 minus it where smaller
     is better (0 at least); in percent.
@@ -86,32 +86,32 @@ class MultiTask(Task):
     def metric(self) -> TaskMetric:
         return MultiTaskMetric(self.tasks)
 
-    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
+    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
         """What each task finds: its values under its name, its maps under theirs."""
         return self._side_by_side([task.decode(out, sizes) for task in self.tasks])
 
-    def truth(self, batch: Batch) -> list[Found]:
+    def ground_truth(self, batch: Batch) -> list[Prediction]:
         """Labels; a task without labels for a sample has no entry there."""
-        rows: list[list[Found | None]] = []
+        rows: list[list[Prediction | None]] = []
         for task in self.tasks:
             has = which(task, batch)
-            held = iter(task.truth(batch if has is None else rows_of(batch, has)) if has != [] else ())
+            held = iter(task.ground_truth(batch if has is None else rows_of(batch, has)) if has != [] else ())
             count = len(batch["name"])
             rows.append([next(held) if has is None or i in has else None for i in range(count)])
         return self._side_by_side(rows)
 
-    def _side_by_side(self, found: Sequence[Sequence[Found | None]]) -> list[Found]:
+    def _side_by_side(self, found: Sequence[Sequence[Prediction | None]]) -> list[Prediction]:
         return [
-            Found(
+            Prediction(
                 {task.name: f.values for task, f in zip(self.tasks, of_one, strict=True) if f},
                 {field: values for f in of_one if f for field, values in f.maps.items()},
             )
             for of_one in zip(*found, strict=True)
         ]
 
-    def _parts_of(self, found: Found) -> dict[str, Found]:
+    def _parts_of(self, found: Prediction) -> dict[str, Prediction]:
         return {
-            task.name: Found(
+            task.name: Prediction(
                 found.values[task.name],
                 {name: found.maps[name] for name in task.outputs if name in found.maps},
             )
@@ -119,18 +119,18 @@ class MultiTask(Task):
             if task.name in found.values
         }
 
-    def caption(self, found: Found) -> str:
+    def caption(self, found: Prediction) -> str:
         parts = self._parts_of(found)
         return "; ".join(f"{t.name}: {t.caption(parts[t.name])}" for t in self.tasks if t.name in parts)
 
-    def is_right(self, found: Found, label: Found) -> bool | None:
+    def is_right(self, found: Prediction, label: Prediction) -> bool | None:
         """Whether every task that knows right and wrong is right."""
         ours, theirs = self._parts_of(found), self._parts_of(label)
         answers = [t.is_right(ours[t.name], theirs[t.name]) for t in self.tasks if t.name in theirs]
         known = [answer for answer in answers if answer is not None]
         return all(known) if known else None
 
-    def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
+    def draw(self, image: Image, found: Prediction, label: Prediction | None = None) -> Image:
         """The pictures of the tasks, one below the other; with labels, maps of a task without beside the image."""
         ours, theirs = self._parts_of(found), self._parts_of(label) if label else {}
         panes = {}
@@ -140,7 +140,7 @@ class MultiTask(Task):
             panes[task.name] = row({"image": legible(image), "prediction": picture}) if alone else picture
         return column(panes)
 
-    def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
+    def files(self, found: Prediction) -> dict[str, np.ndarray[Any, Any]]:
         ours = self._parts_of(found)
         return {ending: content for t in self.tasks for ending, content in t.files(ours[t.name]).items()}
 

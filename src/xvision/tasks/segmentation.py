@@ -16,13 +16,13 @@ from xvision.fields import UNKNOWN
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
-from xvision.tasks.colours import UNKNOWN as UNKNOWN_COLOUR
-from xvision.tasks.colours import label_overlay, palette
-from xvision.tasks.contract import Batch, Found, Outputs, Size, Task, TaskMetric
+from xvision.tasks.contract import Batch, Outputs, Prediction, Size, Task, TaskMetric
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.label_map import LabelMapMetric
 from xvision.tasks.metrics.resolution import class_ids
-from xvision.tasks.panes import Colour, Image, legend, legible, row
+from xvision.tasks.palette import UNKNOWN as UNKNOWN_COLOUR
+from xvision.tasks.palette import label_overlay, palette
+from xvision.tasks.visualize import Colour, Image, legend, legible, row
 
 
 @task
@@ -85,30 +85,30 @@ class Segmentation(Task):
     def metric(self) -> TaskMetric:
         return LabelMapMetric(self.name, self.name, self.names)
 
-    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Found]:
+    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
         """Ids of the largest score, after enlarging the scores to each image; ids take the nearest pixel."""
         return [
             self._found(class_ids(maps, size).cpu().numpy())
             for maps, size in zip(out[self.name], sizes, strict=True)
         ]
 
-    def truth(self, batch: Batch) -> list[Found]:
+    def ground_truth(self, batch: Batch) -> list[Prediction]:
         return [self._found(labels.cpu().numpy()) for labels in batch[self.name]]
 
-    def _found(self, labels: np.ndarray[Any, Any]) -> Found:
+    def _found(self, labels: np.ndarray[Any, Any]) -> Prediction:
         counts = np.bincount(labels[labels != UNKNOWN].ravel(), minlength=len(self.names))
         shares = {
             self.names[i]: round(float(counts[i] / max(1, counts.sum())), 4)
             for i in np.argsort(-counts, kind="stable")
             if counts[i]
         }
-        return Found({"shares": shares}, {self.name: labels})
+        return Prediction({"shares": shares}, {self.name: labels})
 
-    def caption(self, found: Found) -> str:
+    def caption(self, found: Prediction) -> str:
         largest = list(found.values["shares"].items())[:3]
         return ", ".join(f"{name} {100 * share:.0f} %" for name, share in largest)
 
-    def draw(self, image: Image, found: Found, label: Found | None = None) -> Image:
+    def draw(self, image: Image, found: Prediction, label: Prediction | None = None) -> Image:
         """Class colours over the image; with labels the image, the labels and what was found, side by side, and below
         them the classes that occur. Without, the size is the image's, as frames of a video must be."""
         if label is None:
@@ -129,7 +129,7 @@ class Segmentation(Task):
         key = {name: colour for i, (name, colour) in enumerate(self.legend.items()) if i in there}
         return key | ({"unknown": UNKNOWN_COLOUR} if UNKNOWN in there else {})
 
-    def files(self, found: Found) -> dict[str, np.ndarray[Any, Any]]:
+    def files(self, found: Prediction) -> dict[str, np.ndarray[Any, Any]]:
         """The ids, as an 8-bit image."""
         return {f"{self.name}.png": found.maps[self.name]}
 

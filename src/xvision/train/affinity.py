@@ -23,7 +23,7 @@ NUM_BATCHES = 8
 def affinity(model: Model, task: Task, loader: Loader, num_batches: int = NUM_BATCHES) -> dict[str, Any]:
     """Mean cosines between the gradients of each two tasks on the backbone's parameters, over some training batches.
 
-    The network is as it is used: batch norms keep their averages. Ready for `xvision.report.record.Affinity`.
+    The network is as it is used: batch norms keep their averages. Ready for `xvision.runs.record.Affinity`.
 
     Source: Yu et al., Gradient Surgery for Multi-Task Learning, NeurIPS 2020, definition 1.
     """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 
 if TYPE_CHECKING:
     from torch import nn

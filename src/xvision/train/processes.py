@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 from xvision.train.hardware import mixed_precision
 
 
-def join(precision: str) -> Accelerator:
+def init(precision: str) -> Accelerator:
     """The accelerator of this process, in the group that the environment describes.
 
     Raises TrainingError when the device does not have the precision.
@@ -25,17 +25,17 @@ def join(precision: str) -> Accelerator:
         cpu=cpu, mixed_precision=mixed_precision(precision, PartialState(cpu=cpu).device)
     )
     if accelerator.num_processes > 1:
-        _leave_at_exit()
+        _shutdown_at_exit()
     return accelerator
 
 
-def meet() -> None:
+def barrier() -> None:
     """Wait until every process of the group is here."""
     PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
-    _leave_at_exit()
+    _shutdown_at_exit()
 
 
-def leave() -> None:
+def shutdown() -> None:
     """End the group: from here on this process works alone, on whole data sets.
 
     Every process of the group calls it. What it changes is torch's process group and the environment (RANK,
@@ -49,5 +49,5 @@ def leave() -> None:
 
 
 @cache
-def _leave_at_exit() -> None:
-    atexit.register(leave)  # gloo aborts a process that ends within its group
+def _shutdown_at_exit() -> None:
+    atexit.register(shutdown)  # gloo aborts a process that ends within its group

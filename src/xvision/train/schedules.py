@@ -10,7 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 
 schedule = Registry("schedule", "xvision.train.schedules")
 

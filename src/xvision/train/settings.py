@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xvision.parts import Part, part_of
+from xvision.config.parts import Part, part_of
 from xvision.train import balancing as methods
 from xvision.train import optimizers, schedules
 

@@ -38,7 +38,7 @@ from xvision.train.hardware import num_threads
 from xvision.train.log import Log
 from xvision.train.losses import Losses
 from xvision.train.optimizers import parameter_groups
-from xvision.train.processes import join
+from xvision.train.processes import init
 from xvision.train.schedules import factor
 from xvision.train.settings import FREE, Train
 from xvision.train.signals import Signals
@@ -86,7 +86,7 @@ class Training:
     ) -> None:
         self.task, self.settings, self.seed = task, settings, seed
         self.train_loader, self.val_loader = train_loader, val_loader
-        self.accelerator = join(settings.precision)
+        self.accelerator = init(settings.precision)
         self.device = self.accelerator.device
         self.console = console if self.accelerator.is_main_process else Console(quiet=True)
         if self.device.type == "cpu":

@@ -31,7 +31,7 @@ def test_labelled_frames_of_a_video_or_a_category_or_all(miniature, above):
 
 def test_a_gap_between_the_frames(miniature):
     root = miniature("cdnet")
-    near, far = build(root), build(root, gap=2)
+    near, far = build(root), build(root, frame_gap=2)
     assert (far.splits["train"].load(1)["previous"] == near.splits["train"].load(0)["previous"]).all()
 
 
@@ -42,8 +42,8 @@ def test_lists_of_pairs_with_masks_as_they_are_stored(tmp_path):
     for split in ("train", "val"):
         (tmp_path / f"{split}_pairs.txt").write_text("images/0.jpg images/1.jpg masks/1.png\n")
     assert np.unique(build(tmp_path).splits["val"].load(0)["motion"]).tolist() == [0, 1, 255]
-    with pytest.raises(ValueError, match=r"^data.gap: expected no gap, because the lists"):
-        build(tmp_path, gap=2)
+    with pytest.raises(ValueError, match=r"^data.frame_gap: expected no frame_gap, because the lists"):
+        build(tmp_path, frame_gap=2)
     png(tmp_path / "masks/1.png", ids([0, 85]))
     with pytest.raises(
         ValueError, match=r"masks/1.png: expected the values 0-1, 255, came 85 \(in 384 pixels"

@@ -37,9 +37,9 @@ def test_a_larger_gap_leaves_short_sequences_out_of_the_question(miniature):
         ValueError,
         match=rf"^{root}/JPEGImages/480p/camel: expected more than 2 frames with a mask, came 2 ",
     ):
-        build(root, gap=2)
-    with pytest.raises(ValueError, match=r"^data.gap: expected 1 or more frames, came 0$"):
-        build(root, gap=0)
+        build(root, frame_gap=2)
+    with pytest.raises(ValueError, match=r"^data.frame_gap: expected 1 or more frames, came 0$"):
+        build(root, frame_gap=0)
 
 
 def write_lists(root):
@@ -62,9 +62,9 @@ def test_lists_of_pairs(tmp_path):
     assert made.name == "davis16"
     with pytest.raises(
         ValueError,
-        match=rf"^data.gap: expected no gap, because the lists in {root} name the previous frames, came 2; l",
+        match=rf"^data.frame_gap: expected no frame_gap, because the lists in {root} name the previous frames, came 2",
     ):
-        build(root, gap=2)
+        build(root, frame_gap=2)
     assert made.splits["val"].names == ("val/images/dog/1.jpg", "val/images/dog/2.jpg")
     assert np.unique(made.splits["val"].load(0)["motion"]).tolist() == [0, 1]
 

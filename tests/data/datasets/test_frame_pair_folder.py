@@ -53,15 +53,15 @@ def test_the_end_of_a_single_sequence_is_held_out(tmp_path):
 
 
 def test_a_gap(root):
-    made = build(root, gap=2)
+    made = build(root, frame_gap=2)
     assert names(made) == {"images/a/10.jpg", "images/a/11.jpg", "images/b/10.jpg", "images/c/10.jpg"}
     with pytest.raises(
         ValueError,
         match=rf"^{root}: 2 problems:\n  {root}/images/b: expected more than 3 frames with a mask, came 3 \(8.jpg, …\)",
     ):
-        build(root, gap=3)
-    with pytest.raises(ValueError, match=r"^data.gap: expected 1 or more frames, came 0$"):
-        build(root, gap=0)
+        build(root, frame_gap=3)
+    with pytest.raises(ValueError, match=r"^data.frame_gap: expected 1 or more frames, came 0$"):
+        build(root, frame_gap=0)
 
 
 def test_frames_without_a_mask(root):
@@ -84,8 +84,8 @@ def test_lists_of_pairs_go_before_folders(root):
     (root / "val_pairs.txt").write_text("images/b/8.jpg images/b/9.jpg masks/b/9.png\n")
     made = build(root)
     assert names(made) == {"images/a/11.jpg", "images/b/9.jpg"}
-    with pytest.raises(ValueError, match=r"^data.gap: expected no gap, because the lists"):
-        build(root, gap=2)
+    with pytest.raises(ValueError, match=r"^data.frame_gap: expected no frame_gap, because the lists"):
+        build(root, frame_gap=2)
     (root / "val_pairs.txt").write_text("images/b/8.jpg images/b/99.jpg masks/b/9.png\n")
     with pytest.raises(ValueError, match=rf"^{root}/val_pairs.txt, line 1: images/b/99.jpg is not there$"):
         build(root)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.data.datasets.conftest import ids, photo, png
+from xvision.data.concat import join
 from xvision.data.datasets import dataset
 from xvision.data.flow import split_for
-from xvision.data.union import join
 
 FOLDERS = {
     "image_mask_folder": ("masks",),
@@ -29,7 +29,7 @@ def frames(root, labels, *sequences):
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_gap_gives_the_frame_before(tmp_path, name):
     frames(tmp_path, FOLDERS[name], "a", "b", "c")
-    made = dataset.part(name, {"root": str(tmp_path), "gap": 1}).build()
+    made = dataset.part(name, {"root": str(tmp_path), "frame_gap": 1}).build()
     assert made.fields[:2] == ("image", "previous")
     assert {split: len(found) for split, found in made.splits.items()} == {"train": 6, "val": 3}
     assert len({sample.split("/")[1] for sample in made.splits["val"].names}) == 1, (
@@ -55,7 +55,7 @@ def test_frames_without_labels(tmp_path):
         (tmp_path / f"{label}/a/9.png").unlink()
 
     def build(**settings):
-        return dataset.image_mask_depth_folder(root=str(tmp_path), gap=1, **settings).build()
+        return dataset.image_mask_depth_folder(root=str(tmp_path), frame_gap=1, **settings).build()
 
     with pytest.raises(
         ValueError, match=r"images/a/9.jpg: no mask .*; data.every_frame=false allows frames without"
@@ -72,33 +72,33 @@ def test_sequences_without_labels_are_left_out(tmp_path):
     frames(tmp_path, ("masks",), "a", "b", "c")
     for i in (9, 10, 11):
         (tmp_path / f"masks/c/{i}.png").unlink()  # 8 has a mask and no frame before it
-    made = dataset.image_mask_folder(root=str(tmp_path), gap=1, every_frame=False).build()
+    made = dataset.image_mask_folder(root=str(tmp_path), frame_gap=1, every_frame=False).build()
     assert {name.split("/")[1] for split in made.splits.values() for name in split.names} == {"a", "b"}
 
 
 def test_wrong_gaps(tmp_path):
     frames(tmp_path, ("depth",), "a", "b")
-    with pytest.raises(ValueError, match=r"^data.gap: expected 0 or more frames, came -1$"):
-        dataset.image_depth_folder(root=str(tmp_path), gap=-1).build()
-    with pytest.raises(ValueError, match=r"^data.every_frame: expected data.gap=1 or more beside it"):
+    with pytest.raises(ValueError, match=r"^data.frame_gap: expected 0 or more frames, came -1$"):
+        dataset.image_depth_folder(root=str(tmp_path), frame_gap=-1).build()
+    with pytest.raises(ValueError, match=r"^data.every_frame: expected data.frame_gap=1 or more beside it"):
         dataset.image_depth_folder(root=str(tmp_path), every_frame=False).build()
     with pytest.raises(
         ValueError,
         match=r"images/a: expected more than 9 frames with a depth map, came 4 \(8.jpg, …\); add frames",
     ):
-        dataset.image_depth_folder(root=str(tmp_path), gap=9).build()
+        dataset.image_depth_folder(root=str(tmp_path), frame_gap=9).build()
     for part in ("images", "depth"):
         (tmp_path / "train").mkdir(exist_ok=True)
         (tmp_path / part).rename(tmp_path / "train" / part)
     frames(tmp_path / "val", ("depth",), "c")
     made = dataset.image_depth_folder(root=str(tmp_path)).build()
     with pytest.raises(
-        ValueError, match=r"expected a previous frame for net.inputs=image\+previous.*data.gap=1"
+        ValueError, match=r"expected a previous frame for net.inputs=image\+previous.*data.frame_gap=1"
     ):
         split_for(made, "train", ("image", "previous"))
     joined = join({"image_depth_folder": made, "scenes": dataset.scenes(num_train=2, num_val=2).build()})
     with pytest.raises(
-        ValueError, match=r"^image_depth_folder: expected a previous .*data.image_depth_folder.gap=1"
+        ValueError, match=r"^image_depth_folder: expected a previous .*data.image_depth_folder.frame_gap=1"
     ):
         split_for(joined, "train", ("image", "previous"))
 
@@ -108,7 +108,9 @@ def test_classes_and_motion_of_two_sets_of_frames(tmp_path):
     frames(tmp_path / "moving", ("masks",), "c", "d")
     both = join(
         {
-            "image_mask_folder": dataset.image_mask_folder(root=str(tmp_path / "classes"), gap=1).build(),
+            "image_mask_folder": dataset.image_mask_folder(
+                root=str(tmp_path / "classes"), frame_gap=1
+            ).build(),
             "frame_pair_folder": dataset.frame_pair_folder(root=str(tmp_path / "moving")).build(),
         }
     )

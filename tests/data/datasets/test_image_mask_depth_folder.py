@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.data.datasets.conftest import ids, png
+from xvision.data.concat import check_labels, open_data
 from xvision.data.datasets import dataset
 from xvision.data.settings import Data
-from xvision.data.union import check_labels, open_data
 
 
 def test_a_folder_with_both_labels_is_recognised_as_one_set(miniature):

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from xvision.config.parts import Part
+from xvision.graph.trace import trace
 from xvision.models.backbone import Backbone
 from xvision.models.backbones import backbone
 from xvision.models.blocks import enlarge
 from xvision.models.build import build_model
 from xvision.models.decoders import decoder
-from xvision.models.graph import trace
 from xvision.models.settings import Net
-from xvision.parts import Part
 
 MAPS = sorted(decoder.builders().keys() - {"classifier"})
 BACKBONES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 from xvision.tasks.losses import loss
 from xvision.tasks.losses.weighted import (
     ORIGINAL_DEPTH,

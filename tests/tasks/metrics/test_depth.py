@@ -24,7 +24,7 @@ def reference(predictions: list[Array], depths: list[Array]) -> dict[str, float]
     x = np.concatenate([p[d > 0] for p, d in zip(predictions, depths, strict=True)])
     y = np.concatenate([d[d > 0] for d in depths])
 
-    def ard(low: float, high: float, weight: float = 1.0) -> float:
+    def abs_rel(low: float, high: float, weight: float = 1.0) -> float:
         inside = y > low
         a, b = np.minimum(x[inside], high), np.minimum(y[inside], high)
         return 100 * float(np.average(np.abs(a - b) / b, weights=np.where(y[inside] < high, 1, weight)))
@@ -36,12 +36,12 @@ def reference(predictions: list[Array], depths: list[Array]) -> dict[str, float]
         if (d > 0).any()
     ]
     return {
-        "ard": ard(0, np.inf),
-        "ard_rng1": ard(1, np.inf),
-        "ard_rng3to20": ard(3, 20),
-        "ard_rng3to80": ard(3, 80),
-        "ard_rng3to255": ard(3, 255),
-        "ard_weighted_rng3to255": ard(3, 255, 0.1),
+        "abs_rel": abs_rel(0, np.inf),
+        "abs_rel_rng1": abs_rel(1, np.inf),
+        "abs_rel_rng3to20": abs_rel(3, 20),
+        "abs_rel_rng3to80": abs_rel(3, 80),
+        "abs_rel_rng3to255": abs_rel(3, 255),
+        "abs_rel_weighted_rng3to255": abs_rel(3, 255, 0.1),
         "rmse_m": float(np.sqrt(np.mean((x - y) ** 2))),
         "rmse_log": float(np.sqrt(np.mean(g**2))),
         "silog": 100 * float(np.mean(images)),
@@ -52,8 +52,8 @@ def reference(predictions: list[Array], depths: list[Array]) -> dict[str, float]
 def test_two_pixels_by_hand() -> None:
     """Found 1.2 of 1 m and 5 of 10 m; the third pixel is unknown."""
     got = scores([[[[1.2, 5.0, 7.0]]]], [[[1.0, 10.0, 0.0]]])
-    assert got["ard"] == pytest.approx(100 * (0.2 + 0.5) / 2)
-    assert got["ard_rng1"] == pytest.approx(50)
+    assert got["abs_rel"] == pytest.approx(100 * (0.2 + 0.5) / 2)
+    assert got["abs_rel_rng1"] == pytest.approx(50)
     assert got["rmse_m"] == pytest.approx(math.sqrt((0.2**2 + 25) / 2), rel=1e-6)
     logs = math.log(1.2), math.log(0.5)
     assert got["rmse_log"] == pytest.approx(math.sqrt((logs[0] ** 2 + logs[1] ** 2) / 2), rel=1e-6)
@@ -64,12 +64,12 @@ def test_two_pixels_by_hand() -> None:
 def test_ranges_by_hand() -> None:
     """Truth 2, 10, 100, 300 m, found 4, 11, 50, 270 m."""
     got = scores([[[[4.0, 11.0, 50.0, 270.0]]]], [[[2.0, 10.0, 100.0, 300.0]]])
-    assert got["ard"] == pytest.approx(100 * (1 + 0.1 + 0.5 + 0.1) / 4)
-    assert got["ard_rng1"] == pytest.approx(got["ard"])
-    assert got["ard_rng3to20"] == pytest.approx(100 * 0.1 / 3)  # both cut at 20 m
-    assert got["ard_rng3to80"] == pytest.approx(100 * (0.1 + 30 / 80 + 0) / 3)
-    assert got["ard_rng3to255"] == pytest.approx(100 * (0.1 + 0.5 + 0) / 3)
-    assert got["ard_weighted_rng3to255"] == pytest.approx(100 * (0.1 + 0.5 + 0) / 2.1)
+    assert got["abs_rel"] == pytest.approx(100 * (1 + 0.1 + 0.5 + 0.1) / 4)
+    assert got["abs_rel_rng1"] == pytest.approx(got["abs_rel"])
+    assert got["abs_rel_rng3to20"] == pytest.approx(100 * 0.1 / 3)  # both cut at 20 m
+    assert got["abs_rel_rng3to80"] == pytest.approx(100 * (0.1 + 30 / 80 + 0) / 3)
+    assert got["abs_rel_rng3to255"] == pytest.approx(100 * (0.1 + 0.5 + 0) / 3)
+    assert got["abs_rel_weighted_rng3to255"] == pytest.approx(100 * (0.1 + 0.5 + 0) / 2.1)
     assert set(RANGES) < set(got)
 
 
@@ -109,7 +109,7 @@ def test_predictions_below_zero_are_errors_and_not_infinite(prediction: float) -
     got = scores(torch.full((1, 1, 2, 2), prediction), torch.ones(1, 2, 2))
     assert all(math.isfinite(v) for v in got.values() if not math.isnan(v))
     assert got["rmse_log"] == pytest.approx(math.log(1000), rel=1e-5)
-    assert got["ard"] == pytest.approx(100 * (1 - prediction))
+    assert got["abs_rel"] == pytest.approx(100 * (1 - prediction))
 
 
 def test_processes_add_up() -> None:

@@ -121,4 +121,4 @@ def test_small_maps_have_a_ceiling() -> None:
     found = [made["classes"]("segmentation", SEGMENTATION_CLASSES, s, (64, 64), 4) for s in (2, 4, 8)]
     assert 100 > found[0]["miou"] > found[1]["miou"] > found[2]["miou"]
     assert found[2]["iou_pole"] < found[2]["iou_road"]
-    assert 0 < made["depth"](2, (64, 64), 4)["ard"] < made["depth"](4, (64, 64), 4)["ard"] < 10
+    assert 0 < made["depth"](2, (64, 64), 4)["abs_rel"] < made["depth"](4, (64, 64), 4)["abs_rel"] < 10

@@ -1,5 +1,5 @@
 """Datasets, one file each."""
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 
 dataset = Registry("dataset", "xvision.data.datasets")

@@ -9,8 +9,8 @@ from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import check_ratio, hold_out_ends
 from xvision.data.frames import check_gap, check_lists, check_motion, read_lists, sequences
-from xvision.data.pairs import Column, Row, photos, rows_dataset
 from xvision.data.readers import MOTION, Labels, Photo, Reader
+from xvision.data.samples import Column, Row, photos, rows_dataset
 from xvision.fields import UNKNOWN
 
 _GRAYS = ((0, 0), (50, 0), (85, UNKNOWN), (170, UNKNOWN), (255, 1))
@@ -18,17 +18,17 @@ _GRAYS = ((0, 0), (50, 0), (85, UNKNOWN), (170, UNKNOWN), (255, 1))
 
 
 @dataset
-def cdnet(*, root: str = "cdnet", val_ratio: float = 0.2, gap: int = 1) -> Dataset:
+def cdnet(*, root: str = "cdnet", val_ratio: float = 0.2, frame_gap: int = 1) -> Dataset:
     """CDnet (changedetection.net): two frames of a fixed camera and a mask of what moves.
 
     `root` holds videos as published (input/, groundtruth/ and temporalROI.txt, in folders up to two levels deep: the
-    last `val_ratio` of each validates, the previous frame is `gap` before), or {train,val}_pairs.txt with lines
+    last `val_ratio` of each validates, the previous frame is `frame_gap` before), or {train,val}_pairs.txt with lines
     "PREVIOUS CURRENT MASK", masks 0, 1 and 255 unknown. Shadow is static; unknown pixels and those outside the region
     of interest do not count, frames that were not labelled are left out.
     Source: Wang et al., "CDnet 2014: an expanded change detection benchmark dataset" (2014).
     """
     check_ratio(val_ratio)
-    check_gap(gap)
+    check_gap(frame_gap)
     place, videos = find_set(
         "cdnet",
         root,
@@ -37,9 +37,9 @@ def cdnet(*, root: str = "cdnet", val_ratio: float = 0.2, gap: int = 1) -> Datas
         get="Download videos from http://changedetection.net, or set data.root to where they are.",
     )
     if isinstance(videos, list):
-        rows, masks = _rows(place, videos, gap, val_ratio), Labels(_GRAYS)
+        rows, masks = _rows(place, videos, frame_gap, val_ratio), Labels(_GRAYS)
     else:
-        check_lists(place, gap)
+        check_lists(place, frame_gap)
         rows, masks = videos, Labels(MOTION)
     readers: dict[str, Reader] = {"image": Photo(), "previous": Photo(), "motion": masks}
     made = rows_dataset("cdnet", place, readers, rows)
@@ -66,7 +66,7 @@ def _videos(root: Path) -> list[Path]:
     )
 
 
-def _rows(root: Path, videos: list[Path], gap: int, val_ratio: float) -> dict[str, list[Row]]:
+def _rows(root: Path, videos: list[Path], frame_gap: int, val_ratio: float) -> dict[str, list[Row]]:
     """The labelled frames of every video."""
     columns = {
         video.relative_to(root).as_posix(): (
@@ -75,7 +75,7 @@ def _rows(root: Path, videos: list[Path], gap: int, val_ratio: float) -> dict[st
         )
         for video in videos
     }
-    found = sequences(root, columns, gap)
+    found = sequences(root, columns, frame_gap)
     labelled = {}
     for name, by_folder in found.items():
         first, last = _labelled(root / name / "temporalROI.txt")

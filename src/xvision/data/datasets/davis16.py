@@ -9,8 +9,8 @@ from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import folders
 from xvision.data.frames import check_gap, check_lists, check_motion, read_lists, sequences
-from xvision.data.pairs import Column, Row, photos, rows_dataset
 from xvision.data.readers import Labels, Photo, Reader
+from xvision.data.samples import Column, Row, photos, rows_dataset
 
 TRAIN = (
     "bear", "bmx-bumps", "boat", "breakdance-flare", "bus", "car-turn", "dance-jump", "dog-agility", "drift-turn",
@@ -30,15 +30,15 @@ _OBJECT = (
 
 
 @dataset
-def davis16(*, root: str = "davis16", gap: int = 1) -> Dataset:
+def davis16(*, root: str = "davis16", frame_gap: int = 1) -> Dataset:
     """DAVIS 2016: two frames and a mask of the moving foreground object; the camera moves too.
 
     `root` holds JPEGImages/480p/ and Annotations/480p/ as published (the official 30 sequences train, 20 validate;
-    the previous frame is `gap` before), or {train,val}_pairs.txt with lines "PREVIOUS CURRENT MASK". Only the primary
-    object is marked: others that move are background. Source: Perazzi et al., "A benchmark dataset and evaluation
-    methodology for video object segmentation" (2016).
+    the previous frame is `frame_gap` before), or {train,val}_pairs.txt with lines "PREVIOUS CURRENT MASK". Only the
+    primary object is marked: others that move are background. Source: Perazzi et al., "A benchmark dataset and
+    evaluation methodology for video object segmentation" (2016).
     """
-    check_gap(gap)
+    check_gap(frame_gap)
     place, found = find_set(
         "davis16",
         root,
@@ -47,13 +47,13 @@ def davis16(*, root: str = "davis16", gap: int = 1) -> Dataset:
         get="Download DAVIS 2016 from https://davischallenge.org, or set data.root to where it is.",
     )
     if isinstance(found, tuple):
-        by_name = sequences(place, {"": found}, gap)[""]
+        by_name = sequences(place, {"": found}, frame_gap)[""]
         rows = {
             split: [row for name in names for row in by_name.get(name, ())]
             for split, names in {"train": TRAIN, "val": VAL}.items()
         }
     else:
-        check_lists(place, gap)
+        check_lists(place, frame_gap)
         rows = found
     masks = Labels(_OBJECT)
     readers: dict[str, Reader] = {"image": Photo(), "previous": Photo(), "motion": masks}

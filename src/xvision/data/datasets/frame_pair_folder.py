@@ -9,8 +9,8 @@ from xvision.data.datasets import dataset
 from xvision.data.folders import check_ratio, files, own_folder
 from xvision.data.frames import LISTS, check_gap, check_lists, check_motion, read_lists, samples, views
 from xvision.data.layouts import IMAGES, MASKS, layout, own_layout
-from xvision.data.pairs import Column, photos, rows_dataset
 from xvision.data.readers import Labels
+from xvision.data.samples import Column, photos, rows_dataset
 from xvision.fields import UNKNOWN
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
@@ -25,7 +25,7 @@ _LAYOUT = (
 def frame_pair_folder(
     *,
     root: str = "",
-    gap: int = 1,
+    frame_gap: int = 1,
     moving: int = 1,
     every_frame: bool = True,
     images: str = "",
@@ -35,17 +35,17 @@ def frame_pair_folder(
 ) -> Dataset:
     """Your own sequences of frames, and PNG masks of what moves, in train/ and val/ or all in one place.
 
-    A frame and its mask have the same name but for the ending; the previous frame is the one `gap` before in the order
-    of names (numbers by value) in the folder of the sequence. Or {train,val}_pairs.txt in `root` lists the samples, a
-    line "PREVIOUS CURRENT MASK" each. Masks hold 0 where nothing moves, `moving` where something does, and 255 (if
-    that is not `moving`) where it is unknown. With every_frame=false, frames without a mask only serve as previous
-    ones. `images` and `masks` name the folders if they are called unusually. Without val/, `val_ratio` of the
-    sequences is held out, drawn by `split_seed`; of a single one its end.
+    A frame and its mask have the same name but for the ending; the previous frame is the one `frame_gap` before in
+    the order of names (numbers by value) in the folder of the sequence. Or {train,val}_pairs.txt in `root` lists the
+    samples, a line "PREVIOUS CURRENT MASK" each. Masks hold 0 where nothing moves, `moving` where something does, and
+    255 (if that is not `moving`) where it is unknown. With every_frame=false, frames without a mask only serve as
+    previous ones. `images` and `masks` name the folders if they are called unusually. Without val/, `val_ratio` of
+    the sequences is held out, drawn by `split_seed`; of a single one its end.
 
     Raises: DataError that lists files without a partner.
     """
     check_ratio(val_ratio)
-    check_gap(gap)
+    check_gap(frame_gap)
     if not 1 <= moving <= 255:
         raise ValueError(
             f"data.moving: expected the value of moving pixels in the masks, 1 to 255, came {moving}"
@@ -53,16 +53,16 @@ def frame_pair_folder(
     place = own_folder(root, "frames and masks", _LAYOUT)
     rows = read_lists(place)
     if rows:
-        check_lists(place, gap)
+        check_lists(place, frame_gap)
     else:
         found = own_layout(place, "frames and masks", _LAYOUT, images=(images, IMAGES), masks=(masks, MASKS))
         columns = {split: (photos(a), Column("mask", b)) for split, (a, b) in found.items()}
         rows = samples(
-            place, columns, gap, every_frame=every_frame, val_ratio=val_ratio, split_seed=split_seed
+            place, columns, frame_gap, every_frame=every_frame, val_ratio=val_ratio, split_seed=split_seed
         )
     meaning = ((0, 0), (moving, 1), *(((UNKNOWN, UNKNOWN),) if moving != UNKNOWN else ()))
     reader = Labels(meaning, "mend the mask, or set data.moving to the value of moving pixels")
-    made = rows_dataset("frame_pair_folder", place, {**views(gap), "motion": reader}, rows)
+    made = rows_dataset("frame_pair_folder", place, {**views(frame_gap), "motion": reader}, rows)
     check_motion(place, reader, rows)
     return made
 

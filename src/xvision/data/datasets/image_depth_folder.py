@@ -14,8 +14,8 @@ from xvision.data.datasets import dataset
 from xvision.data.folders import check_ratio, own_folder, summary
 from xvision.data.frames import check_gap, samples, views
 from xvision.data.layouts import DEPTHS, IMAGES, MASKS, layout, own_layout
-from xvision.data.pairs import Column, photos, rows_dataset
 from xvision.data.readers import Depth, found_in
+from xvision.data.samples import Column, photos, rows_dataset
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
 
@@ -34,7 +34,7 @@ def image_depth_folder(
     unit: float | None = None,
     images: str = "",
     depth: str = "",
-    gap: int = 0,
+    frame_gap: int = 0,
     every_frame: bool = True,
     val_ratio: float = 0.2,
     split_seed: int = 0,
@@ -46,23 +46,25 @@ def image_depth_folder(
     metres; by default integers count millimetres and floats metres. Unknown are 0, 65535 in 16 bits, negative numbers,
     nan and inf. Without val/, `val_ratio` is held out, drawn by `split_seed`.
 
-    With a `gap` the images are frames, in a folder for each sequence or one in all: `previous`, for networks that take
-    it or optical flow, is the frame `gap` before in the order of names (numbers by value), and whole sequences are held
-    out. With every_frame=false, frames without depth only serve as previous ones.
+    With a `frame_gap` the images are frames, in a folder for each sequence or one in all: `previous`, for networks
+    that take it or optical flow, is the frame `frame_gap` before in the order of names (numbers by value), and whole
+    sequences are held out. With every_frame=false, frames without depth only serve as previous ones.
 
     All depth maps are read once. Raises: DataError that lists files without a partner. Warns of a typical depth outside
     0.1-200 m, and of files with quite another one.
     """
     check_ratio(val_ratio)
-    check_gap(gap, 0, every_frame=every_frame)
+    check_gap(frame_gap, 0, every_frame=every_frame)
     place = own_folder(root, "images and depth maps", _LAYOUT)
     found = own_layout(
         place, "images and depth maps", _LAYOUT, images=(images, IMAGES), depth=(depth, DEPTHS)
     )
     splits = {s: (photos(a), depth_maps(b)) for s, (a, b) in found.items()}
-    rows = samples(place, splits, gap, every_frame=every_frame, val_ratio=val_ratio, split_seed=split_seed)
+    rows = samples(
+        place, splits, frame_gap, every_frame=every_frame, val_ratio=val_ratio, split_seed=split_seed
+    )
     reader = depth_reader(place, [row[-1] for some in rows.values() for row in some], unit)
-    return rows_dataset("image_depth_folder", place, {**views(gap), "depth": reader}, rows)
+    return rows_dataset("image_depth_folder", place, {**views(frame_gap), "depth": reader}, rows)
 
 
 def detect(root: Path) -> str | None:

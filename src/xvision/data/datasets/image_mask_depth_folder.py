@@ -11,8 +11,8 @@ from xvision.data.datasets.image_mask_folder import has_masks, label_reader
 from xvision.data.folders import check_ratio, own_folder
 from xvision.data.frames import check_gap, samples, views
 from xvision.data.layouts import DEPTHS, IMAGES, MASKS, layout, own_layout
-from xvision.data.pairs import Column, photos, rows_dataset
 from xvision.data.readers import Reader
+from xvision.data.samples import Column, photos, rows_dataset
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
 
@@ -32,7 +32,7 @@ def image_mask_depth_folder(
     images: str = "",
     masks: str = "",
     depth: str = "",
-    gap: int = 0,
+    frame_gap: int = 0,
     every_frame: bool = True,
     val_ratio: float = 0.2,
     split_seed: int = 0,
@@ -40,13 +40,13 @@ def image_mask_depth_folder(
     """Your own images with label PNGs and depth maps of each, for both tasks in one network.
 
     Masks and their settings are as in `image_mask_folder`, depth maps as in `image_depth_folder`; all three have the
-    same name but for the ending. Where only some images have both, join those two sets instead. With `gap` and
+    same name but for the ending. Where only some images have both, join those two sets instead. With `frame_gap` and
     `every_frame` images are frames, as there.
 
     Raises: DataError that lists files without a partner.
     """
     check_ratio(val_ratio)
-    check_gap(gap, 0, every_frame=every_frame)
+    check_gap(frame_gap, 0, every_frame=every_frame)
     place = own_folder(root, "images, masks and depth maps", _LAYOUT)
     found = own_layout(
         place,
@@ -57,11 +57,13 @@ def image_mask_depth_folder(
         depth=(depth, DEPTHS),
     )
     splits = {s: (photos(a), Column("mask", b), depth_maps(c)) for s, (a, b, c) in found.items()}
-    rows = samples(place, splits, gap, every_frame=every_frame, val_ratio=val_ratio, split_seed=split_seed)
+    rows = samples(
+        place, splits, frame_gap, every_frame=every_frame, val_ratio=val_ratio, split_seed=split_seed
+    )
     files = [row for some in rows.values() for row in some]
     labels, names = label_reader(place, [row[-2] for row in files], classes, values)
     depths = depth_reader(place, [row[-1] for row in files], unit)
-    readers: dict[str, Reader] = {**views(gap), "segmentation": labels, "depth": depths}
+    readers: dict[str, Reader] = {**views(frame_gap), "segmentation": labels, "depth": depths}
     return rows_dataset("image_mask_depth_folder", place, readers, rows, {"segmentation": names})
 
 

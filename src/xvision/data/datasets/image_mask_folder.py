@@ -12,8 +12,8 @@ from xvision.data.folders import MAX_LISTED, check_ratio, files, find_beside, ow
 from xvision.data.frames import LISTS, check_gap, samples, views
 from xvision.data.images import SUFFIXES, read_labels
 from xvision.data.layouts import DEPTHS, IMAGES, MASKS, layout, own_layout
-from xvision.data.pairs import Column, photos, rows_dataset
 from xvision.data.readers import Labels, Reader, class_ids, found_in, ranges, spread, values_in
+from xvision.data.samples import Column, photos, rows_dataset
 from xvision.fields import UNKNOWN
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
@@ -32,7 +32,7 @@ def image_mask_folder(
     values: tuple[int, ...] = (),
     images: str = "",
     masks: str = "",
-    gap: int = 0,
+    frame_gap: int = 0,
     every_frame: bool = True,
     val_ratio: float = 0.2,
     split_seed: int = 0,
@@ -45,20 +45,22 @@ def image_mask_folder(
     it, has a line with a name for each class in order; without it and `values` all masks are read once to find the
     largest id. Without val/, `val_ratio` is held out, drawn by `split_seed`.
 
-    With a `gap` the images are frames, in a folder for each sequence or one in all: `previous`, for networks that take
-    it or optical flow, is the frame `gap` before in the order of names (numbers by value), and whole sequences are held
-    out. With every_frame=false, frames without a mask only serve as previous ones.
+    With a `frame_gap` the images are frames, in a folder for each sequence or one in all: `previous`, for networks
+    that take it or optical flow, is the frame `frame_gap` before in the order of names (numbers by value), and whole
+    sequences are held out. With every_frame=false, frames without a mask only serve as previous ones.
 
     Raises: DataError that lists files without a partner.
     """
     check_ratio(val_ratio)
-    check_gap(gap, 0, every_frame=every_frame)
+    check_gap(frame_gap, 0, every_frame=every_frame)
     place = own_folder(root, "images and masks", _LAYOUT)
     found = own_layout(place, "images and masks", _LAYOUT, images=(images, IMAGES), masks=(masks, MASKS))
     splits = {split: (photos(a), Column("mask", b)) for split, (a, b) in found.items()}
-    rows = samples(place, splits, gap, every_frame=every_frame, val_ratio=val_ratio, split_seed=split_seed)
+    rows = samples(
+        place, splits, frame_gap, every_frame=every_frame, val_ratio=val_ratio, split_seed=split_seed
+    )
     labels, names = label_reader(place, [row[-1] for some in rows.values() for row in some], classes, values)
-    readers: dict[str, Reader] = {**views(gap), "segmentation": labels}
+    readers: dict[str, Reader] = {**views(frame_gap), "segmentation": labels}
     return rows_dataset("image_mask_folder", place, readers, rows, {"segmentation": names})
 
 

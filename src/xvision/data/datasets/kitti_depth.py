@@ -9,8 +9,8 @@ from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import SPLITS, check_ratio, hold_out_groups, summary, with_val
 from xvision.data.layouts import aspect, layout
-from xvision.data.pairs import Column, Row, match, match_splits, photos, rows_dataset
 from xvision.data.readers import Depth, Photo
+from xvision.data.samples import Column, Row, match, match_splits, photos, rows_dataset
 
 _STEP = 1 / 256
 _DEPTH = "proj_depth/groundtruth/image_02"

@@ -8,8 +8,8 @@ from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.layouts import layout
-from xvision.data.pairs import Column, match_splits, photos, rows_dataset
 from xvision.data.readers import Depth, Labels, Photo, Reader, class_ids
+from xvision.data.samples import Column, match_splits, photos, rows_dataset
 
 CLASSES = {
     13: (

@@ -6,10 +6,10 @@ import hashlib
 from functools import partial
 from typing import Literal
 
+from xvision.config.sizes import Size
 from xvision.data.dataset import Dataset, Sample, Split
 from xvision.data.datasets import dataset
 from xvision.data.scenes import BOX_CLASSES, FIELDS, LEVELS, SCENE_CLASSES, SEGMENTATION_CLASSES, scene
-from xvision.sizes import Size
 
 VAL_FIRST = 10_000_000
 """Seeds of validation scenes start here, those of training scenes below, whatever the settings."""

@@ -10,8 +10,8 @@ from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import check_ratio, folders, hold_out_groups
 from xvision.data.layouts import aspect, layout
-from xvision.data.pairs import Column, Row, match_splits, photos, rows_dataset
 from xvision.data.readers import Depth, Photo
+from xvision.data.samples import Column, Row, match_splits, photos, rows_dataset
 
 _MILLIMETRE = 0.001
 _LISTS = {"train": "TrainSplit.txt", "val": "TestSplit.txt"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from xvision.config.messages import nearest
 from xvision.data.dataset import Sample
 from xvision.data.scenes.layout import build
 from xvision.data.scenes.levels import FIRST_OBJECT, LEVELS
 from xvision.data.scenes.light import Photographer
 from xvision.data.scenes.render import NEAR_M, Renderer, positions
 from xvision.data.scenes.surfaces import Array
-from xvision.hints import nearest
 
 LEAST_PIXELS_RATIO = 0.0008
 """An object has a box if at least this fraction of the image shows it ..."""

@@ -1,5 +1,5 @@
 """Backbones, one file a family."""
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 
 backbone = Registry("backbone", "xvision.models.backbones")

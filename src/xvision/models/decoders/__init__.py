@@ -1,5 +1,5 @@
 """Decoders, one file each."""
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 
 decoder = Registry("decoder", "xvision.models.decoders")

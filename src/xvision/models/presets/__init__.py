@@ -1,5 +1,5 @@
 """Named networks: functions that return a Net."""
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 
 preset = Registry("preset", "xvision.models.presets")

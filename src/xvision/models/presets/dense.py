@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from xvision.config.parts import Part
 from xvision.models.backbones import backbone
 from xvision.models.decoders import decoder
 from xvision.models.presets import preset
 from xvision.models.settings import Net
-from xvision.parts import Part
 
 STRIDE_16 = (2, 2, 2, 2, 1)  # the last stage does not halve
 _REFINED = decoder.deeplabv3plus_lite(num_refine=2, dropout=0.1)

@@ -1,5 +1,5 @@
 """Quantization methods: how the ranges are found, one file each."""
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 
 method = Registry("method", "xvision.quant.methods")

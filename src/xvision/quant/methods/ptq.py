@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, fx, nn
 
-from xvision.quant.capture import capture
+from xvision.graph.batch_norm import fold_batch_norms
+from xvision.graph.canonical import capture
 from xvision.quant.fake import QuantLayer
-from xvision.quant.fold import fold_batch_norms
 from xvision.quant.insert import insert_quantizers
-from xvision.quant.lockstep import fitting, in_lockstep
+from xvision.quant.layerwise import fitting, layerwise
 from xvision.quant.methods import method
 from xvision.quant.numbers import QuantScheme
-from xvision.quant.ranges import observe, set_weight_scale
+from xvision.quant.observer import observe, set_weight_scale
 from xvision.quant.reconstruct import correct_bias, reconstruct
 
 
@@ -46,7 +46,7 @@ def ptq(
             set_weight_scale(layer)
     if correct != "nothing":
         fit = reconstruct if correct == "weights" else correct_bias
-        in_lockstep(graph, reference, fitting(graph, images), fit)
+        layerwise(graph, reference, fitting(graph, images), fit)
     return graph
 
 

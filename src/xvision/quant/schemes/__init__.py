@@ -1,5 +1,5 @@
 """Quantization schemes: what numbers a device computes with, one file each."""
 
-from xvision.parts import Registry
+from xvision.config.parts import Registry
 
 scheme = Registry("scheme", "xvision.quant.schemes")

@@ -14,8 +14,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from xvision.hints import nearest
-from xvision.parts import Part
+from xvision.config.messages import nearest
+from xvision.config.parts import Part
 from xvision.tasks.losses import loss
 
 Kind = Literal["label", "depth", "flow"]

@@ -26,12 +26,12 @@ class Range:
 
 
 RANGES = {
-    "ard": Range(),
-    "ard_rng1": Range(1),
-    "ard_rng3to20": Range(3, 20),
-    "ard_rng3to80": Range(3, 80),
-    "ard_rng3to255": Range(3, 255),
-    "ard_weighted_rng3to255": Range(3, 255, 0.1),
+    "abs_rel": Range(),
+    "abs_rel_rng1": Range(1),
+    "abs_rel_rng3to20": Range(3, 20),
+    "abs_rel_rng3to80": Range(3, 80),
+    "abs_rel_rng3to255": Range(3, 255),
+    "abs_rel_weighted_rng3to255": Range(3, 255, 0.1),
 }
 """The original system's ranges (supervised_relative_error and its _rng variants)."""
 
@@ -39,7 +39,7 @@ RANGES = {
 class DepthMetric(TaskMetric):
     """The usual errors of depth over all known pixels of a split; NaN where nothing is counted.
 
-    - `ard` and its ranges, in percent: mean of |prediction - depth| / depth (absolute relative difference),
+    - `abs_rel` and its ranges, in percent: mean of |prediction - depth| / depth (absolute relative difference),
     - `rmse_m`, `rmse_log`: root of the mean squared error of depth, of its natural logarithm,
     - `silog`: 100 times the standard deviation of the log error inside an image, mean over images,
     - `delta1`, `delta2`, `delta3`, in percent: pixels with max(prediction / depth, depth / prediction) < 1.25^k.

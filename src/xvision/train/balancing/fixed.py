@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from xvision.hints import nearest
+from xvision.config.messages import nearest
 from xvision.train.balancing import balancing
 from xvision.train.balancing.contract import Balancing
 

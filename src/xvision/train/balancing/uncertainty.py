@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from xvision.hints import nearest
+from xvision.config.messages import nearest
 from xvision.train.balancing import balancing
 from xvision.train.balancing.contract import Balancing
 

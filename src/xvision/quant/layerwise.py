@@ -1,0 +1,75 @@
+"""Two forms of one graph run side by side, one operator at a time, to correct each layer before the next sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from xvision.quant.fake import QuantLayer
+
+MEMORY_BYTES = 1 << 30
+"""Of activations held at once; it decides how many of the calibration images are used."""
+
+
+class Stream(fx.Interpreter):
+    """One batch on its way through a graph."""
+
+    def __init__(self, graph: fx.GraphModule, planes: Sequence[Tensor]) -> None:
+        super().__init__(graph)
+        self.args_iter = iter(planes)
+
+    def step(self, node: fx.Node) -> Any:
+        self.env[node] = self.run_node(node)
+        for done in self.user_to_last_uses.get(node, ()):
+            del self.env[done]
+        return self.env.get(node)
+
+    def bytes_after(self, node: fx.Node) -> int:
+        """Do a step and say what is in memory then."""
+        self.step(node)
+        return sum(value.nbytes for value in self.env.values() if isinstance(value, Tensor))
+
+
+def fitting(graph: fx.GraphModule, batches: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+    """The first batches whose activations fit into memory, in two forms; at least one image."""
+    one = Stream(graph, [plane[:1] for plane in batches[0]])
+    with torch.no_grad():
+        peak = max(one.bytes_after(node) for node in graph.graph.nodes)
+    left = max(1, MEMORY_BYTES // (2 * peak))
+    taken = []
+    for planes in batches:
+        if left > 0:
+            taken.append(tuple(plane[:left] for plane in planes))
+            left -= len(planes[0])
+    return taken
+
+
+def layerwise(
+    graph: fx.GraphModule,
+    reference: fx.GraphModule,
+    batches: Sequence[tuple[Tensor, ...]],
+    visit: Callable[[QuantLayer, list[Tensor], list[Tensor]], None],
+) -> None:
+    """Run `graph` and its float original layer by layer over all batches.
+
+    At each layer `visit(layer, inputs, wanted)`, with its inputs in `graph` and its outputs in `reference`, may
+    change the layer; the layers after it see what it then computes.
+    """
+    streams = [Stream(graph, planes) for planes in batches]
+    originals = [Stream(reference, planes) for planes in batches]
+    twins = dict(zip(graph.graph.nodes, reference.graph.nodes, strict=True))
+    with torch.no_grad():
+        for node, twin in twins.items():
+            layer = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+            if not isinstance(layer, QuantLayer):
+                for stream, original in zip(streams, originals, strict=True):
+                    stream.step(node)
+                    original.step(twin)
+                continue
+            source = node.all_input_nodes[0]
+            visit(layer, [s.env[source] for s in streams], [o.step(twin) for o in originals])
+            for stream in streams:
+                stream.step(node)

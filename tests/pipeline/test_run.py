@@ -1,0 +1,374 @@
+"""The pipeline: a run folder is brought up to date, never more, and belongs to one recipe."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+import xvision as xv
+from tests.conftest import write_images
+from tests.test_cli import call
+from xvision.console import Console
+from xvision.pipeline.run import STAGES, StageError, sha256
+from xvision.recipes.overrides import override
+from xvision.recipes.schema import Recipe
+from xvision.runs.run import SettingError, load_run
+
+ALL = [stage.name for stage in STAGES]
+
+
+def small(root: Path, *texts: str) -> Recipe:
+    return xv.recipe(
+        "classification",
+        "data=image_folder",
+        f"data.root={root}",
+        "data.size=32x32",
+        "net.backbone=timm:resnet10t",
+        "train.batch_size=8",
+        "train.workers=0",
+        "train.threads=1",
+        *([] if any(text.startswith("train.max_steps=") for text in texts) else ["train.max_steps=6"]),
+        *texts,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A finished run and its images; copied by the tests that change them."""
+    root = write_images(tmp_path_factory.mktemp("images") / "colours")
+    out = tmp_path_factory.mktemp("runs") / "first"
+    xv.run(small(root), out)
+    return root, out
+
+
+@pytest.fixture
+def finished(made: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    out = tmp_path / "run"
+    shutil.copytree(made[1], out)
+    return made[0], out
+
+
+def executed(recipe: Recipe, out: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The stages that a run really executes."""
+    capsys.readouterr()
+    xv.run(recipe, out, console=Console())
+    return [line.removesuffix(" …") for line in capsys.readouterr().out.splitlines() if line.endswith(" …")]
+
+
+def test_one_recipe_goes_from_images_to_a_verified_file(made: tuple[Path, Path]) -> None:
+    _, out = made
+    for name in (
+        "recipe.yaml",
+        "metrics.jsonl",
+        "status.json",
+        "record.json",
+        "report.html",
+        "export/model.onnx",
+    ):
+        assert (out / name).is_file(), name
+    run = load_run(out)
+    record = run.record
+    assert record.parity is not None
+    assert record.parity.max_lsb == 0
+    assert record.metrics["int8"] == record.metrics["onnx"]
+    assert set(record.stages) == {"train", "quantize", "export", "verify"}
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_a_rerun_executes_nothing(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    root, out = finished
+    before = {
+        f: (f.stat().st_mtime_ns, f.read_bytes())
+        for f in out.rglob("*")
+        if f.is_file() and f.name != "recipe.yaml"
+    }
+    assert executed(small(root), out, capsys) == []
+    assert before == {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in before}
+
+
+def test_new_int8_numbers_leave_no_old_file_beside_them(finished: tuple[Path, Path]) -> None:
+    root, out = finished
+    xv.run(small(root, "quant.num_images=8"), out, until="quantize")
+    assert not (out / "export/model.onnx").exists()
+    assert not (out / "report.html").exists()
+    assert (out / "checkpoints/best.safetensors").exists()
+
+
+def test_a_run_goes_on_where_its_data_was_moved(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    moved = shutil.copytree(root, tmp_path / "moved")
+    assert executed(small(moved), out, capsys) == ["report"]  # which names the place
+    assert load_run(out).recipe.places == {"image_folder": str(moved)}
+    assert call("quantize", str(out), f"data.root={root}", "quant.num_images=8") == 0
+    assert "train: up to date" in capsys.readouterr().out
+    recipe = (out / "recipe.yaml").read_text()
+    next(moved.rglob("*.png")).unlink()
+    assert call("export", str(out), f"data.root={moved}") == 3
+    error = capsys.readouterr().err
+    assert f"{out}: expected the data that its network was trained on; 'train' had " in error
+    assert f"in {moved}; bring the files back, name the place where" in error
+    assert (out / "recipe.yaml").read_text() == recipe
+    assert call("export", str(out), "data.size=16x16") == 2
+    assert "only quant.*, export.* and the place of the data (data.root) can be" in capsys.readouterr().err
+
+
+def test_a_run_folder_is_no_recipe(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    _, out = finished
+    assert call("run", str(out)) == 2
+    assert (
+        f"{out}: expected a recipe, it is the folder of a run; `xvision report {out}`"
+        in capsys.readouterr().err
+    )
+
+
+def test_no_verb_trains_again_what_is_trained(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    edited = shutil.copytree(root, tmp_path / "edited")
+    assert call("report", str(out), f"data.root={edited}") == 0
+    assert load_run(out).record.recipe["data"]["dataset"]["image_folder"]["root"] == str(edited)
+    photo = next(edited.rglob("*.png"))
+    cv2.imwrite(str(photo), np.zeros((40, 40, 3), np.uint8))
+    weights = (out / "checkpoints/best.safetensors").read_bytes()
+    for verb in ("quantize", "export", "verify", "report"):
+        assert call(verb, str(out)) == 3
+        assert "have changed; bring the files back" in capsys.readouterr().err
+    assert (out / "checkpoints/best.safetensors").read_bytes() == weights
+    xv.run(small(edited), out, until="train")  # `xvision run` does
+    assert (out / "checkpoints/best.safetensors").read_bytes() != weights
+
+
+def test_a_network_is_used_after_its_data_has_gone(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    moved = shutil.copytree(root, tmp_path / "moved")
+    recipe = (out / "recipe.yaml").read_text()
+    (out / "recipe.yaml").write_text(recipe.replace(str(root), str(tmp_path / "gone")))
+    photo = str(next(moved.rglob("*.png")))
+    assert call("predict", str(out), photo) == 0
+    assert call("val", str(out)) == 3
+    capsys.readouterr()
+    assert call("val", str(out), f"data.root={moved}", "--json") == 0
+    assert call("val", str(out), "data=image_folder", f"data.root={moved}") == 0
+    (out / "evaluation.json").write_text(
+        "{}"
+    )  # of a training that was interrupted: its data names the classes
+    assert call("predict", str(out), photo) == 3
+    (out / "recipe.yaml").write_text(recipe)
+    assert call("predict", str(out), photo) == 0
+    (out / "checkpoints/best.safetensors").unlink()
+    assert call("predict", str(out), photo) == 2
+    assert f"{out}: nothing is trained there yet; `xvision train --resume {out}`" in capsys.readouterr().err
+
+
+def test_settings_of_how_to_train_are_free(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    assert executed(small(root, "train.log_every=3"), out, capsys) == []
+
+
+def test_a_changed_quant_key_executes_from_quantize_on(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    assert executed(small(root, "quant.num_images=8"), out, capsys) == ALL[1:]
+    assert load_run(out).recipe.quant.method.settings["num_images"] == 8
+
+
+def test_an_edited_image_executes_everything(
+    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert executed(small(colours), out, capsys) == ALL
+    cv2.imwrite(str(colours / "train/red/00.png"), np.full((40, 48, 3), 7, np.uint8))
+    assert executed(small(colours), out, capsys) == ALL
+
+
+def test_a_lost_file_executes_its_stage_again(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    (out / "export/model.onnx").unlink()
+    assert executed(small(root), out, capsys)[0] == "export"
+
+
+def test_a_different_recipe_in_the_same_folder_is_refused(finished: tuple[Path, Path]) -> None:
+    root, out = finished
+    with pytest.raises(
+        ValueError, match=r"(?s)another recipe:.*train\.max_steps: 6 there, 7 asked for.*--fresh"
+    ):
+        xv.run(small(root, "train.max_steps=7"), out)
+
+
+def test_fresh_moves_the_old_run_aside(finished: tuple[Path, Path]) -> None:
+    root, out = finished
+    xv.run(small(root, "train.max_steps=1"), out, until="train", fresh=True)
+    assert (out.with_name("run.old-1") / "record.json").is_file()
+    assert set(load_run(out).record.metrics) == {"float"}
+
+
+def test_the_same_recipe_twice_gives_identical_weights(made: tuple[Path, Path], tmp_path: Path) -> None:
+    root, out = made
+    xv.run(small(root), tmp_path / "again", until="train")
+    a, b = (load_file(f / "checkpoints/best.safetensors") for f in (out, tmp_path / "again"))
+    assert a.keys() == b.keys()
+    assert all(np.array_equal(a[k].numpy(), b[k].numpy()) for k in a)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("recipe.yaml", r"recipe.yaml: cannot be read as YAML"),
+        ("status.json", r"status.json: cannot be read as JSON"),
+        ("evaluation.json", r"evaluation.json: cannot be read as JSON"),
+    ],
+)
+def test_a_broken_run_folder_names_the_file(finished: tuple[Path, Path], name: str, message: str) -> None:
+    root, out = finished
+    (out / name).write_text("{: [")
+    (out / "report.html").unlink()
+    with pytest.raises(ValueError, match=message):
+        xv.run(small(root), out)
+
+
+def test_folders_that_are_not_runs(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"other: not empty and not a run"):
+        xv.run(small(tmp_path), tmp_path / "other")
+    with pytest.raises(ValueError, match=r"notes.txt: expected a folder"):
+        xv.run(small(tmp_path), tmp_path / "other/notes.txt")
+    with pytest.raises(ValueError, match=r"other: not a run folder \(no recipe.yaml\)"):
+        load_run(tmp_path / "other")
+
+
+def test_missing_data_is_a_data_error_and_leaves_no_stage(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="nowhere") as caught:
+        xv.run(small(tmp_path / "nowhere"), tmp_path / "run")
+    assert caught.value.exit_code == 3
+
+
+def test_a_truncated_image_is_a_data_error(colours: Path, tmp_path: Path) -> None:
+    whole = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    (colours / "train/red/bad.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StageError, match=r"bad\.jpg") as caught:
+        xv.run(small(colours), tmp_path / "run")
+    assert caught.value.exit_code == 3
+
+
+def test_a_failed_verification_is_kept_and_exits_with_6(finished: tuple[Path, Path]) -> None:
+    import onnx
+
+    root, out = finished
+    model = onnx.load(out / "export/model.onnx")
+    weight = next(
+        t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4
+    )
+    codes = onnx.numpy_helper.to_array(weight).copy()
+    codes.flat[:50] += 3
+    weight.CopyFrom(onnx.numpy_helper.from_array(codes, weight.name))
+    onnx.save(model, out / "export/model.onnx")
+    status = json.loads((out / "status.json").read_text())
+    status["stages"]["export"]["outputs"]["export/model.onnx"] = sha256(out / "export/model.onnx")
+    (out / "status.json").write_text(json.dumps(status))
+    with pytest.raises(StageError, match=r"computes something else than the simulation: \d+ LSB") as caught:
+        xv.run(small(root), out)
+    assert caught.value.exit_code == 6
+    assert json.loads((out / "export/parity.json").read_text())["max_lsb"] > 0
+
+
+def test_a_part_of_the_pipeline_leaves_a_record_of_what_it_reached(colours: Path, tmp_path: Path) -> None:
+    run = xv.run(small(colours), tmp_path / "run", until="train")
+    assert set(run.record.metrics) == {"float"}
+    assert run.record.parity is None
+    assert set(run.record.stages) == {"train"}
+
+
+def test_what_later_stages_found_before_does_not_stand_beside_new_results(
+    finished: tuple[Path, Path],
+) -> None:
+    root, out = finished
+    run = xv.run(small(root, "quant.num_images=8"), out, until="quantize")
+    assert set(run.record.metrics) == {"float", "int8"}
+    assert run.record.parity is None
+    assert set(run.record.stages) == {"train", "quantize"}
+
+
+def test_zero_epochs_take_the_weights_as_they_are(made: tuple[Path, Path], tmp_path: Path) -> None:
+    """A trained network goes to a verified file of other data without training."""
+    root, out = made
+    again = xv.run(small(root, "train.max_steps=0", "train.epochs=0", f"net.weights={out}"), tmp_path / "run")
+    a, b = (load_file(f / "checkpoints/best.safetensors") for f in (out, again.folder))
+    assert all(np.array_equal(a[k].numpy(), b[k].numpy()) for k in a if "num_batches" not in k)
+    assert again.record.metrics["float"] == load_run(out).record.metrics["float"]
+    assert again.record.parity is not None
+    assert again.record.parity.ok
+
+
+def test_a_set_without_training_images_can_be_measured_but_not_quantized(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, out = made
+    shutil.copytree(root / "val", tmp_path / "images/val")
+    recipe = small(tmp_path / "images", "train.max_steps=0", "train.epochs=0", f"net.weights={out}")
+    xv.run(recipe, tmp_path / "run", until="train")
+    with pytest.raises(
+        StageError, match=r"quantize: image_folder: expected a split 'train', has val"
+    ) as caught:
+        xv.run(recipe, tmp_path / "run")
+    assert caught.value.exit_code == 3
+
+
+def test_the_file_says_nothing_of_the_folders_it_came_from(made: tuple[Path, Path]) -> None:
+    import onnx
+
+    root, out = made
+    metadata = {p.key: p.value for p in onnx.load(out / "export/model.onnx").metadata_props}
+    assert str(root) not in str(metadata)
+    assert json.loads(metadata["recipe"])["data"]["dataset"]["image_folder"]["val_ratio"] == 0.2
+
+
+def test_scenes_need_no_files(tmp_path: Path) -> None:
+    recipe = override(
+        xv.recipe("demo"),
+        ["data.num_train=32", "data.num_val=16", "train.max_steps=2", "train.threads=1", "train.workers=0"],
+    )
+    xv.run(recipe, tmp_path / "run")
+    assert (tmp_path / "run/report.html").is_file()
+
+
+def test_a_folder_where_nothing_was_reached_takes_the_corrected_recipe(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, _ = made
+    with pytest.raises(StageError, match="nowhere"):
+        xv.run(small(tmp_path / "nowhere"), tmp_path / "run", until="train")
+    assert xv.run(small(root), tmp_path / "run", until="train").record.metrics["float"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("net.backbone=timm:resnet181",), "timm has no network called 'resnet181'; did you mean"),
+        (("net.decoder=fpn_lite",), r"net\.decoder: classification needs class scores, fpn_lite gives maps"),
+    ],
+)
+def test_settings_of_the_network_are_usage_errors(
+    settings: tuple[str, ...], message: str, colours: Path, tmp_path: Path
+) -> None:
+    (colours / "broken.jpg").write_bytes(b"")  # it is not read
+    with pytest.raises(SettingError, match=message) as caught:
+        xv.run(override(small(colours), settings), tmp_path / "run")
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "run").exists()

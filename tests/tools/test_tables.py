@@ -1,0 +1,117 @@
+"""Generated tables: made from records and registries, rewritten in place, stale ones found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measurement import measured
+from tests.report.made_up_run import RECIPE, make_record
+from tools import tables
+from xvision.runs.record import aggregate
+
+ROWS = """
+from tools.tables import ParityRow
+ROWS = [
+    ParityRow(1, "classification", "works", "xvision run a | b", "tests/test_run.py", "results/cifar.json"),
+    ParityRow(2, "poses", "not yet"),
+    ParityRow(3, "TorchScript", "left out because ONNX serves"),
+    ParityRow(4, "Caffe", "left out because it is gone"),
+]
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/parity_table.py").write_text(ROWS)
+    page = "before\n<!-- generated:{} -->\nold\n<!-- /generated -->\nafter\n"
+    (tmp_path / "README.md").write_text(page.format("tasks") + page.format("classification"))
+    (tmp_path / "docs/parity.md").write_text(page.format("parity"))
+    (tmp_path / "docs/results.md").write_text(page.format("classification"))
+    summary = aggregate([make_record(0, 87.0), make_record(1, 87.5)])
+    summary.write(tmp_path / "results/cifar.json")
+    other = make_record(recipe=RECIPE | {"task": "depth"}, metrics={"float": {"abs_rel": 7.0}})
+    aggregate([other]).write(tmp_path / "results/kitti.json")
+    return tmp_path
+
+
+def test_pages_are_rewritten_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(root)
+    before = (root / "README.md").read_text()
+    assert tables.main(["--check"]) == 1
+    assert "README.md: stale" in capsys.readouterr().out
+    assert (root / "README.md").read_text() == before
+    assert tables.main([]) == 0
+    assert tables.main(["--check"]) == 0
+    readme = (root / "README.md").read_text()
+    assert "old" not in readme
+    assert readme.startswith("before\n<!-- generated:tasks -->\n| Task |")
+    assert "| Image classification | `classification` | works |" in readme
+    assert readme.count("after\n") == 2
+
+
+def test_results_show_every_seed_and_link_their_record(root: Path) -> None:
+    row = (
+        "| `cifar10_classification` | timm:regnetx_004 strides=1,1,1,2,2 | 32x32 | 38.4 | 472 k "
+        "| 87.25 (87.00, 87.50) | 87.15 (86.90, 87.40) | −0.10 | 0 LSB | [cifar]({}results/cifar.json) |\n"
+    )
+    assert row.format("") in tables.rewrite(root, root / "README.md")
+    assert row.format("../") in tables.rewrite(root, root / "docs/results.md")
+    assert "kitti" not in tables.rewrite(root, root / "README.md")
+
+
+def test_measurements_show_their_rows_and_command(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = root / "docs/results.md"
+    page.write_text("<!-- generated:measured:speed -->\n<!-- /generated -->\n")
+    assert "No record yet." in tables.rewrite(root, page)
+    rows = [{"Method": "dis", "ms": 3.25, "Frames": 12}, {"Method": "none"}]
+    (root / "results/measured").mkdir()
+    monkeypatch.setattr("sys.argv", ["somewhere/benchmarks/speed.py", "--size", "64x64", "--record"])
+    measured(rows).write(root / "results/measured/speed.json")
+    assert (
+        "| Method | ms | Frames |\n|---|---|---|\n| dis | 3.25 | 12 |\n| none |  |  |\n\n"
+        "`python benchmarks/speed.py --size 64x64 --record`, [record](../results/measured/speed.json).\n"
+    ) in tables.rewrite(root, page)
+
+
+def test_results_of_a_run_that_stopped_early(root: Path) -> None:
+    record = make_record(metrics={"float": {"top1": 50.0}}, parity=None)
+    aggregate([record]).write(root / "results/cifar.json")
+    assert "| 50.00 | – | – | not verified | [cifar]" in tables.rewrite(root, root / "README.md")
+
+
+def test_without_records_nothing_is_claimed(root: Path) -> None:
+    (root / "results/cifar.json").unlink()
+    assert "No record yet." in tables.rewrite(root, root / "README.md")
+
+
+def test_parity_counts_and_escapes(root: Path) -> None:
+    text = tables.rewrite(root, root / "docs/parity.md")
+    assert "4 features: 1 works, 1 not yet, 2 left out.\n" in text
+    assert (
+        r"| 1 | classification | works | `xvision run a \| b` | `tests/test_run.py` | [cifar](../results/cifar.json) |"
+        in text
+    )
+    assert "| 2 | poses | not yet |  |  |  |" in text
+
+
+def test_broken_pages_are_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = root / "docs/parity.md"
+    page.write_text("<!-- generated:task -->\n<!-- /generated -->\n")
+    with pytest.raises(ValueError, match=r"parity\.md: no table is called 'task'; did you mean 'tasks'\?"):
+        tables.stale_pages(root)
+    page.write_text("<!-- generated:tasks -->\n")
+    with pytest.raises(
+        ValueError, match=r"parity\.md: expected each '<!-- generated:NAME -->' line to have its"
+    ):
+        tables.stale_pages(root)
+    monkeypatch.chdir(root / "tests")
+    assert tables.main([]) == 2
+    assert "no README.md and no docs here" in capsys.readouterr().err
