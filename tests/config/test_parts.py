@@ -85,10 +85,10 @@ def test_text_and_yaml_forms(shelf: Registry) -> None:
     assert read({"bright": {"power_w": 9}}) == read(shelf.bright(power_w=9))
     part = shelf.bright()
     assert read(part.to_yaml()) == part
-    with pytest.raises(ValueError, match="expected the name of a lamp, came 7"):
+    with pytest.raises(ValueError, match="expected the name of a lamp, got 7"):
         read(7)
     foreign = _fake(Registry("shade", "xvision.tasks"))
-    with pytest.raises(ValueError, match="expected a lamp, came the shade 'bright'"):
+    with pytest.raises(ValueError, match="expected a lamp, got the shade 'bright'"):
         read(foreign)
 
 
@@ -142,8 +142,8 @@ def test_one_part_is_stored_as_itself_and_several_as_a_mapping(shelf: Registry) 
         ("bright+", "no lamp is called ''; known: bright, broken"),
         ("bright+brokn", "no lamp is called 'brokn'; did you mean 'broken'"),
         ({"bright": {"watts": 1}}, "lamp bright: no setting 'watts'"),
-        ({}, "expected the name of a lamp, came {}"),
-        (7, "expected the name of a lamp, came 7"),
+        ({}, "expected the name of a lamp, got {}"),
+        (7, "expected the name of a lamp, got 7"),
     ],
 )
 def test_wrong_parts(shelf: Registry, value: object, message: str) -> None:
@@ -153,5 +153,5 @@ def test_wrong_parts(shelf: Registry, value: object, message: str) -> None:
 
 def test_parts_of_another_kind_are_refused(shelf: Registry) -> None:
     foreign = _fake(Registry("shade", "xvision.tasks"))
-    with pytest.raises(ValueError, match="expected a lamp, came the shade 'bright'"):
+    with pytest.raises(ValueError, match="expected a lamp, got the shade 'bright'"):
         parts_of(shelf).parse(Parts(foreign.registry, (foreign,)))

@@ -109,7 +109,7 @@ def test_a_rectangle_that_does_not_fit_names_the_file_and_its_size(
     with pytest.raises(
         DataError,
         match=rf"drawn 0: expected an image that holds data\.{setting}=0,0,21,24 \(top, left, bottom, right\), "
-        r"came 20x24 \(HxW\); change the rectangle or leave it out",
+        r"got 20x24 \(HxW\); change the rectangle or leave it out",
     ):
         next(Loader(make_split(1), ("image",), settings, batch_size=1, train=False, seed=0).epoch(0))
 
@@ -128,7 +128,7 @@ def test_a_rectangle_that_fits_no_image_is_told_once(
 def test_fields_of_several_sizes_are_still_named(own_cache: Path) -> None:
     sample = {"image": np.zeros((20, 24, 3), np.uint8), "depth": np.zeros((20, 25), np.float32)}
     split = Split(("odd",), lambda i: sample, lambda: "d")
-    with pytest.raises(DataError, match=r"odd: expected fields of one size, came image 20x24, depth 20x25"):
+    with pytest.raises(DataError, match=r"odd: expected fields of one size, got image 20x24, depth 20x25"):
         Loader(split, ("image", "depth"), data(crop_rect=CROP), batch_size=1, train=False, seed=0)
 
 
@@ -142,5 +142,5 @@ def test_rectangles_in_a_recipe() -> None:
     assert changed.id != plain.id
     assert override(changed, ["data.crop_rect=", "data.mask_rect=none"]) == plain
     for text in ("0,0,10", "a,0,1,1", "0,0,0,10", "5,0,4,10", "-1,0,4,10"):
-        with pytest.raises(ValueError, match=r"data\.crop_rect: expected .*TOP,LEFT,BOTTOM,RIGHT .* came"):
+        with pytest.raises(ValueError, match=r"data\.crop_rect: expected .*TOP,LEFT,BOTTOM,RIGHT .* got"):
             override(plain, [f"data.crop_rect={text}"])

@@ -62,7 +62,7 @@ def test_images_and_depth(tmp_path):
 
 def test_masks_that_are_no_png_are_recognised_and_told(tmp_path):
     paint(tmp_path, "images/0.png", "masks/0.jpg")
-    with pytest.raises(DataError, match=r"expected .*masks/0.png, came 0.jpg: save it as .png$"):
+    with pytest.raises(DataError, match=r"expected .*masks/0.png, got 0.jpg: save it as .png$"):
         dataset.auto(root=str(tmp_path)).build()
 
 

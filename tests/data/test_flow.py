@@ -128,7 +128,7 @@ def test_half_the_size_has_half_the_flow(scenes, own_cache):
 
 def test_what_cannot_be_done_is_told(scenes, make_split):
     with pytest.raises(
-        ValueError, match=r"^flow: expected the method dis or farneback, or given, came 'raft'$"
+        ValueError, match=r"^flow: expected the method dis or farneback, or given, got 'raft'$"
     ):
         with_flow(scenes, "raft")
     with pytest.raises(
@@ -138,7 +138,7 @@ def test_what_cannot_be_done_is_told(scenes, make_split):
         with_flow(Split(("a",), _one_frame, str)).load(0)
     with pytest.raises(
         ValueError,
-        match=r"^a: expected two frames of one size to estimate flow, came 4x5 and 5x4; mend the files$",
+        match=r"^a: expected two frames of one size to estimate flow, got 4x5 and 5x4; mend the files$",
     ):
         with_flow(Split(("a",), _two_sizes, str)).load(0)
 

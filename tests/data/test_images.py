@@ -130,11 +130,11 @@ def test_garbage_is_refused(data):
 def test_an_empty_and_a_missing_file_are_named(tmp_path):
     (tmp_path / "empty.png").touch()
     with pytest.raises(
-        ValueError, match=r"empty.png: expected an image, came an empty file; replace the file by a good"
+        ValueError, match=r"empty.png: expected an image, got an empty file; replace the file by a good"
     ):
         read_image(tmp_path / "empty.png", "empty.png")
     with pytest.raises(
-        ValueError, match=r"gone.png: expected a readable image, came 'No such file or directory'"
+        ValueError, match=r"gone.png: expected a readable image, got 'No such file or directory'"
     ):
         read_image(tmp_path / "gone.png", "gone.png")
 
@@ -174,6 +174,6 @@ def test_truncated_and_damaged_labels_and_depth_are_refused(tmp_path, mode):
     ):
         read(tmp_path / "x.png", "x")
     with pytest.raises(
-        ValueError, match=r"^y: expected a readable (label|16-bit) PNG, came 'No such file or directory' f"
+        ValueError, match=r"^y: expected a readable (label|16-bit) PNG, got 'No such file or directory' f"
     ):
         read(tmp_path / "y.png", "y")

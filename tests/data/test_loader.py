@@ -116,7 +116,7 @@ def test_ranks_validate_every_sample_once(make_split, count, world):
 
 def test_too_few_samples_for_the_processes_are_refused(make_split):
     with pytest.raises(
-        ValueError, match=r"data: expected at least one training sample for each of 3 processes, came 2; u"
+        ValueError, match=r"data: expected at least one training sample for each of 3 processes, got 2; u"
     ):
         load(make_split(2), rank=0, world=3)
 

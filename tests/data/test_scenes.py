@@ -398,7 +398,7 @@ def test_digest_tells_sets_apart():
 
 def test_dataset_says_everything_that_is_wrong():
     with pytest.raises(
-        ValueError, match=r"scenes.num_train: expected 1 to .*, came 0; scenes.seed: .*came -1; scenes.size"
+        ValueError, match=r"scenes.num_train: expected 1 to .*, got 0; scenes.seed: .*got -1; scenes.size"
     ):
         dataset.scenes(num_train=0, seed=-1, size="8x8").build()
     with pytest.raises(ValueError, match="level"):

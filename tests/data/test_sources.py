@@ -75,7 +75,7 @@ def test_hashes_need_no_place_to_be_remembered(tmp_path, monkeypatch):
 
 def test_a_file_that_vanished_is_named(tmp_path, own_cache):
     with pytest.raises(
-        ValueError, match=r"gone.jpg: expected a readable file of the data set, came 'No such file"
+        ValueError, match=r"gone.jpg: expected a readable file of the data set, got 'No such file"
     ):
         file_hashes(tmp_path, ["gone.jpg"])
 

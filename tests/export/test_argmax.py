@@ -92,10 +92,10 @@ def test_other_ids_are_found(networks: Networks, tmp_path: Path) -> None:
 
 def test_outputs_that_are_no_class_scores_are_refused(networks: Networks, tmp_path: Path) -> None:
     _, q, _ = networks
-    with pytest.raises(ValueError, match=r"argmax: expected outputs among segmentation, depth, came 'flow'"):
+    with pytest.raises(ValueError, match=r"argmax: expected outputs among segmentation, depth, got 'flow'"):
         xv.export(q, tmp_path / "a.onnx", argmax=["flow"])
     with pytest.raises(
-        ValueError, match=r"argmax: expected an output of 2 to 256 class scores .* came 'depth' of"
+        ValueError, match=r"argmax: expected an output of 2 to 256 class scores .* got 'depth' of"
     ):
         xv.export(q, tmp_path / "a.onnx", argmax=["depth"])
     assert not (tmp_path / "a.onnx").exists()

@@ -247,8 +247,8 @@ def test_float_networks_of_others(tmp_path: Path) -> None:
     outputs = runtime(x)
     assert list(outputs) == ["out0", "out1"]
     with torch.no_grad():
-        for came, wanted in zip(outputs.values(), model(x), strict=True):
-            torch.testing.assert_close(came, wanted, rtol=1e-4, atol=1e-5)
+        for got, wanted in zip(outputs.values(), model(x), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_quantized_networks_of_others_take_floats(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def test_levels_agree_on_float_networks(
     exported: tuple[nn.Module, tuple[Tensor, ...], Path], level: str
 ) -> None:
     _, planes, file = exported
-    came = OnnxModel(file, level=level)(*planes)  # type: ignore[arg-type]
-    torch.testing.assert_close(came, OnnxModel(file)(*planes), rtol=1e-4, atol=1e-5)
+    got = OnnxModel(file, level=level)(*planes)  # type: ignore[arg-type]
+    torch.testing.assert_close(got, OnnxModel(file)(*planes), rtol=1e-4, atol=1e-5)
 
 
 Y, UV = torch.zeros(2, 1, 24, 24, dtype=torch.uint8), torch.zeros(2, 2, 12, 12, dtype=torch.uint8)
@@ -49,18 +49,18 @@ Y, UV = torch.zeros(2, 1, 24, 24, dtype=torch.uint8), torch.zeros(2, 2, 12, 12, 
 @pytest.mark.parametrize(
     ("planes", "message"),
     [
-        ((Y,), r"model\.onnx: expected 2 planes \(y, uv\), came 1"),
+        ((Y,), r"model\.onnx: expected 2 planes \(y, uv\), got 1"),
         (
             (Y, UV[:, :1]),
-            r"input 'uv': expected tensor\(uint8\) of shape Nx2x12x12, came tensor\(uint8\) of shape 2x1x12x12; resize",
+            r"input 'uv': expected tensor\(uint8\) of shape Nx2x12x12, got tensor\(uint8\) of shape 2x1x12x12; resize",
         ),
         (
             (Y[0], UV),
-            r"input 'y': expected .* of shape Nx1x24x24, came .* of shape 1x24x24; resize or convert",
+            r"input 'y': expected .* of shape Nx1x24x24, got .* of shape 1x24x24; resize or convert",
         ),
         (
             (Y.float(), UV),
-            r"input 'y': expected tensor\(uint8\) of shape .*, came tensor\(float\) of shape 2x1x24x24",
+            r"input 'y': expected tensor\(uint8\) of shape .*, got tensor\(float\) of shape 2x1x24x24",
         ),
     ],
 )

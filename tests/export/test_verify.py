@@ -85,11 +85,11 @@ def test_other_answers_are_counted(residual: Export, tmp_path: Path) -> None:
         q, tampered(file, "head.weight", tmp_path / "changed.onnx", np.negative), [planes, planes]
     )
     with torch.no_grad():
-        wanted, came = (
+        wanted, got = (
             q(*planes)["class"].argmax(1),
             OnnxModel(tmp_path / "changed.onnx")(*planes)["class"].argmax(1),
         )
-    assert parity.agreement == float((wanted == came).double().mean()) < 1
+    assert parity.agreement == float((wanted == got).double().mean()) < 1
 
 
 def test_what_was_found_as_plain_values(two_heads: Export) -> None:
@@ -111,7 +111,7 @@ def test_a_batch_may_be_one_tensor(residual: Export) -> None:
 
 def test_float_networks_are_refused(residual: Export) -> None:
     with pytest.raises(
-        ValueError, match=r"expected a quantized network to compare with, came a float one; quantize"
+        ValueError, match=r"expected a quantized network to compare with, got a float one; quantize"
     ):
         xv.verify(trained("add_relu")[0], residual[2], [])
 
@@ -154,13 +154,13 @@ def test_tensors_and_outputs_of_other_names_or_shapes_are_refused(residual: Expo
 
 def test_images_of_another_size_are_refused(residual: Export) -> None:
     q, _, file = residual
-    with pytest.raises(ValueError, match=r"input 'image': expected .* Nx3x24x24, came .* 2x3x32x32; resize"):
+    with pytest.raises(ValueError, match=r"input 'image': expected .* Nx3x24x24, got .* 2x3x32x32; resize"):
         xv.verify(q, file, [torch.zeros(2, 3, 32, 32, dtype=torch.uint8)])
 
 
 def test_no_batch_proves_nothing(residual: Export) -> None:
     q, _, file = residual
     with pytest.raises(
-        ValueError, match=r"add_relu\.onnx: expected at least one batch to compare on, came none"
+        ValueError, match=r"add_relu\.onnx: expected at least one batch to compare on, got none"
     ):
         xv.verify(q, file, [])

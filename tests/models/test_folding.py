@@ -57,8 +57,8 @@ def test_folding_is_exact_without_padding(format: str, trained: Trained, norm: b
     if format == "gray":
         rgb = rgb[:, :1].expand(-1, 3, -1, -1)
     (expected,) = torch.func.functional_call(module, raw, (trained.images(rgb),))
-    (came,) = module(Pixels(format)(*encode(rgb, format)))
-    torch.testing.assert_close(came, expected, rtol=1e-4, atol=1e-4)
+    (got,) = module(Pixels(format)(*encode(rgb, format)))
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
     assert fold_difference_db(module, raw, Inputs(format), trained, (32, 32)) > 90
 
 

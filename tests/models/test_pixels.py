@@ -62,6 +62,6 @@ def test_wrong_formats_and_sizes_are_named() -> None:
     with pytest.raises(ValueError, match=r"no pixel format is called 'nv21'; did you mean 'nv12'\?"):
         Pixels("nv21")
     with pytest.raises(
-        ValueError, match="plane 'uv': expected a height and width divisible by 2, came 5x8; crop"
+        ValueError, match="plane 'uv': expected a height and width divisible by 2, got 5x8; crop"
     ):
         encode(images(5, 8), "nv12")

@@ -151,7 +151,7 @@ def test_the_frame_before_lies_as_far_back_as_in_training(tmp_path: Path) -> Non
     both = Parts(dataset, (set_with, dataset.frame_pair_folder()))
     with pytest.raises(
         ValueError,
-        match=r"^data: expected one frame_gap for all data sets, came data.image_mask_folder.frame_gap=3",
+        match=r"^data: expected one frame_gap for all data sets, got data.image_mask_folder.frame_gap=3",
     ):
         _ = Data(dataset=both, size=(24, 32)).frame_gap
 
@@ -234,9 +234,9 @@ def test_what_cannot_be_looked_at_is_named(
         ("empty",): (3, "empty: no image or video in this folder"),
         ("nowhere.png",): (3, "nowhere.png: no such image, video or folder"),
         ("98",): (3, "98: expected a camera of this number, none answers"),
-        ("photo.png", "--frames", "3"): (2, "--frames: expected a video or a camera to bound, came images alone"),
-        ("photo.png", "data=scenes"): (2, "expected images and videos, or the settings of a data set, came both"),
-        ("data=scenes", "--frames", "3"): (2, "came a data set"),
+        ("photo.png", "--frames", "3"): (2, "--frames: expected a video or a camera to bound, got images alone"),
+        ("photo.png", "data=scenes"): (2, "expected images and videos, or the settings of a data set, got both"),
+        ("data=scenes", "--frames", "3"): (2, "got a data set"),
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)

@@ -109,7 +109,7 @@ def test_files_of_another_program(written: Path, tmp_path: Path, capsys: pytest.
     # without the rectangle the labels are larger
     code, message = fail(capsys, str(tmp_path / "other"), *words[:2], "task=segmentation")
     assert code == 3
-    assert "expected 128x128 (HxW), the size of the label of scene 10000000 (street), came 102x127" in message
+    assert "expected 128x128 (HxW), the size of the label of scene 10000000 (street), got 102x127" in message
 
 
 def test_wrong_files_are_named(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,10 +120,10 @@ def test_wrong_files_are_named(files: Path, capsys: pytest.CaptureFixture[str]) 
     code, message = fail(capsys, str(files))
     assert code == 3
     assert f"{first.name}: expected class ids 0 to" in message
-    assert "came 255 at 1 pixels" in message
+    assert "got 255 at 1 pixels" in message
     cv2.imwrite(str(first), kept[1:51])
     code, message = fail(capsys, str(files))
-    assert (code, "came 50x127; write predictions at the label's size" in message) == (3, True)
+    assert (code, "got 50x127; write predictions at the label's size" in message) == (3, True)
 
     first.unlink()
     second.unlink()
@@ -139,7 +139,7 @@ def test_wrong_depth_is_named(files: Path, capsys: pytest.CaptureFixture[str]) -
     depth[:2] = 0
     cv2.imwrite(str(first), depth)
     code, message = fail(capsys, str(files))
-    assert (code, "expected depth in millimetres, 1 to 65535, came 0 at 254 pixels" in message) == (3, True)
+    assert (code, "expected depth in millimetres, 1 to 65535, got 0 at 254 pixels" in message) == (3, True)
     cv2.imwrite(str(first), np.ones((102, 127), np.uint8))
     assert fail(capsys, str(files))[0] == 3
 

@@ -83,9 +83,9 @@ def test_the_operators_of_the_file_compute_the_same() -> None:
     quantizer.set(0.25, 128)
     x = torch.linspace(-50, 50, 999)
     zero = torch.tensor(128, dtype=torch.uint8)
-    came = requantize(x, quantizer.scale, zero, 0, 255, "x")
-    assert torch.equal(came, quantizer(x))
-    assert torch.equal(dequantize(quantizer.codes(x).to(torch.uint8), quantizer.scale, zero), came)
+    got = requantize(x, quantizer.scale, zero, 0, 255, "x")
+    assert torch.equal(got, quantizer(x))
+    assert torch.equal(dequantize(quantizer.codes(x).to(torch.uint8), quantizer.scale, zero), got)
     assert torch.equal(requantize(x, quantizer.scale, zero, 128, 148, "x"), quantizer(x.clamp(0, 5)))
 
 
@@ -101,5 +101,5 @@ def test_the_scheme_of_powers_of_two() -> None:
     assert (built.heads.low, built.heads.high) == (-(2**15), 2**15 - 1)
     assert scheme.pow2(head_bits=8).build().heads == built.activations
     assert scheme.pow2(weights="channel").build().weights.granularity == "channel"
-    with pytest.raises(ValueError, match=r"scheme pow2.head_bits: .* 8 or 16, came 4"):
+    with pytest.raises(ValueError, match=r"scheme pow2.head_bits: .* 8 or 16, got 4"):
         scheme.pow2(head_bits=4)

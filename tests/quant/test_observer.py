@@ -85,7 +85,7 @@ def test_constant_tensors_have_a_scale(value: float) -> None:
 
 def test_asymmetric_activations_are_refused() -> None:
     numbers = TensorQuant(8, signed=False, symmetric=False)
-    with pytest.raises(ValueError, match=r"scheme: expected symmetric activations, came asymmetric ones"):
+    with pytest.raises(ValueError, match=r"scheme: expected symmetric activations, got asymmetric ones"):
         seen(torch.ones(3)).best_scale(numbers)
 
 
@@ -110,7 +110,7 @@ def test_open_quantizers_see_all_batches() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_activations_that_are_not_finite_are_named(value: float) -> None:
     with pytest.raises(
-        ValueError, match=r"came NaN or infinity at 1 tensors \(first: input_1\); check the training"
+        ValueError, match=r"got NaN or infinity at 1 tensors \(first: input_1\); check the training"
     ):
         observe(sigmoid_and_input(), [(torch.tensor([value, value]),)])
 

@@ -24,10 +24,10 @@ def quantized(model: nn.Module, *batches: tuple[Tensor, ...] | Tensor, **setting
 def sqnr_db(q: nn.Module, model: nn.Module, planes: tuple[Tensor, ...]) -> float:
     """Signal over quantization noise of the worst output."""
     with torch.no_grad():
-        wanted, came = model(*planes), q(*planes)
-    assert wanted.keys() == came.keys()
+        wanted, got = model(*planes), q(*planes)
+    assert wanted.keys() == got.keys()
     return min(
-        float(10 * torch.log10(y.square().sum() / (came[name] - y).square().sum()))
+        float(10 * torch.log10(y.square().sum() / (got[name] - y).square().sum()))
         for name, y in wanted.items()
     )
 
@@ -107,8 +107,8 @@ def test_networks_that_are_not_ours() -> None:
     with torch.no_grad():
         outputs = q(x)
         assert list(outputs) == ["out0", "out1"]
-        for came, wanted in zip(outputs.values(), model(x), strict=True):
-            torch.testing.assert_close(came, wanted, rtol=0, atol=0.05)
+        for got, wanted in zip(outputs.values(), model(x), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=0, atol=0.05)
     assert float(q.get_submodule("quantizers.x").scale) == 2.0**-5  # 4 sigma in 128 steps
 
 
@@ -124,7 +124,7 @@ def test_take_cuts_the_last_batch() -> None:
 def test_no_batch_is_an_error() -> None:
     model, _ = trained("conv_relu")
     with pytest.raises(
-        ValueError, match=r"calibration: expected at least one batch of images, came none; check"
+        ValueError, match=r"calibration: expected at least one batch of images, got none; check"
     ):
         quantized(model)
 

@@ -33,8 +33,8 @@ def test_the_same_outputs_come_back(name: str, tmp_path: Path) -> None:
     model, planes, q = quantized(name)
     back = load(model, save(q, tmp_path / "deep/model.safetensors"))
     with torch.no_grad():
-        wanted, came = q(*planes), back(*planes)
-    assert all(torch.equal(came[key], wanted[key]) for key in wanted)
+        wanted, got = q(*planes), back(*planes)
+    assert all(torch.equal(got[key], wanted[key]) for key in wanted)
     assert not back.training
     assert not list(back.parameters())
 

@@ -31,8 +31,8 @@ def test_a_metric_that_is_undefined_survives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": "one"}, r"record\.json: not a record: seed: should be a valid integer.*came 'one'"),
-        ({"metrics": {"int8": 3}}, r"record\.json: .*metrics\.int8: should be a valid dictionary, came 3"),
+        ({"seed": "one"}, r"record\.json: not a record: seed: should be a valid integer.*got 'one'"),
+        ({"metrics": {"int8": 3}}, r"record\.json: .*metrics\.int8: should be a valid dictionary, got 3"),
         (
             {"data": {"val": {"num_samples": -1, "sha256": "x"}}},
             r"data\.val\.num_samples: .*data\.val\.sha256: ",
@@ -76,9 +76,9 @@ def test_what_was_expected_does_not_make_another_recipe() -> None:
 
 def test_records_that_do_not_belong_together_are_refused() -> None:
     first = make_record(1)
-    with pytest.raises(ValueError, match="expected at least one, came none"):
+    with pytest.raises(ValueError, match="expected at least one, got none"):
         aggregate([])
-    with pytest.raises(ValueError, match=r"expected every seed once, came \[1, 1\]"):
+    with pytest.raises(ValueError, match=r"expected every seed once, got \[1, 1\]"):
         aggregate([first, first])
     longer = make_record(2, recipe=RECIPE | {"seed": 2, "train": {"epochs": 99, "batch_size": 128}})
     with pytest.raises(ValueError, match=r"recipe\.train\.epochs: 24 with seed 1, 99 with seed 2"):

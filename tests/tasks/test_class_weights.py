@@ -66,7 +66,7 @@ def test_inverse_log_by_hand() -> None:
     """Paszke et al., ENet, 2016: c = 1.02 bounds the weights to 1 to 50."""
     weights = inverse_log(LabelCounts(np.array([75, 25, 0]), np.array([100, 100, 0])))
     assert weights.tolist() == pytest.approx([1 / math.log(1.77), 1 / math.log(1.27), 1 / math.log(1.02)])
-    with pytest.raises(ValueError, match=r"inverse_log: expected c > 1 .* came 1"):
+    with pytest.raises(ValueError, match=r"inverse_log: expected c > 1 .* got 1"):
         inverse_log(LabelCounts(np.array([1]), np.array([1])), c=1.0)
 
 

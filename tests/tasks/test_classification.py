@@ -28,8 +28,8 @@ def test_outputs_follow_the_classes_of_the_data() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_classes": 2}, r"task\.num_classes: the data set has 3 classes, came 2; leave it out"),
-        ({"label_smoothing": 1.0}, r"task\.label_smoothing: expected 0 <= value < 1, came 1.0"),
+        ({"num_classes": 2}, r"task\.num_classes: the data set has 3 classes, got 2; leave it out"),
+        ({"label_smoothing": 1.0}, r"task\.label_smoothing: expected 0 <= value < 1, got 1.0"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, object], message: str) -> None:

@@ -117,12 +117,12 @@ def test_motion_is_drawn_where_something_moves() -> None:
     metric = made.metric()
     metric.update({"motion": torch.tensor([[[[1.0, 0, 0, 0]], [[0, 1.0, 0, 1.0]]]])}, {"motion": labels})
     assert metric.compute() == {"miou": 50.0, "moving_iou": 50.0, "static_iou": 50.0}
-    with pytest.raises(ValueError, match="expected 2 weights, one for each class, came 3"):
+    with pytest.raises(ValueError, match="expected 2 weights, one for each class, got 3"):
         task.motion(class_weights=(1.0, 1.0, 1.0)).build({})
 
 
 def test_wrong_settings_of_segmentation() -> None:
-    with pytest.raises(ValueError, match="the data set has 3 classes, came 2"):
+    with pytest.raises(ValueError, match="the data set has 3 classes, got 2"):
         task.segmentation(num_classes=2).build(NAMES)
     with pytest.raises(
         ValueError, match="expected data with classes of 'segmentation', this has none; choose another"

@@ -25,5 +25,5 @@ def test_every_optimizer_takes_lr_first_and_decays_weights(name: str) -> None:
 
 
 def test_nesterov_needs_momentum() -> None:
-    with pytest.raises(ValueError, match=r"train\.optimizer\.nesterov: needs momentum > 0, came momentum 0"):
+    with pytest.raises(ValueError, match=r"train\.optimizer\.nesterov: needs momentum > 0, got momentum 0"):
         optimizer.sgd(momentum=0).build([{"params": [torch.nn.Parameter(torch.ones(1))]}])

@@ -34,6 +34,6 @@ def test_warmup_is_linear_and_leaves_the_rest_alone() -> None:
 @pytest.mark.parametrize("milestones", [(0.5, 0.2), (0.5, 1.5), (0.0, 0.5)])
 def test_milestones_are_growing_fractions(milestones: tuple[float, ...]) -> None:
     with pytest.raises(
-        ValueError, match=r"train\.schedule\.milestones: expected growing fractions .* came \(0"
+        ValueError, match=r"train\.schedule\.milestones: expected growing fractions .* got \(0"
     ):
         schedule.step(milestones=milestones).build(10.0)

@@ -32,7 +32,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def explain(error: ValidationError, prefix: str = "") -> list[str]:
-    """One line per problem that pydantic found: where, what was expected, what came."""
+    """One line per problem that pydantic found: where, what was expected, what it got."""
     lines = []
     for problem in error.errors():
         where = ".".join([*filter(None, [prefix]), *(str(p) for p in problem["loc"])])
@@ -41,6 +41,6 @@ def explain(error: ValidationError, prefix: str = "") -> list[str]:
         elif problem["type"] in ("value_error", "missing"):
             text = problem["msg"].removeprefix("Value error, ")
         else:
-            text = f"{problem['msg'].removeprefix('Input ')}, came {problem['input']!r}"
+            text = f"{problem['msg'].removeprefix('Input ')}, got {problem['input']!r}"
         lines.append(f"{where}: {text}" if where else text)
     return lines

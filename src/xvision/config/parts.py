@@ -135,19 +135,19 @@ class part_of:
         if isinstance(value, Part):
             if value.registry.kind != self.registry.kind:
                 raise ValueError(
-                    f"expected a {self.registry.kind}, came the {value.registry.kind} '{value.name}'"
+                    f"expected a {self.registry.kind}, got the {value.registry.kind} '{value.name}'"
                 )
             return value
         if isinstance(value, str):
             name, _, first = value.partition(":")
             settings = self.registry.builder(name).settings
             if first and not settings:
-                raise ValueError(f"the {self.registry.kind} '{name}' has no settings, came '{value}'")
+                raise ValueError(f"the {self.registry.kind} '{name}' has no settings, got '{value}'")
             return self.registry.part(name, {next(iter(settings)): first} if first else {})
         if isinstance(value, dict) and len(value) == 1:
             ((name, settings),) = value.items()
             return self.registry.part(str(name), settings or {})
-        raise ValueError(f"expected the name of a {self.registry.kind}, came {value!r}")
+        raise ValueError(f"expected the name of a {self.registry.kind}, got {value!r}")
 
 
 @dataclass(frozen=True)

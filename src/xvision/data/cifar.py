@@ -102,7 +102,7 @@ class _Packed:
                 return {key: npz[key] for key in ("jpeg", "offsets", "labels", "names")}
         except Exception as error:  # zip, npy and key errors of a damaged file
             raise DataError(
-                f"{self.file}: expected the arrays jpeg, offsets, labels and names, came '{error}'; get the file again"
+                f"{self.file}: expected the arrays jpeg, offsets, labels and names, got '{error}'; get the file again"
             ) from error
 
     @cached_property
@@ -163,11 +163,11 @@ class _Batches:
                 labels += [int(label) for label in batch[self.archive.label_key]]
                 names += [str(name) for name in batch["filenames"]]
             except (KeyError, ValueError, TypeError) as error:
-                raise _damaged(self.form, file, f"a batch of images and labels, came {error!r}") from error
+                raise _damaged(self.form, file, f"a batch of images and labels, got {error!r}") from error
         pixels = np.ascontiguousarray(np.concatenate(images))
         if not len(pixels) == len(labels) == len(names):
             raise _damaged(
-                self.form, self.files[0], f"as many labels as its {len(pixels)} images, came {len(labels)}"
+                self.form, self.files[0], f"as many labels as its {len(pixels)} images, got {len(labels)}"
             )
         return pixels, labels, [f"{self.classes[k]}/{n}" for k, n in zip(labels, names, strict=True)]
 
@@ -189,7 +189,7 @@ class _Batches:
 def _read_meta(archive: Archive, form: Path) -> tuple[str, ...]:
     meta = read_members(archive, form, (archive.meta,))[0]
     if archive.names_key not in meta:
-        raise _damaged(form, archive.meta, f"the key '{archive.names_key}', came {sorted(meta)}")
+        raise _damaged(form, archive.meta, f"the key '{archive.names_key}', got {sorted(meta)}")
     return tuple(str(name) for name in meta[archive.names_key])
 
 
@@ -208,10 +208,10 @@ def read_members(archive: Archive, form: Path, files: tuple[str, ...]) -> list[d
                         assert stream is not None
                         contents[name] = stream.read()
         except (OSError, EOFError, tarfile.TarError) as error:
-            raise _damaged(form, archive.tar, f"a complete archive, came '{error}'") from error
+            raise _damaged(form, archive.tar, f"a complete archive, got '{error}'") from error
     missing = [name for name in files if name not in contents]
     if missing:
-        raise _damaged(form, ", ".join(missing), "the file, came none of that name")
+        raise _damaged(form, ", ".join(missing), "the file, got none of that name")
     return [_unpickle(contents[name], form, name) for name in files]
 
 
@@ -241,7 +241,7 @@ def _unpickle(content: bytes, form: Path, file: str) -> dict[str, Any]:
     try:
         read = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise _damaged(form, file, f"a pickled dictionary of arrays, came '{error}'") from error
+        raise _damaged(form, file, f"a pickled dictionary of arrays, got '{error}'") from error
     if not isinstance(read, dict):
-        raise _damaged(form, file, f"a pickled dictionary of arrays, came a {type(read).__name__}")
+        raise _damaged(form, file, f"a pickled dictionary of arrays, got a {type(read).__name__}")
     return read

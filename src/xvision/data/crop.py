@@ -69,7 +69,7 @@ def check_holds(name: str, size: tuple[int, ...], crop: Rect | None, mask: Rect 
     for setting, rect in (("data.crop_rect", crop), ("data.mask_rect", mask)):
         if rect is not None and (rect[2] > size[0] or rect[3] > size[1]):
             raise DataError(
-                f"{name}: expected an image that holds {setting}={rect_text(rect)} (top, left, bottom, right), came "
+                f"{name}: expected an image that holds {setting}={rect_text(rect)} (top, left, bottom, right), got "
                 f"{size[0]}x{size[1]} (HxW); change the rectangle or leave it out, or bring all images to one size"
             )
 

@@ -56,10 +56,10 @@ def find_set(
     named, generic = _answers(place)
     if found and (not named or name in named):
         return place, found
-    came = [] if found else ["holds none of them"]
+    got = [] if found else ["holds none of them"]
     if answers := named or generic:
-        came.append(f"looks like {' or '.join(answers)} (data={answers[0]})")
-    raise DataError(f"data.root: expected {holds}; {place.absolute()} {' and '.join(came)}. {get}")
+        got.append(f"looks like {' or '.join(answers)} (data={answers[0]})")
+    raise DataError(f"data.root: expected {holds}; {place.absolute()} {' and '.join(got)}. {get}")
 
 
 def _askable() -> list[ModuleType]:

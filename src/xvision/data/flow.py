@@ -117,7 +117,7 @@ def with_flow(split: Split, source: Source = "dis") -> Split:
     Raises: ValueError if the source is unknown; DataError, on loading, for samples without two frames of one size.
     """
     if source not in ("dis", "farneback", "given"):
-        raise ValueError(f"flow: expected the method dis or farneback, or given, came '{source}'")
+        raise ValueError(f"flow: expected the method dis or farneback, or given, got '{source}'")
     if split.parts:
         parts = {name: with_flow(part, source) for name, part in split.parts.items()}
         several = Joined(tuple(parts.values()), split.shares)
@@ -159,7 +159,7 @@ class _WithFlow:
         now, before = sample["image"].shape[:2], sample["previous"].shape[:2]
         if now != before:
             raise DataError(
-                f"{name}: expected two frames of one size to estimate flow, came {now[0]}x{now[1]} and "
+                f"{name}: expected two frames of one size to estimate flow, got {now[0]}x{now[1]} and "
                 f"{before[0]}x{before[1]}; mend the files"
             )
         flow, confidence = optical_flow(sample["previous"], sample["image"], self.method)

@@ -104,7 +104,7 @@ def listing(head: str, problems: Sequence[str]) -> str:
 
 def check_ratio(val_ratio: float) -> None:
     if not 0 < val_ratio < 1:
-        raise ValueError(f"data.val_ratio: expected a fraction between 0 and 1, came {val_ratio}")
+        raise ValueError(f"data.val_ratio: expected a fraction between 0 and 1, got {val_ratio}")
 
 
 def hold_out(count: int, val_ratio: float, split_seed: int, group: int = 0) -> set[int]:

@@ -22,7 +22,7 @@ _NUM_LOOKED_AT = 16
 
 def check_gap(frame_gap: int, least: int = 1, *, every_frame: bool = True) -> None:
     if frame_gap < least:
-        raise ValueError(f"data.frame_gap: expected {least} or more frames, came {frame_gap}")
+        raise ValueError(f"data.frame_gap: expected {least} or more frames, got {frame_gap}")
     if not frame_gap and not every_frame:
         raise ValueError(
             "data.every_frame: expected data.frame_gap=1 or more beside it, for frames without labels only serve as "
@@ -72,7 +72,7 @@ def check_lists(root: Path, frame_gap: int) -> None:
     if frame_gap != 1:
         raise ValueError(
             f"data.frame_gap: expected no frame_gap, because the lists in {root} name the previous frames, "
-            f"came {frame_gap}; leave it out, or change the lists"
+            f"got {frame_gap}; leave it out, or change the lists"
         )
 
 
@@ -108,7 +108,7 @@ def sequences(
             elif every_frame:
                 first = next(file for row in frames for file in row if file is not None)
                 problems.append(
-                    f"{columns[0].folder / name}: expected more than {frame_gap} frames with a {columns[1].kind}, came "
+                    f"{columns[0].folder / name}: expected more than {frame_gap} frames with a {columns[1].kind}, got "
                     f"{len(frames)} ({first.name}{', …' if len(frames) > 1 else ''}); add frames, make data.frame_gap "
                     "smaller, or remove them"
                 )
@@ -156,7 +156,7 @@ def read_lists(root: Path) -> dict[str, list[Row]]:
                 continue
             if len(words) != 3:
                 problems.append(
-                    f"{root / name}, line {number}: expected 'PREVIOUS CURRENT MASK', came '{line.strip()}'"
+                    f"{root / name}, line {number}: expected 'PREVIOUS CURRENT MASK', got '{line.strip()}'"
                 )
                 continue
             missing = [word for word in words if not (root / word).is_file()]

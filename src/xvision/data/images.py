@@ -40,7 +40,7 @@ def read_labels(file: Path, name: str) -> Array:
     if ids.ndim == 3:
         if not (ids[..., 0] == ids[..., 1]).all() or not (ids[..., 1] == ids[..., 2]).all():
             raise DataError(
-                f"{name}: expected one channel of class ids (a gray or palette PNG), came colours; "
+                f"{name}: expected one channel of class ids (a gray or palette PNG), got colours; "
                 "save ids, not colours"
             )
         ids = ids[..., 0]
@@ -58,7 +58,7 @@ def read_depth(file: Path, name: str) -> Array:
     if steps.dtype != np.uint16 or steps.ndim != 2:
         channels = 1 if steps.ndim == 2 else steps.shape[2]
         raise DataError(
-            f"{name}: expected depth as a 16-bit gray PNG, came {8 * steps.itemsize} bits in {channels} "
+            f"{name}: expected depth as a 16-bit gray PNG, got {8 * steps.itemsize} bits in {channels} "
             f"{'channel' if channels == 1 else 'channels'}; save steps of depth, not a picture of it"
         )
     return steps
@@ -68,15 +68,15 @@ def _read(file: Path, name: str, what: str) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise DataError(f"{name}: expected a readable {what}, came '{error.strerror}' for {file}") from error
+        raise DataError(f"{name}: expected a readable {what}, got '{error.strerror}' for {file}") from error
 
 
 def _whole_png(data: bytes, name: str, what: str) -> bytes:
     """The data, if it is a PNG from its first mark to its last."""
     if not data:
-        raise DataError(f"{name}: expected a {what}, came an empty file; {_REPLACE}")
+        raise DataError(f"{name}: expected a {what}, got an empty file; {_REPLACE}")
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise DataError(f"{name}: expected a {what}, came a file that is no PNG; {_REPLACE}")
+        raise DataError(f"{name}: expected a {what}, got a file that is no PNG; {_REPLACE}")
     if data.rfind(b"IEND") < 33:  # the signature and the header end there
         raise DataError(f"{name}: the PNG is truncated (no end marker after {len(data)} bytes); {_REPLACE}")
     return data
@@ -114,7 +114,7 @@ def _read_npy(file: Path, name: str) -> Array:
         values = values[..., 0]
     if values.ndim != 2 or values.dtype.kind not in "uif":
         raise DataError(
-            f"{name}: expected depth as numbers of shape (height, width), came {values.dtype} {values.shape}"
+            f"{name}: expected depth as numbers of shape (height, width), got {values.dtype} {values.shape}"
         )
     return values
 
@@ -128,7 +128,7 @@ def decode_image(data: bytes, name: str) -> Pixels:
     Shapes: (H, W, 3) uint8. Raises: DataError for what is empty, truncated or not an image.
     """
     if not data:
-        raise DataError(f"{name}: expected an image, came an empty file; {_REPLACE}")
+        raise DataError(f"{name}: expected an image, got an empty file; {_REPLACE}")
     # Some OpenCV versions fill the missing part of a truncated JPEG with gray and report success.
     if data.startswith(b"\xff\xd8") and not _jpeg_is_complete(data):
         raise DataError(f"{name}: the JPEG is truncated (no end marker after {len(data)} bytes); {_REPLACE}")

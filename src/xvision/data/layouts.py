@@ -69,7 +69,7 @@ def own_layout(
     for split, (images,) in layout(root, names[:1]).items():
         if split not in found and split != "test":
             raise DataError(
-                f"{images}: expected {holds} for '{split}', came images without folders of the others; add "
+                f"{images}: expected {holds} for '{split}', got images without folders of the others; add "
                 f"{' and '.join(list(columns)[1:])}, or remove these images"
             )
     return found

@@ -78,7 +78,7 @@ class Loader:
         if train and len(split) < world:
             raise DataError(
                 f"data: expected at least one training sample for each of {world} processes, "
-                f"came {len(split)}; use fewer processes or more samples"
+                f"got {len(split)}; use fewer processes or more samples"
             )
         self.split = _opened(split, fields, data, native_size, progress)
         self.batch_size = batch_size

@@ -63,7 +63,7 @@ class Labels:
         if wrong.any():
             row, column = np.argwhere(wrong)[0].tolist()
             raise DataError(
-                f"{file}: expected the values {ranges(value for value, _ in self.meaning)}, came "
+                f"{file}: expected the values {ranges(value for value, _ in self.meaning)}, got "
                 f"{values[row, column]} (in {np.count_nonzero(wrong)} pixels, the first in row {row}, "
                 f"column {column}); {self.hint}"
             )

@@ -21,9 +21,9 @@ def parse_rect(value: Any) -> Any:
     try:
         top, left, bottom, right = (int(n) for n in numbers)
     except (TypeError, ValueError):
-        raise ValueError(f"expected {_FORM}; came {value!r}") from None
+        raise ValueError(f"expected {_FORM}; got {value!r}") from None
     if not (0 <= top < bottom and 0 <= left < right):
-        raise ValueError(f"expected 0 <= top < bottom and 0 <= left < right ({_FORM}); came {value!r}")
+        raise ValueError(f"expected 0 <= top < bottom and 0 <= left < right ({_FORM}); got {value!r}")
     return top, left, bottom, right
 
 

@@ -68,7 +68,7 @@ def rows_dataset(
     """
     for split, found in rows.items():
         if not found:
-            raise DataError(f"{root}: expected samples for '{split}', came none; add files to it")
+            raise DataError(f"{root}: expected samples for '{split}', got none; add files to it")
     splits = {
         split: Rows(root, tuple(readers.items()), tuple(rows[split])).split()
         for split in SPLITS
@@ -148,8 +148,8 @@ def match(
             if c.kind not in strangers:
                 strangers[c.kind] = c.strangers()
             other = strangers[c.kind].get(key)
-            came = f", came {other.name}: save it as {c.suffixes[0]}" if other else ""
-            problems.append(f"{there}: no {c.kind} belongs to it; expected {c.expected(key)}{came}")
+            got = f", got {other.name}: save it as {c.suffixes[0]}" if other else ""
+            problems.append(f"{there}: no {c.kind} belongs to it; expected {c.expected(key)}{got}")
         if not lacks:
             rows[key] = row
     return rows, problems
@@ -169,7 +169,7 @@ def match_splits(root: Path, splits: Mapping[str, Sequence[Column]]) -> dict[str
         if not rows and not wrong:
             kinds = " and ".join(f"{column.kind}s" for column in columns)
             problems.append(
-                f"{columns[0].folder}: expected {kinds} for '{split}', came none; add files to them"
+                f"{columns[0].folder}: expected {kinds} for '{split}', got none; add files to them"
             )
     if problems:
         raise DataError(summary(root, problems))

@@ -57,9 +57,7 @@ class Augment(BaseModel):
     @classmethod
     def _ordered(cls, zoom: tuple[float, float]) -> tuple[float, float]:
         if not 0 < zoom[0] <= zoom[1]:
-            raise ValueError(
-                f"expected the smallest and the largest factor, for example 0.8,1.2; came {zoom}"
-            )
+            raise ValueError(f"expected the smallest and the largest factor, for example 0.8,1.2; got {zoom}")
         return zoom
 
 
@@ -109,7 +107,7 @@ class Data(BaseModel):
         }
         if len(set(gaps.values())) > 1:
             told = ", ".join(f"data.{name}.frame_gap={frame_gap}" for name, frame_gap in gaps.items())
-            raise ValueError(f"data: expected one frame_gap for all data sets, came {told}; set them alike")
+            raise ValueError(f"data: expected one frame_gap for all data sets, got {told}; set them alike")
         return next(iter(gaps.values()), 1)
 
     def choose(self, name: str) -> Data:

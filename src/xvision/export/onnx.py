@@ -297,7 +297,7 @@ def _score_to_id(graph: ir.Graph, names: Sequence[str]) -> None:
     outputs = {str(value.name): i for i, value in enumerate(graph.outputs)}
     for name in names:
         if name not in outputs:
-            raise ValueError(f"argmax: expected outputs among {', '.join(outputs)}, came '{name}'")
+            raise ValueError(f"argmax: expected outputs among {', '.join(outputs)}, got '{name}'")
         scores = graph.outputs[outputs[name]]
         shape = scores.shape
         if (
@@ -307,7 +307,7 @@ def _score_to_id(graph: ir.Graph, names: Sequence[str]) -> None:
             or not 2 <= shape[1] <= _MAX_CLASSES
         ):
             raise ValueError(
-                f"argmax: expected an output of 2 to {_MAX_CLASSES} class scores (B, C, ...), came '{name}' of shape "
+                f"argmax: expected an output of 2 to {_MAX_CLASSES} class scores (B, C, ...), got '{name}' of shape "
                 f"{shape}; leave it out"
             )
         scores.name = f"{name}.scores"

@@ -78,7 +78,7 @@ class OnnxModel:
         """
         if len(planes) != len(self.inputs):
             raise ValueError(
-                f"{self.path}: expected {len(self.inputs)} planes {self._names()}, came {len(planes)}"
+                f"{self.path}: expected {len(self.inputs)} planes {self._names()}, got {len(planes)}"
             )
         feed = {
             port.name: self._checked(port, plane) for port, plane in zip(self.inputs, planes, strict=True)
@@ -93,13 +93,13 @@ class OnnxModel:
         array: np.ndarray[tuple[int, ...], np.dtype[np.generic]] = plane.detach().cpu().numpy()
         kind = {"float32": "tensor(float)"}.get(array.dtype.name, f"tensor({array.dtype.name})")
         fits = len(array.shape) == len(port.shape) and all(
-            not isinstance(want, int) or want == came
-            for want, came in zip(port.shape, array.shape, strict=True)
+            not isinstance(want, int) or want == got
+            for want, got in zip(port.shape, array.shape, strict=True)
         )
         if kind != port.kind or not fits:
             wanted = "x".join("N" if isinstance(d, str) else str(d) for d in port.shape)
             raise ValueError(
-                f"{self.path}: input '{port.name}': expected {port.kind} of shape {wanted}, came {kind} of shape "
+                f"{self.path}: input '{port.name}': expected {port.kind} of shape {wanted}, got {kind} of shape "
                 f"{'x'.join(map(str, array.shape))}; resize or convert the images"
             )
         return array

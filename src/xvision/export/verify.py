@@ -69,7 +69,7 @@ def verify(q: nn.Module, file: str | Path, batches: Iterable[tuple[Tensor, ...] 
     """
     if not isinstance(q, fx.GraphModule) or not any(isinstance(m, Quantizer) for m in q.modules()):
         raise ValueError(
-            f"{file}: expected a quantized network to compare with, came a float one; quantize it first"
+            f"{file}: expected a quantized network to compare with, got a float one; quantize it first"
         )
     models: dict[Level, OnnxModel] = {level: OnnxModel(file, level=level) for level in LEVELS}
     looking_inside = _Insides(Path(file))
@@ -88,7 +88,7 @@ def verify(q: nn.Module, file: str | Path, batches: Iterable[tuple[Tensor, ...] 
             _compare_heads(simulation, heads, parity, level, len(found))
             equal[level].append(_share_of_equal_answers(simulation.outputs, heads) * len(planes[0]))
     if not parity.images:
-        raise ValueError(f"{file}: expected at least one batch to compare on, came none")
+        raise ValueError(f"{file}: expected at least one batch to compare on, got none")
     for level, shares in equal.items():
         parity.levels[level].agreement = sum(shares) / parity.images
     return parity
@@ -172,11 +172,11 @@ def _compare_heads(
     simulation: _Simulation, outputs: dict[str, Tensor], parity: Parity, level: Level, num_insides: int
 ) -> None:
     for name, quantizer in simulation.heads.items():
-        simulated, came = simulation.outputs[name], outputs[name].to(simulation.outputs[name].device)
-        if came.is_floating_point():
-            difference = quantizer.codes(simulated) - quantizer.codes(came)
+        simulated, got = simulation.outputs[name], outputs[name].to(simulation.outputs[name].device)
+        if got.is_floating_point():
+            difference = quantizer.codes(simulated) - quantizer.codes(got)
         else:
-            difference = simulated.argmax(1, keepdim=True) - came.long()
+            difference = simulated.argmax(1, keepdim=True) - got.long()
         _note(parity, level, name, int(difference.abs().max()))
     parity.levels[level].tensors = num_insides if level == OFF else len(simulation.heads)
 

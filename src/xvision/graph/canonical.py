@@ -189,7 +189,7 @@ def _name_outputs(graph: fx.GraphModule) -> None:
     if not isinstance(values, list | tuple) or not all(isinstance(v, fx.Node) for v in values):
         raise ValueError(
             f"{type(graph).__name__}: expected a tensor, or a tuple, list or dict of tensors as output, "
-            f"came {value}; wrap the network in a module that returns one of these"
+            f"got {value}; wrap the network in a module that returns one of these"
         )
     output.args = ({f"out{i}": v for i, v in enumerate(values)},)
 

@@ -71,7 +71,7 @@ def enlarge(factor: int, channels: int, mode: Enlarge, group_width: int = 1) -> 
     Raises: ValueError if `factor` is no power of two.
     """
     if factor < 1 or factor & (factor - 1):
-        raise ValueError(f"decoder: expected to enlarge by a power of two, came {factor}")
+        raise ValueError(f"decoder: expected to enlarge by a power of two, got {factor}")
     steps = []
     while factor > 1:
         step = 4 if factor >= 4 else 2

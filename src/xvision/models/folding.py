@@ -152,7 +152,7 @@ def fold_difference_db(
             before.append(trained.images(rgb) if stream.is_camera else still)
             after.append(Pixels(stream.format)(*encode(rgb, stream.format)) if stream.is_camera else still)
         expected = torch.func.functional_call(backbone, dict(raw), tuple(before))
-        came = backbone(*after)
+        got = backbone(*after)
     signal = sum(x.double().square().sum().item() for x in expected)
-    error = sum((x - y).double().square().sum().item() for x, y in zip(expected, came, strict=True))
+    error = sum((x - y).double().square().sum().item() for x, y in zip(expected, got, strict=True))
     return 10 * math.log10(signal / error) if error else math.inf

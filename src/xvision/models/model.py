@@ -151,7 +151,7 @@ def _check_size(size: tuple[int, int], divisor: int) -> None:
     if any(side % divisor for side in size):
         height, width = (max(1, round(side / divisor)) * divisor for side in size)
         raise ValueError(
-            f"data.size: expected multiples of {divisor} for this network, came {size[0]}x{size[1]}; "
+            f"data.size: expected multiples of {divisor} for this network, got {size[0]}x{size[1]}; "
             f"the nearest is {height}x{width}"
         )
 

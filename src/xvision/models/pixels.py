@@ -124,7 +124,7 @@ def _divide(size: tuple[int, int], plane: Plane) -> tuple[int, int]:
     if height % plane.divisor or width % plane.divisor:
         raise ValueError(
             f"plane '{plane.name}': expected a height and width divisible by {plane.divisor}, "
-            f"came {height}x{width}; crop or resize the image"
+            f"got {height}x{width}; crop or resize the image"
         )
     return height // plane.divisor, width // plane.divisor
 

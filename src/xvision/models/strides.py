@@ -70,7 +70,7 @@ def set_strides(graph: fx.GraphModule, name: str, channels: int, strides: Sequen
     if len(strides) != count or not set(strides) <= {1, 2}:
         raise ValueError(
             f"net.backbone.strides: expected {count} numbers, each 1 or 2 ({name} halves the resolution "
-            f"{count} times, the first in its stem), came {tuple(strides)}"
+            f"{count} times, the first in its stem), got {tuple(strides)}"
         )
     _keep_resolution(graph, "strides", name, halvings, [i for i in range(count) if strides[i] == 1])
 
@@ -84,13 +84,13 @@ def set_output_stride(graph: fx.GraphModule, name: str, channels: int, output_st
     """
     if output_stride not in (1, 2, 4, 8, 16):
         raise ValueError(
-            f"net.backbone.output_stride: expected 1, 2, 4, 8, 16 or {AS_PUBLISHED}, came {output_stride}"
+            f"net.backbone.output_stride: expected 1, 2, 4, 8, 16 or {AS_PUBLISHED}, got {output_stride}"
         )
     halvings = _find_halvings(graph, "output_stride", name, channels)
     count = _num(halvings)
     if 1 << count <= output_stride:
         raise ValueError(
-            f"net.backbone.output_stride: expected less than {1 << count}, the stride of {name}, came {output_stride}; "
+            f"net.backbone.output_stride: expected less than {1 << count}, the stride of {name}, got {output_stride}; "
             "leave it out"
         )
     stages = range(output_stride.bit_length() - 1, count)

@@ -50,7 +50,7 @@ def scale_width(network: nn.Module, name: str, ratio: float) -> None:
     VGG): grouped and depthwise ones round differently in each family, so timm has variants of its own.
     """
     if ratio <= 0:
-        raise ValueError(f"net.backbone.width: expected a factor above 0, came {ratio:g}")
+        raise ValueError(f"net.backbone.width: expected a factor above 0, got {ratio:g}")
     layers = list(network.named_modules())
     convs = [m for _, m in layers if isinstance(m, nn.Conv2d)]
     for path, module in layers:

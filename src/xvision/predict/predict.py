@@ -51,11 +51,11 @@ def predict(
     if settings and len(settings) < len(words):
         others = ", ".join(word for word in words if word not in settings)
         raise ValueError(
-            f"predict: expected images and videos, or the settings of a data set, came both ({others} and "
+            f"predict: expected images and videos, or the settings of a data set, got both ({others} and "
             f"{', '.join(settings)}); leave one of them out"
         )
     if settings and most_frames is not None:
-        raise ValueError("--frames: expected a video or a camera to bound, came a data set; leave it out")
+        raise ValueError("--frames: expected a video or a camera to bound, got a data set; leave it out")
     if fresh and out is None:
         raise ValueError("--fresh: it moves the folder of --out aside; name one")
     target = open_target(path, settings)

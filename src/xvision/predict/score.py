@@ -48,7 +48,7 @@ def _read_written(folder: Path) -> dict[str, Any]:
     Raises: DataError if there is no such folder, ValueError if the file is broken.
     """
     if not folder.is_dir():
-        raise DataError(f"--predictions: expected a folder of predictions, came {folder}, which is none")
+        raise DataError(f"--predictions: expected a folder of predictions, got {folder}, which is none")
     path = folder / PREDICTIONS
     if not path.is_file():
         return {}
@@ -64,7 +64,7 @@ def _read_written(folder: Path) -> dict[str, Any]:
 
 def _what_was_predicted(folder: Path, written: Mapping[str, Any], settings: Sequence[str]) -> Recipe:
     if wrong := [word for word in settings if not word.startswith(("data", "task"))]:
-        raise ValueError(f"val --predictions: expected settings of data and task, came {', '.join(wrong)}")
+        raise ValueError(f"val --predictions: expected settings of data and task, got {', '.join(wrong)}")
     named = [word.partition("=")[2] for word in settings if word.startswith("task=")]
     if not named and not written:
         raise ValueError(
@@ -127,11 +127,11 @@ def _check_sizes(
     for field in task.maps:
         if field not in out:
             continue
-        came, label = (tuple(x.shape[-2:]) for x in (out[field], batch[field][0]))
-        if came != label:
+        got, label = (tuple(x.shape[-2:]) for x in (out[field], batch[field][0]))
+        if got != label:
             raise DataError(
-                f"{there[field]}: expected {label[0]}x{label[1]} (HxW), the size of the label of {name}, came "
-                f"{came[0]}x{came[1]}; write predictions at the label's size: they are not resized here"
+                f"{there[field]}: expected {label[0]}x{label[1]} (HxW), the size of the label of {name}, got "
+                f"{got[0]}x{got[1]}; write predictions at the label's size: they are not resized here"
             )
 
 

@@ -129,7 +129,7 @@ def find_sources(texts: Sequence[str], most_frames: int | None = None, *, frame_
             found.append(Clip(_video(item), most_frames, frame_gap))
     end_of_images()
     if most_frames is not None and not any(isinstance(source, Clip) for source in found):
-        raise ValueError("--frames: expected a video or a camera to bound, came images alone; leave it out")
+        raise ValueError("--frames: expected a video or a camera to bound, got images alone; leave it out")
     return found
 
 

@@ -66,7 +66,7 @@ class Range:
         assert counts is not None
         if not numbers.symmetric:
             raise ValueError(
-                "scheme: expected symmetric activations, came asymmetric ones; no search for them yet"
+                "scheme: expected symmetric activations, got asymmetric ones; no search for them yet"
             )
         zero_point = 0 if self.low >= 0 else numbers.middle
         largest = max(-self.low, self.high)
@@ -102,7 +102,7 @@ def observe(graph: fx.GraphModule, batches: Iterable[tuple[Tensor, ...]]) -> dic
         broken = [name for name, m in graph.named_modules() if m in ranges and not ranges[m].finite]
         if broken:
             raise ValueError(
-                f"calibration: expected finite activations, came NaN or infinity at {len(broken)} tensors "
+                f"calibration: expected finite activations, got NaN or infinity at {len(broken)} tensors "
                 f"(first: {broken[0].removeprefix('quantizers.')}); check the training and the images"
             )
     return ranges

@@ -144,7 +144,7 @@ class RunFolder:
         except yaml.YAMLError as e:
             raise ValueError(f"{file}: cannot be read as YAML ({' '.join(str(e).split())})") from e
         if not isinstance(plain, dict):
-            raise ValueError(f"{file}: expected the keys of a recipe, came {type(plain).__name__}")
+            raise ValueError(f"{file}: expected the keys of a recipe, got {type(plain).__name__}")
         return plain
 
     @cached_property
@@ -162,7 +162,7 @@ class RunFolder:
                 if len(table) != side or any(len(row) != side for row in table):
                     raise ValueError(
                         f"{self.path / 'evaluation.json'}: {key}.confusion.{field}: expected {side} rows and columns, "
-                        f"one a class, came {len(table)} x {len(table[0])}; run `xvision val` again"
+                        f"one a class, got {len(table)} x {len(table[0])}; run `xvision val` again"
                     )
         return found
 

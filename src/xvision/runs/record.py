@@ -188,11 +188,11 @@ def aggregate(records: Sequence[Record]) -> Summary:
     Raises ValueError when there is no record, when a seed occurs twice, or when recipes, data or metrics differ.
     """
     if not records:
-        raise ValueError("records: expected at least one, came none")
+        raise ValueError("records: expected at least one, got none")
     records = sorted(records, key=lambda r: r.seed)
     first, seeds = records[0], [r.seed for r in records]
     if len(set(seeds)) < len(seeds):
-        raise ValueError(f"{first.name}: expected every seed once, came {seeds}; leave the repeated runs out")
+        raise ValueError(f"{first.name}: expected every seed once, got {seeds}; leave the repeated runs out")
     problems = [problem for other in records[1:] for problem in _differences(first, other)]
     if problems:
         raise ValueError(

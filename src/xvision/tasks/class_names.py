@@ -22,7 +22,7 @@ def class_names(
         )
     if num_classes and len(names) > num_classes:
         raise ValueError(
-            f"task.num_classes: the data set has {len(names)} classes, came {num_classes}; leave it out to use them all"
+            f"task.num_classes: the data set has {len(names)} classes, got {num_classes}; leave it out to use them all"
         )
     names += tuple(f"class {i}" for i in range(len(names), num_classes))
     if len(names) < 2:

@@ -89,7 +89,7 @@ def inverse_log(counts: LabelCounts, c: float = 1.02) -> Tensor:
     """
     if c <= 1:
         raise ValueError(
-            f"inverse_log: expected c > 1 so that a class that never occurs has a weight, came {c}"
+            f"inverse_log: expected c > 1 so that a class that never occurs has a weight, got {c}"
         )
     share = counts.of_class / max(int(counts.of_class.sum()), 1)
     return torch.from_numpy(1 / np.log(c + share)).float()
@@ -104,7 +104,7 @@ def check_balance(class_balance: Balance, class_weights: Sequence[float], classe
         )
     if class_weights and len(class_weights) != len(classes):
         raise ValueError(
-            f"task.class_weights: expected {len(classes)} weights, one for each class, came {len(class_weights)}"
+            f"task.class_weights: expected {len(classes)} weights, one for each class, got {len(class_weights)}"
         )
 
 

@@ -27,7 +27,7 @@ def classification(
 ) -> Task:
     """Image classification: one class per image."""
     if not 0 <= label_smoothing < 1:
-        raise ValueError(f"task.label_smoothing: expected 0 <= value < 1, came {label_smoothing}")
+        raise ValueError(f"task.label_smoothing: expected 0 <= value < 1, got {label_smoothing}")
     names = class_names(classes, "class", "classification", num_classes)
     return Classification(names, label_smoothing)
 

@@ -111,7 +111,7 @@ class Depth(Task):
         mm = read_depth(file, str(file))
         if not mm.all():
             raise DataError(
-                f"{file}: expected depth in millimetres, 1 to 65535, came 0 at {int((mm == 0).sum())} pixels; "
+                f"{file}: expected depth in millimetres, 1 to 65535, got 0 at {int((mm == 0).sum())} pixels; "
                 "write a depth at every pixel"
             )
         return {"depth": torch.from_numpy(mm.astype(np.float64) / MM).log().float()[None, None]}

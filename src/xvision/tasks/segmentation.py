@@ -143,7 +143,7 @@ class Segmentation(Task):
         ids = read_labels(file, str(file))
         if (largest := int(ids.max())) >= len(self.names):
             raise DataError(
-                f"{file}: expected class ids 0 to {len(self.names) - 1}, came {largest} at "
+                f"{file}: expected class ids 0 to {len(self.names) - 1}, got {largest} at "
                 f"{int((ids >= len(self.names)).sum())} pixels; write the number of a class at every pixel"
             )
         return {self.name: torch.from_numpy(ids.astype(np.int64))[None, None]}

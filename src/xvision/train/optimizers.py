@@ -49,7 +49,7 @@ def sgd(
 
     if nesterov and momentum == 0:
         raise ValueError(
-            "train.optimizer.nesterov: needs momentum > 0, came momentum 0; set nesterov to false"
+            "train.optimizer.nesterov: needs momentum > 0, got momentum 0; set nesterov to false"
         )
     return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
 

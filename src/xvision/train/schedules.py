@@ -59,7 +59,7 @@ def step(epochs: float, *, milestones: tuple[float, ...] = (0.5, 0.75), factor: 
     if list(milestones) != sorted(milestones) or not all(0 < m < 1 for m in milestones):
         raise ValueError(
             "train.schedule.milestones: expected growing fractions of the training between 0 and 1, "
-            f"came {milestones}"
+            f"got {milestones}"
         )
     return lambda epoch: float(factor ** bisect_right([m * epochs for m in milestones], epoch))
 

@@ -46,7 +46,7 @@ def test_lists_of_pairs_with_masks_as_they_are_stored(tmp_path):
         build(tmp_path, frame_gap=2)
     png(tmp_path / "masks/1.png", ids([0, 85]))
     with pytest.raises(
-        ValueError, match=r"masks/1.png: expected the values 0-1, 255, came 85 \(in 384 pixels"
+        ValueError, match=r"masks/1.png: expected the values 0-1, 255, got 85 \(in 384 pixels"
     ):
         build(tmp_path).splits["val"].load(0)
 
@@ -68,6 +68,6 @@ def test_what_is_missing_is_told(miniature, tmp_path):
     (video / "temporalROI.txt").write_text("4")
     with pytest.raises(
         ValueError,
-        match=r"temporalROI.txt: expected the numbers of the first and the last labelled frame, came '",
+        match=r"temporalROI.txt: expected the numbers of the first and the last labelled frame, got '",
     ):
         build(root)

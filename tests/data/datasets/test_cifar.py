@@ -145,7 +145,7 @@ def test_packed_files_that_do_not_fit_are_named(tmp_path):
     folder = write_packed(tmp_path / "packed")
     (folder / "val.npz").write_bytes(b"no zip")
     with pytest.raises(
-        ValueError, match=r"val.npz: expected the arrays jpeg, offsets, labels and names, came '.*'; get t"
+        ValueError, match=r"val.npz: expected the arrays jpeg, offsets, labels and names, got '.*'; get t"
     ):
         dataset.cifar10(root=str(folder)).build()
     arrays = dict(np.load(folder / "train.npz"))
@@ -182,7 +182,7 @@ def test_a_pickle_that_runs_programs_is_refused(tmp_path, capsys):
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": Evil()}))
     with pytest.raises(
         ValueError,
-        match=r"batches.meta: expected a pickled dictionary of arrays, came 'it asks for builtins.print; only arrays",
+        match=r"batches.meta: expected a pickled dictionary of arrays, got 'it asks for builtins.print; only arrays",
     ):
         dataset.cifar10(root=str(folder)).build()
     assert "should not have run" not in capsys.readouterr().out
@@ -191,26 +191,26 @@ def test_a_pickle_that_runs_programs_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "story"),
     [
-        ("data_batch_3", b"garbage", "data_batch_3: expected a pickled dictionary of arrays, came"),
+        ("data_batch_3", b"garbage", "data_batch_3: expected a pickled dictionary of arrays, got"),
         (
             "data_batch_3",
             python2_pickle([1, 2]),
-            "data_batch_3: expected a pickled dictionary of arrays, came a list",
+            "data_batch_3: expected a pickled dictionary of arrays, got a list",
         ),
         (
             "test_batch",
             python2_pickle({"labels": [1]}),
-            "test_batch: expected a batch of images and labels, came KeyE",
+            "test_batch: expected a batch of images and labels, got KeyE",
         ),
         (
             "batches.meta",
             python2_pickle({"a": 1}),
-            r"batches.meta: expected the key 'label_names', came \['a'\]; get th",
+            r"batches.meta: expected the key 'label_names', got \['a'\]; get th",
         ),
         (
             "test_batch",
             python2_pickle({"data": np.zeros((2, 3072), np.uint8), "labels": [1], "filenames": ["x", "y"]}),
-            "test_batch: expected as many labels as its 2 images, came 1",
+            "test_batch: expected as many labels as its 2 images, got 1",
         ),
     ],
 )
@@ -235,6 +235,6 @@ def test_a_tar_of_something_else_is_named(tmp_path):
     with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as tar:
         tar.addfile(tarfile.TarInfo("hello"), io.BytesIO())
     with pytest.raises(
-        ValueError, match=r"batches.meta: expected the file, came none of that name; get the archive again"
+        ValueError, match=r"batches.meta: expected the file, got none of that name; get the archive again"
     ):
         dataset.cifar10(root=str(tmp_path)).build()

@@ -35,10 +35,10 @@ def test_a_larger_gap_leaves_short_sequences_out_of_the_question(miniature):
     root = miniature("davis16")
     with pytest.raises(
         ValueError,
-        match=rf"^{root}/JPEGImages/480p/camel: expected more than 2 frames with a mask, came 2 ",
+        match=rf"^{root}/JPEGImages/480p/camel: expected more than 2 frames with a mask, got 2 ",
     ):
         build(root, frame_gap=2)
-    with pytest.raises(ValueError, match=r"^data.frame_gap: expected 1 or more frames, came 0$"):
+    with pytest.raises(ValueError, match=r"^data.frame_gap: expected 1 or more frames, got 0$"):
         build(root, frame_gap=0)
 
 
@@ -62,7 +62,7 @@ def test_lists_of_pairs(tmp_path):
     assert made.name == "davis16"
     with pytest.raises(
         ValueError,
-        match=rf"^data.frame_gap: expected no frame_gap, because the lists in {root} name the previous frames, came 2",
+        match=rf"^data.frame_gap: expected no frame_gap, because the lists in {root} name the previous frames, got 2",
     ):
         build(root, frame_gap=2)
     assert made.splits["val"].names == ("val/images/dog/1.jpg", "val/images/dog/2.jpg")
@@ -77,7 +77,7 @@ def test_lists_with_errors_are_told_line_by_line(tmp_path):
         build(root)
     assert f"  {root}/train_pairs.txt, line 1: train/images/dog/1.jpg is not there\n" in str(raised.value)
     assert f"    likewise {root}/train_pairs.txt, line 2\n" in str(raised.value)
-    assert f"{root}/val_pairs.txt, line 2: expected 'PREVIOUS CURRENT MASK', came 'a b'" in str(raised.value)
+    assert f"{root}/val_pairs.txt, line 2: expected 'PREVIOUS CURRENT MASK', got 'a b'" in str(raised.value)
 
 
 def test_lists_of_other_sequences_are_not_taken_for_its_own(tmp_path):

@@ -57,10 +57,10 @@ def test_a_gap(root):
     assert names(made) == {"images/a/10.jpg", "images/a/11.jpg", "images/b/10.jpg", "images/c/10.jpg"}
     with pytest.raises(
         ValueError,
-        match=rf"^{root}: 2 problems:\n  {root}/images/b: expected more than 3 frames with a mask, came 3 \(8.jpg, …\)",
+        match=rf"^{root}: 2 problems:\n  {root}/images/b: expected more than 3 frames with a mask, got 3 \(8.jpg, …\)",
     ):
         build(root, frame_gap=3)
-    with pytest.raises(ValueError, match=r"^data.frame_gap: expected 1 or more frames, came 0$"):
+    with pytest.raises(ValueError, match=r"^data.frame_gap: expected 1 or more frames, got 0$"):
         build(root, frame_gap=0)
 
 
@@ -128,7 +128,7 @@ def test_a_wrong_mask_is_named(root):
     split = next(s for s in made.splits.values() if "images/b/9.jpg" in s.names)
     with pytest.raises(
         ValueError,
-        match=r"masks/b/9.png: expected the values 0-1, 255, came 2 .*; mend the mask, or set data.moving to ",
+        match=r"masks/b/9.png: expected the values 0-1, 255, got 2 .*; mend the mask, or set data.moving to ",
     ):
         split.load(split.names.index("images/b/9.jpg"))
     split = next(s for s in made.splits.values() if "images/a/9.jpg" in s.names)

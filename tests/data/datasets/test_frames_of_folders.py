@@ -78,13 +78,13 @@ def test_sequences_without_labels_are_left_out(tmp_path):
 
 def test_wrong_gaps(tmp_path):
     frames(tmp_path, ("depth",), "a", "b")
-    with pytest.raises(ValueError, match=r"^data.frame_gap: expected 0 or more frames, came -1$"):
+    with pytest.raises(ValueError, match=r"^data.frame_gap: expected 0 or more frames, got -1$"):
         dataset.image_depth_folder(root=str(tmp_path), frame_gap=-1).build()
     with pytest.raises(ValueError, match=r"^data.every_frame: expected data.frame_gap=1 or more beside it"):
         dataset.image_depth_folder(root=str(tmp_path), every_frame=False).build()
     with pytest.raises(
         ValueError,
-        match=r"images/a: expected more than 9 frames with a depth map, came 4 \(8.jpg, …\); add frames",
+        match=r"images/a: expected more than 9 frames with a depth map, got 4 \(8.jpg, …\); add frames",
     ):
         dataset.image_depth_folder(root=str(tmp_path), frame_gap=9).build()
     for part in ("images", "depth"):

@@ -100,7 +100,7 @@ def test_empty_folders_are_told(tmp_path):
         (tmp_path / name).mkdir()
     with pytest.raises(
         ValueError,
-        match=rf"^{tmp_path}/images: expected images and depth maps for 'train', came none; add files to",
+        match=rf"^{tmp_path}/images: expected images and depth maps for 'train', got none; add files to",
     ):
         build(tmp_path)
 
@@ -124,7 +124,7 @@ def test_no_known_depth_is_worth_a_warning(root):
 @pytest.mark.parametrize("unit", [0.0, -1.0])
 def test_a_unit_is_positive(root, unit):
     with pytest.raises(
-        ValueError, match=rf"^data.unit: expected metres per step, for example 0.001, came {unit}$"
+        ValueError, match=rf"^data.unit: expected metres per step, for example 0.001, got {unit}$"
     ):
         build(root, unit=unit)
 
@@ -140,20 +140,20 @@ def load_all(root) -> None:
     [
         (
             lambda file: png(file, ids([0, 100])),
-            r"depth/0.png: expected depth as a 16-bit gray PNG, came 8 bits in 1 channel; save steps of depth, not a",
+            r"depth/0.png: expected depth as a 16-bit gray PNG, got 8 bits in 1 channel; save steps of depth, not a",
         ),
-        (lambda file: photo(file), r"came 8 bits in 3 channels; save steps"),
+        (lambda file: photo(file), r"got 8 bits in 3 channels; save steps"),
         (
             lambda file: file.write_bytes(file.read_bytes()[:-12]),
             r"depth/0.png: the PNG is truncated \(no end marker after \d+ bytes\); replace the file by a good copy",
         ),
         (
             lambda file: file.write_bytes(b"P5"),
-            r"depth/0.png: expected a 16-bit PNG, came a file that is no PNG; rep",
+            r"depth/0.png: expected a 16-bit PNG, got a file that is no PNG; rep",
         ),
         (
             lambda file: file.write_bytes(b""),
-            r"depth/0.png: expected a 16-bit PNG, came an empty file; replace",
+            r"depth/0.png: expected a 16-bit PNG, got an empty file; replace",
         ),
         (
             lambda file: damage(file),
@@ -183,11 +183,11 @@ def damage(file) -> None:
     [
         (
             np.zeros((24, 32, 3)),
-            r"0.npy: expected depth as numbers of shape \(height, width\), came float64 \(24, 32, 3\)",
+            r"0.npy: expected depth as numbers of shape \(height, width\), got float64 \(24, 32, 3\)",
         ),
         (
             np.full((24, 32), "x"),
-            r"0.npy: expected depth as numbers of shape \(height, width\), came <U1 \(24, 32\)",
+            r"0.npy: expected depth as numbers of shape \(height, width\), got <U1 \(24, 32\)",
         ),
         (None, r"0.npy: cannot be read as .npy, it is truncated or damaged \("),
     ],

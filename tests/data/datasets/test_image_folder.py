@@ -179,7 +179,7 @@ def test_a_missing_root_and_a_file_as_root_are_told(tmp_path):
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1])
 def test_a_ratio_that_leaves_nothing_is_refused(pets, ratio):
     with pytest.raises(
-        ValueError, match=rf"data.val_ratio: expected a fraction between 0 and 1, came {ratio}"
+        ValueError, match=rf"data.val_ratio: expected a fraction between 0 and 1, got {ratio}"
     ):
         build(pets, val_ratio=ratio)
 

@@ -57,7 +57,7 @@ def test_unusual_names_of_the_folders(root):
 def test_the_split_is_drawn_by_its_seed(root):
     val = [build(root, val_ratio=0.5, split_seed=seed).splits["val"].names for seed in (0, 0, 1)]
     assert val[0] == val[1] != val[2]
-    with pytest.raises(ValueError, match=r"^data.val_ratio: expected a fraction between 0 and 1, came 1.0$"):
+    with pytest.raises(ValueError, match=r"^data.val_ratio: expected a fraction between 0 and 1, got 1.0$"):
         build(root, val_ratio=1.0)
 
 
@@ -98,7 +98,7 @@ def test_masks_without_two_classes_are_refused(tmp_path):
         png(tmp_path / f"masks/{name}.png", ids([1, 255]))
     with pytest.raises(
         ValueError,
-        match=r"expected masks with at least two ids below 255 \(255 is unknown\), came 1, 255; write ids 0, 1, 2",
+        match=r"expected masks with at least two ids below 255 \(255 is unknown\), got 1, 255; write ids 0, 1, 2",
     ):
         build(tmp_path)
 
@@ -135,7 +135,7 @@ def test_values_stand_for_classes_in_their_order(root):
     assert made.splits["val"].load(0)["segmentation"][0, [0, 15, 31]].tolist() == [0, 1, 255]
     with pytest.raises(
         ValueError,
-        match=r"expected the values 0-1, 255, came 128 .*where nothing is known, or add it to data.values$",
+        match=r"expected the values 0-1, 255, got 128 .*where nothing is known, or add it to data.values$",
     ):
         build(root, values=(0, 1)).splits["val"].load(0)
 
@@ -143,7 +143,7 @@ def test_values_stand_for_classes_in_their_order(root):
 @pytest.mark.parametrize("values", [(0,), (0, 0), (0, 256), (-1, 0)])
 def test_values_that_are_none_are_told(root, values):
     with pytest.raises(
-        ValueError, match=rf"^data.values: expected two or more different numbers .*, came {values[0]}"
+        ValueError, match=rf"^data.values: expected two or more different numbers .*, got {values[0]}"
     ):
         build(root, values=values)
 
@@ -152,7 +152,7 @@ def test_values_and_names_are_as_many(root):
     (root / "names.txt").write_text("wall\nlamp\n")
     with pytest.raises(
         ValueError,
-        match=r"^data.values: expected a number for each of 2 classes in names.txt, came 3; change one",
+        match=r"^data.values: expected a number for each of 2 classes in names.txt, got 3; change one",
     ):
         build(root, classes="names.txt", values=(0, 1, 2))
 
@@ -166,7 +166,7 @@ def test_validation_images_without_masks_are_told(root):
     photo(root / "val/images/0.jpg")
     with pytest.raises(
         ValueError,
-        match=rf"^{root}/val/images: expected images and masks for 'val', came images without folders of the others; "
+        match=rf"^{root}/val/images: expected images and masks for 'val', got images without folders of the others; "
         r"add masks, or remove these images$",
     ):
         build(root)
@@ -217,13 +217,13 @@ def first_load(root):
     [
         (
             lambda file: png(file, ids([0, 1, 7, 255])),
-            r"masks/4.png: expected the values 0-2, 255, came 7 \(in 192 pixels, the first in row 0, column 16\); mend "
+            r"masks/4.png: expected the values 0-2, 255, got 7 \(in 192 pixels, the first in row 0, column 16\); mend "
             r"the mask \(JPEG .* nearest again\), write 255 where nothing is known, or name more classes in names.txt$",
         ),
-        (lambda file: png(file, ids([0, 1]).astype(np.uint16) * 300), "masks/4.png: .* came 300 "),
+        (lambda file: png(file, ids([0, 1]).astype(np.uint16) * 300), "masks/4.png: .* got 300 "),
         (
             lambda file: photo(file),
-            "masks/4.png: expected one channel of class ids .*, came colours; save ids",
+            "masks/4.png: expected one channel of class ids .*, got colours; save ids",
         ),
         (
             lambda file: png(file, ids([0, 1], (12, 16))),
@@ -235,11 +235,11 @@ def first_load(root):
         ),
         (
             lambda file: file.write_bytes(b""),
-            "masks/4.png: expected a label PNG, came an empty file; replace",
+            "masks/4.png: expected a label PNG, got an empty file; replace",
         ),
         (
             lambda file: file.write_bytes(b"hello"),
-            "masks/4.png: expected a label PNG, came a file that is no PNG; r",
+            "masks/4.png: expected a label PNG, got a file that is no PNG; r",
         ),
     ],
 )
@@ -257,7 +257,7 @@ def test_all_wrong_masks_are_named_before_training(root):
     data = Data(dataset="image_mask_folder", size=(24, 32))
     split = build(root, classes="names.txt").splits["train"]
     with pytest.raises(
-        ValueError, match=r"^5 of 5 samples cannot be used:\n  .*came 9 .*\n    likewise (.*png(, )?){4}$"
+        ValueError, match=r"^5 of 5 samples cannot be used:\n  .*got 9 .*\n    likewise (.*png(, )?){4}$"
     ):
         Loader(split, ("image", "segmentation"), data, batch_size=2, train=True, seed=0)
 
@@ -278,7 +278,7 @@ def test_one_pair_cannot_be_split(tmp_path):
     photo(tmp_path / "images/a.jpg")
     png(tmp_path / "masks/a.png", ids([0, 1]))
     with pytest.raises(
-        ValueError, match=rf"^{tmp_path}: expected samples for 'val', came none; add files to it$"
+        ValueError, match=rf"^{tmp_path}: expected samples for 'val', got none; add files to it$"
     ):
         build(tmp_path)
 
@@ -305,7 +305,7 @@ def test_a_mask_with_numbers_that_are_no_ids_is_named(root):
     png(root / "masks/3.png", ids([0, 1]).astype(np.uint16) + 65534)
     with pytest.raises(
         ValueError,
-        match=rf"^{root}/masks/3.png: expected ids 0 to 254, or 255 where nothing is known, came 65535; write such ids",
+        match=rf"^{root}/masks/3.png: expected ids 0 to 254, or 255 where nothing is known, got 65535; write such ids",
     ):
         build(root)
 
@@ -326,5 +326,5 @@ def test_masks_that_are_no_png_are_told_from_missing_ones(root):
     with pytest.raises(ValueError, match="2 problems") as told:
         build(root)
     first, second = str(told.value).splitlines()[1:]
-    assert first.endswith(f"no mask belongs to it; expected {root}/masks/2.png, came 2.jpg: save it as .png")
+    assert first.endswith(f"no mask belongs to it; expected {root}/masks/2.png, got 2.jpg: save it as .png")
     assert second.endswith(f"no mask belongs to it; expected {root}/masks/3.png")

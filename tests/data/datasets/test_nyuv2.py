@@ -28,7 +28,7 @@ def test_the_kinds_of_labels_are_different_data(miniature):
 
 
 def test_another_number_of_classes_is_refused():
-    with pytest.raises(ValueError, match=r"^data.num_classes: expected 13 or 40, came 894$"):
+    with pytest.raises(ValueError, match=r"^data.num_classes: expected 13 or 40, got 894$"):
         dataset.nyuv2(num_classes=894).build()
 
 

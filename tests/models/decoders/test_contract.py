@@ -71,7 +71,7 @@ def test_width_changes_the_decoder_alone(name: str) -> None:
 @pytest.mark.parametrize("name", MAPS)
 def test_a_size_that_does_not_divide_is_refused_with_the_nearest_one(name: str) -> None:
     with pytest.raises(
-        ValueError, match=r"data\.size: expected multiples of \d+ .* came 130x250; the nearest is"
+        ValueError, match=r"data\.size: expected multiples of \d+ .* got 130x250; the nearest is"
     ):
         model_of("depthwise", decoder.part(name), (130, 250))
 
@@ -90,11 +90,11 @@ def test_maps_are_enlarged_in_steps_of_four_and_two(mode: str, factor: int) -> N
 
 
 def test_only_powers_of_two_enlarge() -> None:
-    with pytest.raises(ValueError, match="expected to enlarge by a power of two, came 3"):
+    with pytest.raises(ValueError, match="expected to enlarge by a power of two, got 3"):
         enlarge(3, 8, "bilinear")
 
 
 def test_a_transposed_convolution_begins_as_bilinear_enlargement() -> None:
     x = torch.rand(1, 8, 6, 6)
-    wanted, came = enlarge(2, 8, "bilinear")(x), enlarge(2, 8, "transposed")(x)
-    assert torch.allclose(wanted[..., 2:-2, 2:-2], came[..., 2:-2, 2:-2], atol=1e-6)
+    wanted, got = enlarge(2, 8, "bilinear")(x), enlarge(2, 8, "transposed")(x)
+    assert torch.allclose(wanted[..., 2:-2, 2:-2], got[..., 2:-2, 2:-2], atol=1e-6)

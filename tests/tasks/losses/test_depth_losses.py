@@ -207,17 +207,17 @@ def test_the_bend_of_berhu_is_a_constant_to_the_gradient() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("smooth_l1", {"beta": 0}, r"smooth_l1\.beta: expected a value > 0, came 0"),
-        ("berhu", {"share": -1}, r"berhu\.share: expected a value > 0, came -1"),
+        ("smooth_l1", {"beta": 0}, r"smooth_l1\.beta: expected a value > 0, got 0"),
+        ("berhu", {"share": -1}, r"berhu\.share: expected a value > 0, got -1"),
         (
             "charbonnier",
             {"epsilon": 0, "power": 0},
-            r"charbonnier\.epsilon: expected a value > 0, came 0\.0; charbonnier\.power: expected a value > 0",
+            r"charbonnier\.epsilon: expected a value > 0, got 0\.0; charbonnier\.power: expected a value > 0",
         ),
-        ("mean_scale", {"epsilon": 0}, r"mean_scale\.epsilon: expected a value > 0, came 0"),
-        ("silog", {"min_m": 0}, r"silog\.min_m: expected a value > 0, came 0"),
-        ("silog", {"invariance": 2}, r"silog\.invariance: expected 0 <= value <= 1, came 2"),
-        ("gradient", {"scales": 0}, r"gradient\.scales: expected a value > 0, came 0"),
+        ("mean_scale", {"epsilon": 0}, r"mean_scale\.epsilon: expected a value > 0, got 0"),
+        ("silog", {"min_m": 0}, r"silog\.min_m: expected a value > 0, got 0"),
+        ("silog", {"invariance": 2}, r"silog\.invariance: expected 0 <= value <= 1, got 2"),
+        ("gradient", {"scales": 0}, r"gradient\.scales: expected a value > 0, got 0"),
     ],
 )
 def test_settings_that_cannot_be(name: str, settings: dict[str, Any], message: str) -> None:

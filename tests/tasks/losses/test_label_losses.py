@@ -187,15 +187,15 @@ def test_dice_by_hand() -> None:
         (
             "cross_entropy",
             {"label_smoothing": 1},
-            r"cross_entropy\.label_smoothing: expected 0 <= value < 1, came 1",
+            r"cross_entropy\.label_smoothing: expected 0 <= value < 1, got 1",
         ),
-        ("focal", {"gamma": -1}, r"focal\.gamma: expected a value >= 0, came -1"),
-        ("dice", {"smooth": -1}, r"dice\.smooth: expected a value >= 0, came -1"),
+        ("focal", {"gamma": -1}, r"focal\.gamma: expected a value >= 0, got -1"),
+        ("dice", {"smooth": -1}, r"dice\.smooth: expected a value >= 0, got -1"),
         (
             "ohem",
             {"threshold": 2, "min_share": 0},
-            r"ohem\.threshold: expected a probability, 0 <= value <= 1, came 2\.0; "
-            r"ohem\.min_share: expected 0 < value <= 1, came 0",
+            r"ohem\.threshold: expected a probability, 0 <= value <= 1, got 2\.0; "
+            r"ohem\.min_share: expected 0 < value <= 1, got 0",
         ),
     ],
 )

@@ -48,5 +48,5 @@ def test_a_high_temperature_makes_weights_equal() -> None:
 
 
 def test_a_temperature_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match=r"train\.balancing\.temperature: expected a value > 0, came 0"):
+    with pytest.raises(ValueError, match=r"train\.balancing\.temperature: expected a value > 0, got 0"):
         balancing.dwa(temperature=0).build(("a", "b"))

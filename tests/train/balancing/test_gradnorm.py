@@ -92,8 +92,8 @@ def test_weights_do_not_cross_zero() -> None:
     [
         (
             {"alpha": -1, "lr": 0},
-            r"train\.balancing\.alpha: expected a value >= 0, came -1\.0; "
-            r"train\.balancing\.lr: expected a value > 0, came 0",
+            r"train\.balancing\.alpha: expected a value >= 0, got -1\.0; "
+            r"train\.balancing\.lr: expected a value > 0, got 0",
         ),
     ],
 )

@@ -84,8 +84,8 @@ def test_slow_averages_keep_their_digits() -> None:
 @pytest.mark.parametrize("name", ["pseudo_gradnorm", "dwa_gradnorm", "naive_gradnorm"])
 def test_factors_that_cannot_be(name: str) -> None:
     message = (
-        r"train\.balancing\.norm_factor: expected 0 < value <= 1, came 0\.0; "
-        r"train\.balancing\.long_factor: expected 0 < value <= 1, came 2"
+        r"train\.balancing\.norm_factor: expected 0 < value <= 1, got 0\.0; "
+        r"train\.balancing\.long_factor: expected 0 < value <= 1, got 2"
     )
     with pytest.raises(ValueError, match=message):
         balancing.part(name, {"norm_factor": 0, "long_factor": 2}).build(("a", "b"))
@@ -94,8 +94,8 @@ def test_factors_that_cannot_be(name: str) -> None:
 @pytest.mark.parametrize("name", ["pseudo_gradnorm", "dwa_gradnorm"])
 def test_rates_that_cannot_be(name: str) -> None:
     message = (
-        r"train\.balancing\.alpha: expected a value >= 0, came -1\.0; "
-        r"train\.balancing\.lr: expected 0 < value <= 1, came 0"
+        r"train\.balancing\.alpha: expected a value >= 0, got -1\.0; "
+        r"train\.balancing\.lr: expected 0 < value <= 1, got 0"
     )
     with pytest.raises(ValueError, match=message):
         balancing.part(name, {"alpha": -1, "lr": 0}).build(("a", "b"))

@@ -47,7 +47,7 @@ def test_one_step_goes_no_further_than_the_rate() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr": 0}, r"train\.balancing\.lr: expected a value > 0, came 0"),
+        ({"lr": 0}, r"train\.balancing\.lr: expected a value > 0, got 0"),
         (
             {"regression": ("dept",)},
             r"train\.balancing\.regression: no task is called 'dept'; did you mean 'depth'\?",

@@ -90,6 +90,6 @@ def _labelled(file: Path) -> tuple[int, int]:
         first, last = map(int, file.read_text(encoding="utf-8").split())
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{file}: expected the numbers of the first and the last labelled frame, came '{error}'"
+            f"{file}: expected the numbers of the first and the last labelled frame, got '{error}'"
         ) from error
     return first, last

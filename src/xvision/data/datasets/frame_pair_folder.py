@@ -48,7 +48,7 @@ def frame_pair_folder(
     check_gap(frame_gap)
     if not 1 <= moving <= 255:
         raise ValueError(
-            f"data.moving: expected the value of moving pixels in the masks, 1 to 255, came {moving}"
+            f"data.moving: expected the value of moving pixels in the masks, 1 to 255, got {moving}"
         )
     place = own_folder(root, "frames and masks", _LAYOUT)
     rows = read_lists(place)

@@ -86,7 +86,7 @@ def depth_reader(root: Path, depths: Sequence[Path], unit: float | None) -> Dept
     whose depths are unlike all others.
     """
     if unit is not None and unit <= 0:
-        raise ValueError(f"data.unit: expected metres per step, for example 0.001, came {unit}")
+        raise ValueError(f"data.unit: expected metres per step, for example 0.001, got {unit}")
     read = Depth(unit)
     by_file: list[list[float]] = found_in(root, depths, partial(_range_m, read), repr(read))
     known = np.array([found for found in by_file if found])

@@ -92,13 +92,13 @@ def label_reader(
     if values and (len(set(values)) < max(2, len(values)) or not 0 <= min(values) <= max(values) <= UNKNOWN):
         raise ValueError(
             "data.values: expected two or more different numbers from 0 to 255, those of the classes in the masks, "
-            f"for example 0,255, came {','.join(map(str, values))}"
+            f"for example 0,255, got {','.join(map(str, values))}"
         )
     if classes:
         names = _read_names(find_beside(classes, root))
         if values and len(values) != len(names):
             raise DataError(
-                f"data.values: expected a number for each of {len(names)} classes in {classes}, came {len(values)}; "
+                f"data.values: expected a number for each of {len(names)} classes in {classes}, got {len(values)}; "
                 "change one of them"
             )
     else:
@@ -147,7 +147,7 @@ def _count_classes(root: Path, masks: Sequence[Path]) -> tuple[str, ...]:
     if found and found[-1] > UNKNOWN:
         mask = next(mask for mask, values in zip(masks, by_mask, strict=True) if found[-1] in values)
         raise DataError(
-            f"{mask}: expected ids 0 to {UNKNOWN - 1}, or {UNKNOWN} where nothing is known, came {found[-1]}; write "
+            f"{mask}: expected ids 0 to {UNKNOWN - 1}, or {UNKNOWN} where nothing is known, got {found[-1]}; write "
             "such ids into all masks"
         )
     if found == [0, UNKNOWN]:
@@ -155,7 +155,7 @@ def _count_classes(root: Path, masks: Sequence[Path]) -> tuple[str, ...]:
     ids = [i for i in found if i != UNKNOWN]
     if len(ids) < 2:
         raise DataError(
-            f"{root}: expected masks with at least two ids below {UNKNOWN} ({UNKNOWN} is unknown), came "
+            f"{root}: expected masks with at least two ids below {UNKNOWN} ({UNKNOWN} is unknown), got "
             f"{ranges(found) or 'none'}; write ids 0, 1, 2, … into the masks"
         )
     missing = sorted(set(range(ids[-1])) - set(ids))

@@ -36,7 +36,7 @@ def nyuv2(*, root: str = "nyuv2", num_classes: int = 13) -> Dataset:
     Couprie et al., "Indoor semantic segmentation using depth information" (2013).
     """
     if num_classes not in CLASSES:
-        raise ValueError(f"data.num_classes: expected 13 or 40, came {num_classes}")
+        raise ValueError(f"data.num_classes: expected 13 or 40, got {num_classes}")
     labels = f"seg{num_classes}"
     place, found = find_set(
         "nyuv2",

@@ -31,7 +31,7 @@ def scenes(
     Raises: ValueError if a number is out of range.
     """
     problems = [
-        f"scenes.{key}: expected {low} to {high}, came {value}"
+        f"scenes.{key}: expected {low} to {high}, got {value}"
         for key, value, low, high in (
             ("num_train", num_train, 1, VAL_FIRST),
             ("num_val", num_val, 1, VAL_FIRST),
@@ -40,7 +40,7 @@ def scenes(
         if not low <= value <= high
     ]
     if min(size) < 16:
-        problems.append(f"scenes.size: expected at least 16x16, came {size[0]}x{size[1]}")
+        problems.append(f"scenes.size: expected at least 16x16, got {size[0]}x{size[1]}")
     if problems:
         raise ValueError("; ".join(problems))
     first = seed * 2 * VAL_FIRST

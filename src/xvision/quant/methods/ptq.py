@@ -59,5 +59,5 @@ def take(batches: Iterable[tuple[Tensor, ...]], num_images: int) -> list[tuple[T
             break
         taken.append(tuple(plane[:left] for plane in planes))
     if not taken:
-        raise ValueError("calibration: expected at least one batch of images, came none; check the data")
+        raise ValueError("calibration: expected at least one batch of images, got none; check the data")
     return taken

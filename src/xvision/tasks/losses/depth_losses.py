@@ -71,7 +71,7 @@ def _root(square: Tensor) -> Tensor:
 
 def _positive(**settings: float) -> None:
     problems = [
-        f"{name.replace('__', '.')}: expected a value > 0, came {value}"
+        f"{name.replace('__', '.')}: expected a value > 0, got {value}"
         for name, value in settings.items()
         if not value > 0
     ]
@@ -225,7 +225,7 @@ def silog(*, invariance: float = 0.5, min_m: float = 1e-3) -> DepthLoss:
     """
     _positive(silog__min_m=min_m)
     if not 0 <= invariance <= 1:
-        raise ValueError(f"silog.invariance: expected 0 <= value <= 1, came {invariance}")
+        raise ValueError(f"silog.invariance: expected 0 <= value <= 1, got {invariance}")
 
     def of(prediction: Tensor, depth: Tensor) -> Tensor:
         g, known = _log_pair(prediction, depth, min_m)

@@ -68,7 +68,7 @@ def cross_entropy(*, label_smoothing: float = 0.0) -> LabelLoss:
     weights in a random fifth of its steps and counts unknown pixels in the divisor; here weights always apply.
     """
     if not 0 <= label_smoothing < 1:
-        raise ValueError(f"cross_entropy.label_smoothing: expected 0 <= value < 1, came {label_smoothing}")
+        raise ValueError(f"cross_entropy.label_smoothing: expected 0 <= value < 1, got {label_smoothing}")
 
     def of(scores: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
         scores, labels, weights = _checked(scores, labels, class_weights)
@@ -93,7 +93,7 @@ def focal(*, gamma: float = 2.0) -> LabelLoss:
     They divide by the number of positive anchors, we by the known pixels.
     """
     if gamma < 0:
-        raise ValueError(f"focal.gamma: expected a value >= 0, came {gamma}")
+        raise ValueError(f"focal.gamma: expected a value >= 0, got {gamma}")
 
     def of(scores: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
         scores, labels, weights = _checked(scores, labels, class_weights)
@@ -120,9 +120,9 @@ def ohem(*, min_share: float = 0.0625, threshold: float = 0.7) -> LabelLoss:
     """
     problems = []
     if not 0 <= threshold <= 1:
-        problems.append(f"ohem.threshold: expected a probability, 0 <= value <= 1, came {threshold}")
+        problems.append(f"ohem.threshold: expected a probability, 0 <= value <= 1, got {threshold}")
     if not 0 < min_share <= 1:
-        problems.append(f"ohem.min_share: expected 0 < value <= 1, came {min_share}")
+        problems.append(f"ohem.min_share: expected 0 < value <= 1, got {min_share}")
     if problems:
         raise ValueError("; ".join(problems))
 
@@ -148,7 +148,7 @@ def dice(*, smooth: float = 0.0) -> LabelLoss:
     A class that no label of the batch has is left out: it has no overlap to gain. `smooth` is added to both sides.
     """
     if smooth < 0:
-        raise ValueError(f"dice.smooth: expected a value >= 0, came {smooth}")
+        raise ValueError(f"dice.smooth: expected a value >= 0, got {smooth}")
 
     def of(scores: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
         scores, labels, weights = _checked(scores, labels, class_weights)

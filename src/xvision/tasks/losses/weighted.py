@@ -68,7 +68,7 @@ def parse_terms(texts: Iterable[str], kind: Kind, where: str = "task.losses") ->
         except ValueError as e:
             problems.append(f"{where}: {e}")
     if not terms and not problems:
-        problems.append(f"{where}: expected at least one loss, came none; {nearest('', names_of(kind))}")
+        problems.append(f"{where}: expected at least one loss, got none; {nearest('', names_of(kind))}")
     if problems:
         raise ValueError("; ".join(problems))
     return tuple(terms)
@@ -95,9 +95,9 @@ def _parse(text: str, kind: Kind) -> Term:
         except ValueError:
             weight = math.nan
         if not 0 < weight < math.inf:
-            raise ValueError(f"'{text}': expected a weight > 0 after the name, came '{number}'")
+            raise ValueError(f"'{text}': expected a weight > 0 after the name, got '{number}'")
     if wrong := [r for r in rest if "=" not in r]:
-        raise ValueError(f"'{text}': expected name:weight:key=value, came '{wrong[0]}' for key=value")
+        raise ValueError(f"'{text}': expected name:weight:key=value, got '{wrong[0]}' for key=value")
     if name in loss.builders() and name not in names_of(kind):
         raise ValueError(f"'{name}' is no loss of a {kind} map; known: {', '.join(names_of(kind))}")
     if name not in loss.builders():

@@ -31,7 +31,7 @@ class DynamicWeightAverage(Balancing):
     def __init__(self, tasks: Sequence[str], temperature: float) -> None:
         super().__init__(tasks)
         if temperature <= 0:
-            raise ValueError(f"train.balancing.temperature: expected a value > 0, came {temperature}")
+            raise ValueError(f"train.balancing.temperature: expected a value > 0, got {temperature}")
         self.temperature = temperature
         self._keep("epoch_sum", 0.0)
         self._keep("epoch_steps", 0.0)

@@ -36,9 +36,9 @@ class GradNorm(Balancing):
         super().__init__(tasks)
         problems = []
         if alpha < 0:
-            problems.append(f"train.balancing.alpha: expected a value >= 0, came {alpha}")
+            problems.append(f"train.balancing.alpha: expected a value >= 0, got {alpha}")
         if lr <= 0:
-            problems.append(f"train.balancing.lr: expected a value > 0, came {lr}")
+            problems.append(f"train.balancing.lr: expected a value > 0, got {lr}")
         if problems:
             raise ValueError("; ".join(problems))
         self.alpha, self.lr = alpha, lr

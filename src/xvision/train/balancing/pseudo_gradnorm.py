@@ -56,9 +56,9 @@ class PseudoGradNorm(RunningAverages):
         super().__init__(tasks, norm_factor=norm_factor, short_factor=short_factor, long_factor=long_factor)
         problems = []
         if alpha < 0:
-            problems.append(f"train.balancing.alpha: expected a value >= 0, came {alpha}")
+            problems.append(f"train.balancing.alpha: expected a value >= 0, got {alpha}")
         if not 0 < lr <= 1:
-            problems.append(f"train.balancing.lr: expected 0 < value <= 1, came {lr}")
+            problems.append(f"train.balancing.lr: expected 0 < value <= 1, got {lr}")
         if problems:
             raise ValueError("; ".join(problems))
         self.alpha, self.lr = alpha, lr

@@ -37,7 +37,7 @@ class RunningAverages(Balancing):
     ) -> None:
         super().__init__(tasks)
         problems = [
-            f"train.balancing.{name}: expected 0 < value <= 1, came {value}"
+            f"train.balancing.{name}: expected 0 < value <= 1, got {value}"
             for name, value in (
                 ("norm_factor", norm_factor),
                 ("short_factor", short_factor),

@@ -46,7 +46,7 @@ class Uncertainty(Balancing):
             if name not in tasks and tuple(regression) != ("depth",)
         ]
         if lr <= 0:
-            problems.append(f"train.balancing.lr: expected a value > 0, came {lr}")
+            problems.append(f"train.balancing.lr: expected a value > 0, got {lr}")
         if problems:
             raise ValueError("; ".join(problems))
         self.lr = lr
