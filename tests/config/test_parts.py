@@ -17,7 +17,11 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     package = tmp_path / f"shelf_{tmp_path.name}"
     package.mkdir()
     (package / "__init__.py").write_text(
-        "from xvision.config.parts import Registry\nlamp = Registry('lamp', __name__)\n"
+        "from typing import Annotated\n"
+        "from xvision.config.parts import Registry\n"
+        "from xvision.config.weighted import WeightedParts, weighted_parts_of\n"
+        "lamp = Registry('lamp', __name__)\n"
+        "Lamps = Annotated[WeightedParts | str, weighted_parts_of(lamp)]\n"
     )
     (package / "bright.py").write_text(
         f"from {package.name} import lamp\n"
@@ -77,6 +81,22 @@ def test_a_builder_from_outside_the_folder(shelf: Registry) -> None:
         return level
 
     assert shelf.own(level=3).build() == 3
+
+
+def test_a_setting_may_hold_weighted_parts_of_another_registry(shelf: Registry, tmp_path: Path) -> None:
+    name = f"shelf_{tmp_path.name}"
+    (tmp_path / name / "room.py").write_text(
+        f"from __future__ import annotations\nfrom {name} import Lamps, lamp\n"
+        "@lamp\ndef room(*, lamps: Lamps = 'bright,broken:2') -> dict[str, float]:\n"
+        "    return {term.name: term.weight for term in lamps}\n"
+    )
+    with pytest.raises(ValueError, match=r"lamp room\.lamps: lamp broken\.must: Field required"):
+        shelf.room()
+    part = shelf.room(lamps="bright:0.5")
+    assert part.build() == {"bright": 0.5}
+    assert part.to_yaml()["room"]["lamps"]["bright"]["weight"] == 0.5  # type: ignore[index]
+    assert part_of(shelf).parse(part.to_yaml()) == part
+    assert part_of(shelf).parse("room:bright:0.5") == part
 
 
 def test_text_and_yaml_forms(shelf: Registry) -> None:

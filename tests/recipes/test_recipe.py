@@ -80,8 +80,6 @@ def test_a_preset_is_a_whole_network(base: Recipe) -> None:
         (["train.epochs"], "'train.epochs': expected key=value"),
         (["train.epochs=three"], "train.epochs: should be a valid integer.*got 'three'"),
         (["train.epochs=-1"], "train.epochs: should be greater than or equal to 0, got '-1'"),
-        (["train.epochs=1", "train.epochs=2"], "train.epochs: given twice"),
-        (["train.optimizer.lr=1", "train.lr=2"], "the same setting as train.optimizer.lr"),
         (["data=cifar1"], r"data: no dataset is called 'cifar1'; did you mean 'cifar10'\?"),
         (["net=resnet18"], "net: no preset is called 'resnet18'; did you mean"),
         (["train=3"], "train: is a section; set one of its keys"),
@@ -100,6 +98,45 @@ def test_all_errors_come_in_one_message(base: Recipe) -> None:
     with pytest.raises(ValueError, match=r"(?s)epocs.*augment\.hflip.*batch_size") as caught:
         override(base, ["train.epocs=1", "data.augment.hflip=2", "train.batch_size=x"])
     assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["train.lr=1", "train.lr=2"], r"^train\.lr: set twice; train\.lr=2 counts, train\.lr=1 does not$"),
+        (
+            ["train.optimizer.lr=1", "train.lr=2"],
+            r"^train\.optimizer\.lr: set twice; train\.lr=2 counts, train\.optimizer\.lr=1 does not$",
+        ),
+    ],
+)
+def test_the_later_of_a_key_named_twice_counts_and_a_line_says_so(
+    base: Recipe, texts: list[str], message: str
+) -> None:
+    with pytest.warns(UserWarning, match=message):
+        recipe = override(base, texts)
+    assert recipe.train.optimizer.settings["lr"] == 2
+
+
+def test_the_later_of_two_choices_counts(base: Recipe) -> None:
+    with pytest.warns(UserWarning, match=r"^data: set twice; data=camvid counts, data=cifar10 does not$"):
+        recipe = override(base, ["data=cifar10", "data.root=here", "data=camvid"])
+    assert recipe.places == {"camvid": "here"}
+
+
+def test_keys_of_a_choice_that_failed_are_not_blamed_too(base: Recipe) -> None:
+    """`root` is a setting of the data set that was meant; `sze` is none of any."""
+    with pytest.raises(
+        ValueError, match=r"data: no dataset is called 'camvd'.*\n.*data\.sze: no such key"
+    ) as caught:
+        override(base, ["data.root=photos", "data=camvd", "data.sze=3"])
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_choice_of_numbers_is_set_from_text(base: Recipe) -> None:
+    assert override(base, ["quant.head_bits=8"]).quant.scheme.settings["head_bits"] == 8
+    with pytest.raises(ValueError, match=r"quant\.head_bits: should be 8 or 16, got '4'"):
+        override(base, ["quant.head_bits=4"])
 
 
 def test_differing_keys_are_named(base: Recipe) -> None:
@@ -252,7 +289,6 @@ def test_tasks_and_data_sets_are_chosen_by_names_joined_by_plus(base: Recipe) ->
         (["data=scenes+scenes"], r"data: the dataset 'scenes' is named twice"),
         (["net.heads.depth=unet"], r"net.heads.depth: .*no decoder is called 'unet'; did you mean 'unet_lite'\?"),
         (["net.heads.depth.width=1"], r"net.heads.depth.width: no such key"),
-        (["task.depth.losses=l1", "task.depth.losses=l2"], "given twice"),
         (["data.sampling=some"], r"data.sampling: should be 'all' or 'equal', got 'some'"),
         (["train.balancing=gradnrm"], r"no balancing is called 'gradnrm'; did you mean 'gradnorm'\?"),
         (["train.balancing=gradnorm", "train.lr=1"], r"train.lr: means several settings: train.optimizer.lr or"),

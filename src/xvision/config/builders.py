@@ -29,6 +29,7 @@ class Builder:
     module: str
     doc: str
     settings: Mapping[str, tuple[str, Any]]  # name -> (annotation as text, default or ...)
+    imports: Mapping[str, str]  # name that an annotation may use -> its module
     fn: Callable[..., Any] | None = None  # only for builders registered from outside the folder
 
     @property
@@ -41,9 +42,9 @@ class Builder:
         """A pydantic model of the settings: coercion, messages, no unknown keys."""
         from pydantic import ConfigDict, Field, create_model
 
-        scope: dict[str, Any] = {**vars(typing), "Size": Size, "Path": Path, "Field": Field}
+        scope = _Scope(self.imports, {**vars(typing), "Size": Size, "Path": Path, "Field": Field})
         fields: dict[str, Any] = {
-            key: (eval(annotation, scope), default)  # annotations of our own source, not of users' input
+            key: (eval(annotation, {}, scope), default)  # annotations of our own source, not of users' input
             for key, (annotation, default) in self.settings.items()
         }
         return create_model(
@@ -55,6 +56,27 @@ class Builder:
         if self.fn is not None:
             return self.fn
         return typing.cast("Callable[..., Any]", getattr(importlib.import_module(self.module), self.name))
+
+
+class _Scope(dict[str, Any]):
+    """Names that an annotation may use; others are imported where they are used."""
+
+    def __init__(self, imports: Mapping[str, str], known: Mapping[str, Any]) -> None:
+        super().__init__(known)
+        self._imports = imports
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._imports[name]), name)
+
+
+def _imports(tree: ast.Module) -> dict[str, str]:
+    return {
+        a.name: str(node.module)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for a in node.names
+        if a.asname is None
+    }
 
 
 def _choices(tree: ast.Module) -> dict[str, ast.expr]:
@@ -76,8 +98,17 @@ def _own_choices(tree: ast.Module) -> dict[str, ast.expr]:
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript)
         for target in node.targets
-        if isinstance(target, ast.Name) and ast.unparse(node.value.value) in ("Literal", "Annotated")
+        if isinstance(target, ast.Name) and _is_choice(node.value)
     }
+
+
+def _is_choice(value: ast.Subscript) -> bool:
+    """``Literal[…]``, or ``Annotated[…, Field(…)]``: what can be read without importing more."""
+    kind = ast.unparse(value.value)
+    if kind != "Annotated":
+        return kind == "Literal"
+    calls = [ast.unparse(node.func) for node in ast.walk(value.slice) if isinstance(node, ast.Call)]
+    return set(calls) == {"Field"}
 
 
 class _Spelt(ast.NodeTransformer):
@@ -91,7 +122,10 @@ class _Spelt(ast.NodeTransformer):
 
 
 def read_builder(
-    node: ast.FunctionDef | ast.ClassDef, module: str, choices: Mapping[str, ast.expr]
+    node: ast.FunctionDef | ast.ClassDef,
+    module: str,
+    choices: Mapping[str, ast.expr],
+    imports: Mapping[str, str],
 ) -> Builder:
     """Settings are the keyword-only arguments of a function, or of a class's ``__init__``."""
     fn: ast.FunctionDef | ast.ClassDef | None = node
@@ -108,7 +142,7 @@ def read_builder(
                 ast.unparse(_Spelt(choices).visit(arg.annotation)),
                 ... if default is None else ast.literal_eval(default),
             )
-    return Builder(node.name, module, ast.get_docstring(node) or "", settings)
+    return Builder(node.name, module, ast.get_docstring(node) or "", settings, imports)
 
 
 @cache
@@ -140,5 +174,5 @@ def scan(package: str, decorator: str) -> dict[str, Builder]:
                     f"'{node.name}' is defined twice: in {found[node.name].module} and in {module}"
                 )
             choices = _choices(tree) if choices is None else choices
-            found[node.name] = read_builder(node, module, choices)
+            found[node.name] = read_builder(node, module, choices, _imports(tree))
     return found

@@ -19,10 +19,14 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xvision.config.builders import Builder, read_builder, scan
 from xvision.config.messages import explain, nearest
+from xvision.config.values import parse_value
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class Registry:
@@ -44,7 +48,7 @@ class Registry:
             other = self.builders().get(node.name)
             if other is not None and other.module != fn.__module__:
                 raise ValueError(f"'{node.name}' is defined twice: in {other.module} and in {fn.__module__}")
-            read = read_builder(node, fn.__module__, {})
+            read = read_builder(node, fn.__module__, {}, {})
             self._own[node.name] = replace(read, fn=fn)
         return fn
 
@@ -101,10 +105,17 @@ class Part:
     def with_settings(self, **changes: Any) -> Part:
         return Part(self.registry, self.name, {**self.settings, **changes})
 
+    def value(self, key: str) -> Any:
+        """A setting as the builder gets it; in `settings` it is plain data."""
+        return getattr(self._checked, key)
+
+    @property
+    def _checked(self) -> BaseModel:
+        return self.registry.builder(self.name).schema.model_validate(dict(self.settings))
+
     def build(self, *given: Any) -> Any:
         """Import the builder and call it with what the pipeline gives and the settings."""
-        schema = self.registry.builder(self.name).schema
-        checked = schema.model_validate(dict(self.settings))
+        checked = self._checked
         return self.registry.builder(self.name).load()(
             *given, **{k: getattr(checked, k) for k in self.settings}
         )
@@ -140,10 +151,13 @@ class part_of:
             return value
         if isinstance(value, str):
             name, _, first = value.partition(":")
-            settings = self.registry.builder(name).settings
-            if first and not settings:
+            if not first:
+                return self.registry.part(name)
+            fields = self.registry.builder(name).schema.model_fields
+            if not fields:
                 raise ValueError(f"the {self.registry.kind} '{name}' has no settings, got '{value}'")
-            return self.registry.part(name, {next(iter(settings)): first} if first else {})
+            key, setting = next(iter(fields.items()))
+            return self.registry.part(name, {key: parse_value(first, setting.annotation, setting.metadata)})
         if isinstance(value, dict) and len(value) == 1:
             ((name, settings),) = value.items()
             return self.registry.part(str(name), settings or {})

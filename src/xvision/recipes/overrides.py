@@ -8,17 +8,17 @@ as long as one setting alone is meant: ``data.root`` is ``data.dataset.camvid.ro
 
 from __future__ import annotations
 
-import types
-import typing
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from xvision.config.messages import explain, nearest
 from xvision.config.parts import Part, Parts, part_of, parts_of
-from xvision.config.sizes import Size
+from xvision.config.values import parse_value
+from xvision.config.weighted import WeightedPart, WeightedParts, weighted_parts_of
 from xvision.recipes.schema import Recipe
 
 MOST_NAMED = 4
@@ -35,46 +35,78 @@ class _Slot:
 
 
 def override(recipe: Recipe, texts: Iterable[str]) -> Recipe:
-    """The recipe with ``key=value`` texts applied; ValueError lists every problem of all texts at once."""
+    """The recipe with ``key=value`` texts applied; ValueError lists every problem of all texts at once.
+
+    Warns of a setting named twice: the later one counts.
+    """
     problems: list[str] = []
+    wanted = _read(texts, problems)
+    choices = [key for key in wanted if _is_choice(recipe, key)]
+    failed: list[str] = []
+    for key in sorted(choices, key=lambda key: key.count(".")):
+        try:
+            recipe = _choose(recipe, key, wanted[key])
+        except ValueError as e:
+            problems += _lines(key, e)
+            failed.append(key)
+    keys = [key for key in wanted if key not in choices and not _of_a_failed_choice(recipe, key, failed)]
+    changed: dict[tuple[str, ...], str] = {}
+    for key in sorted(keys, key=lambda key: not _holds_parts(recipe, key)):
+        try:
+            slot = _find(recipe, key)
+            where = (*slot.path, slot.key)
+            if where in changed:
+                _say_twice(
+                    ".".join(where), f"{changed[where]}={wanted[changed[where]]}", f"{key}={wanted[key]}"
+                )
+            changed[where] = key
+            recipe = _put(recipe, where, parse_value(wanted[key], slot.annotation, slot.metadata))
+        except ValueError as e:
+            problems += _lines(key, e)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return recipe
+
+
+def _read(texts: Iterable[str], problems: list[str]) -> dict[str, str]:
+    """Keys and values, in the order in which each key was named last."""
     wanted: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
             problems.append(f"'{text}': expected key=value, for example train.epochs=3")
-        elif key in wanted:
-            problems.append(f"{key}: given twice ({wanted[key]!r} and {value!r}); keep one")
-        else:
-            wanted[key] = value
-    choices = {k: v for k, v in wanted.items() if _is_choice(recipe, k)}
-    for key, value in sorted(choices.items(), key=lambda kv: kv[0].count(".")):
-        recipe = _choose(recipe, key, value, problems)
-    changed: dict[tuple[str, ...], str] = {}
-    for key, value in wanted.items():
-        if key in choices:
             continue
-        try:
-            slot = _find(recipe, key)
-            where = (*slot.path, slot.key)
-            if where in changed:
-                raise ValueError(f"the same setting as {changed[where]}; keep one")
-            changed[where] = key
-            recipe = _put(recipe, where, _parse(slot, value))
-        except ValidationError as e:
-            problems += [f"{key}: {line}" for line in explain(e)]
-        except ValueError as e:
-            problems.append(f"{key}: {e}")
-    if problems:
-        raise ValueError("\n".join(problems))
-    return recipe
+        if key in wanted:
+            _say_twice(key, f"{key}={wanted.pop(key)}", text)
+        wanted[key] = value
+    return wanted
+
+
+def _say_twice(where: str, before: str, after: str) -> None:
+    warnings.warn(f"{where}: set twice; {after} counts, {before} does not", stacklevel=3)
+
+
+def _lines(key: str, error: ValueError) -> list[str]:
+    return [f"{key}: {line}" for line in (explain(error) if isinstance(error, ValidationError) else [error])]
+
+
+def _of_a_failed_choice(recipe: Recipe, key: str, failed: Iterable[str]) -> bool:
+    """Whether a key is none of the recipe's, but one of a part that a choice beside it may have meant."""
+    if key.split(".")[0] not in {choice.split(".")[0] for choice in failed}:
+        return False
+    return key not in _full_keys(recipe) and bool(_of_another_part(recipe, key))
 
 
 def _child(node: Any, name: str) -> Any:
     """What a name below a section, or below parts, means; None if nothing."""
     if isinstance(node, BaseModel):
         return getattr(node, name) if name in type(node).model_fields else None
-    if isinstance(node, Parts):
+    if isinstance(node, Parts | WeightedParts):
         return next((part for part in node if part.name == name), None)
+    if isinstance(node, WeightedPart):
+        return _child(node.part, name)
+    if isinstance(node, Part):
+        return node.value(name) if name in node.settings else None
     return node.get(name) if isinstance(node, Mapping) else None
 
 
@@ -89,30 +121,24 @@ def _is_choice(recipe: Recipe, key: str) -> bool:
     return not isinstance(node, Parts) and isinstance(_child(node, last), Part | Parts | BaseModel)
 
 
-def _choose(recipe: Recipe, key: str, value: str, problems: list[str]) -> Recipe:
+def _choose(recipe: Recipe, key: str, value: str) -> Recipe:
     *path, last = key.split(".")
     owner: Any = recipe
     for name in path:
         owner = _child(owner, name)
     node = _child(owner, last)
-    try:
-        if isinstance(node, BaseModel):
-            if not hasattr(node, "choose"):
-                raise ValueError(f"is a section; set one of its keys: {', '.join(type(node).model_fields)}")
-            chosen = node.choose(value)
-        elif isinstance(node, Parts):
-            chosen = parts_of(node.registry).parse(value)
-        elif isinstance(node, Part):
-            chosen = part_of(node.registry).parse(value)
-        else:  # a new entry of a mapping; the field's type says of what
-            chosen = TypeAdapter(_annotation(recipe, path)).validate_python({last: value})[last]
-        changed: Recipe = _put(recipe, (*path, last), chosen)
-        return changed
-    except ValidationError as e:
-        problems += [f"{key}: {line}" for line in explain(e)]
-    except ValueError as e:
-        problems.append(f"{key}: {e}")
-    return recipe
+    if isinstance(node, BaseModel):
+        if not hasattr(node, "choose"):
+            raise ValueError(f"is a section; set one of its keys: {', '.join(type(node).model_fields)}")
+        chosen = node.choose(value)
+    elif isinstance(node, Parts):
+        chosen = parts_of(node.registry).parse(value)
+    elif isinstance(node, Part):
+        chosen = part_of(node.registry).parse(value)
+    else:  # a new entry of a mapping; the field's type says of what
+        chosen = TypeAdapter(_annotation(recipe, path)).validate_python({last: value})[last]
+    changed: Recipe = _put(recipe, (*path, last), chosen)
+    return changed
 
 
 def _annotation(recipe: Recipe, path: Sequence[str]) -> Any:
@@ -127,11 +153,10 @@ def _put(node: Any, path: tuple[str, ...], value: Any) -> Any:
     if not path:
         return value
     first, rest = path[0], path[1:]
-    if isinstance(node, Part):
-        assert not rest, path
-        return node.with_settings(**{first: value})
     inner = _put(_child(node, first), rest, value)
-    if isinstance(node, Parts):
+    if isinstance(node, Part | WeightedPart):
+        return node.with_settings(**{first: inner})
+    if isinstance(node, Parts | WeightedParts):
         return node.replace(first, inner)
     if isinstance(node, Mapping):
         return {**node, first: inner}
@@ -140,11 +165,16 @@ def _put(node: Any, path: tuple[str, ...], value: Any) -> Any:
 
 def _slots(node: Any, path: tuple[str, ...] = ()) -> Iterator[_Slot]:
     """Every key below a section, parts included."""
+    if isinstance(node, WeightedPart):
+        yield _Slot(path, "weight", float, ())
+        node = node.part
     if isinstance(node, Part):
         for key, setting in node.registry.builder(node.name).schema.model_fields.items():
             yield _Slot(path, key, setting.annotation, setting.metadata)
+            if isinstance(value := node.value(key), WeightedParts):
+                yield from _slots(value, (*path, key))
         return
-    if isinstance(node, Parts):
+    if isinstance(node, Parts | WeightedParts):
         for part in node:
             yield from _slots(part, (*path, part.name))
         return
@@ -159,9 +189,22 @@ def _slots(node: Any, path: tuple[str, ...] = ()) -> Iterator[_Slot]:
             yield _Slot(path, name, info.annotation, info.metadata)
 
 
+def _full_keys(recipe: Recipe) -> dict[str, _Slot]:
+    return {".".join((*slot.path, slot.key)): slot for slot in _slots(recipe)}
+
+
+def _holds_parts(recipe: Recipe, key: str) -> bool:
+    """True for keys of settings that hold parts in their turn: what is below them is set later."""
+    try:
+        slot = _find(recipe, key)
+    except ValueError:
+        return False
+    return any(isinstance(one, weighted_parts_of) for one in slot.metadata)
+
+
 def _find(recipe: Recipe, key: str) -> _Slot:
     """The slot of a full key, or of a shorter one that leaves out names and fits no other setting."""
-    slots = {".".join((*slot.path, slot.key)): slot for slot in _slots(recipe)}
+    slots = _full_keys(recipe)
     if key in slots:
         return slots[key]
     fits = [full for full in slots if _leaves_out(key, full)]
@@ -206,24 +249,3 @@ def _leaves_out(key: str, full: str) -> bool:
 def _all_keys(slots: Iterable[str]) -> set[str]:
     """Full keys, and the shortest ones of settings of parts."""
     return {*slots, *(f"{full.split('.')[0]}.{full.rpartition('.')[2]}" for full in slots if "." in full)}
-
-
-def _parse(slot: _Slot, text: str) -> Any:
-    """A value from text by the type of its field: never YAML, where 1e-2 is a string and 12:30 is 750."""
-    annotation = slot.annotation
-    options = (
-        typing.get_args(annotation)
-        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
-        else ()
-    )
-    if type(None) in options:
-        if text.lower() in ("none", ""):
-            return None
-        annotation = next(o for o in options if o is not type(None))
-    value: Any = text
-    if annotation is not Size and typing.get_origin(annotation) is tuple:
-        value = [item for item in text.replace(" ", "").strip("()[]").split(",") if item]
-    if typing.get_origin(annotation) is dict:
-        raise ValueError("cannot be set here; write it into a recipe file")
-    full: Any = Annotated[annotation, *slot.metadata] if slot.metadata else annotation
-    return TypeAdapter(full).validate_python(value)

@@ -1,0 +1,66 @@
+"""Weighted parts: short form, stored form, keys of their own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+from pydantic import BaseModel
+
+from xvision.config.weighted import WeightedPart, WeightedParts, weighted_parts_of
+from xvision.tasks.losses import loss
+
+read = weighted_parts_of(loss).parse
+
+
+class Section(BaseModel):
+    losses: Annotated[WeightedParts, weighted_parts_of(loss)]
+
+
+def test_the_short_form_is_names_with_weights() -> None:
+    terms = read("cross_entropy,focal:0.5")
+    assert terms.names == ("cross_entropy", "focal")
+    assert [term.weight for term in terms] == [1.0, 0.5]
+    assert terms["focal"].part == loss.focal()
+    assert read(["cross_entropy", "focal:0.5"]) == read((loss.cross_entropy(), "focal:0.5")) == terms
+
+
+def test_it_is_stored_with_weight_and_settings_and_reads_back() -> None:
+    terms = read([WeightedPart(loss.focal(gamma=3), 0.5), "dice"])
+    stored = Section(losses=terms).model_dump(mode="json")["losses"]
+    assert stored["focal"] == {"weight": 0.5, "gamma": 3.0}
+    assert read(stored) == terms
+    assert read({"focal": {"gamma": 3}}) == read(loss.focal(gamma=3))
+
+
+def test_one_term_is_replaced() -> None:
+    terms = read("cross_entropy,dice")
+    changed = terms.replace("dice", terms["dice"].with_settings(weight=0.25, smooth=2))
+    assert (changed["dice"].weight, changed["dice"].part.settings["smooth"]) == (0.25, 2)
+    assert changed["cross_entropy"] == terms["cross_entropy"]
+
+
+def test_no_loss_has_a_setting_that_is_called_as_the_weight_is() -> None:
+    assert not [name for name, builder in loss.builders().items() if "weight" in builder.settings]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("", "expected at least one loss, got none; known: "),
+        ((), "expected at least one loss, got none"),
+        ("dice,dice:2", "the loss 'dice' is named twice; add up the weights"),
+        ("dice:much", "dice: expected a weight > 0, got 'much'"),
+        ("dice:0", "dice: expected a weight > 0, got 0"),
+        ({"dice": {"weight": None}}, "dice: expected a weight > 0, got None"),
+        (
+            "focl,dice:x",
+            r"no loss is called 'focl'; did you mean 'focal'\?; dice: expected a weight > 0, got 'x'",
+        ),
+        ({"focal": {"gama": 2}}, r"loss focal: no setting 'gama'; did you mean 'gamma'\?"),
+        ([7], "expected the name of a loss, got 7"),
+    ],
+)
+def test_wrong_terms_are_told(value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(value)
