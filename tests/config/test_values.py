@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from xvision.cli import _registries
 from xvision.config.parts import Part
 from xvision.config.sizes import Size
-from xvision.config.values import parse_value
+from xvision.config.values import parse_value, type_of
 from xvision.config.weighted import WeightedParts
 from xvision.recipes.describe import _sections
 
@@ -45,8 +45,8 @@ def test_the_text_of_every_default_is_read_back() -> None:
         if isinstance(default, dict | Part | BaseModel) or default is ...:
             continue
         text = text_of(default, setting.annotation)
-        parsed = parse_value(text, setting.annotation, setting.metadata)
-        again = parse_value(text_of(parsed, setting.annotation), setting.annotation, setting.metadata)
+        parsed = parse_value(text, type_of(setting))
+        again = parse_value(text_of(parsed, setting.annotation), type_of(setting))
         count += 1
         if again != parsed or not _same(parsed, default):
             wrong.append(f"{where}: {default!r} -> {text!r} -> {parsed!r} -> {again!r}")
@@ -64,7 +64,7 @@ def test_every_choice_is_read_from_its_text() -> None:
         (where, s, choice) for where, s in settings() for choice in getattr(s.annotation, "__args__", ())
     ]
     literals = [(w, s, c) for w, s, c in choices if getattr(s.annotation, "__origin__", None) is Literal]
-    wrong = [w for w, s, c in literals if parse_value(str(c), s.annotation, s.metadata) != c]
+    wrong = [w for w, s, c in literals if parse_value(str(c), s.annotation) != c]
     assert not wrong, wrong
     assert any(isinstance(choice, int) for _, _, choice in literals)
 

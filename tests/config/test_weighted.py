@@ -25,6 +25,15 @@ def test_the_short_form_is_names_with_weights() -> None:
     assert read(["cross_entropy", "focal:0.5"]) == read((loss.cross_entropy(), "focal:0.5")) == terms
 
 
+def test_the_short_form_may_set_settings_and_use_other_names() -> None:
+    assert read("focal:0.5:gamma=3,dice:smooth=2") == read(
+        {"focal": {"weight": 0.5, "gamma": 3}, "dice": {"smooth": 2}}
+    )
+    assert read({"dice": 0.5}) == read("dice:0.5")
+    aliased = weighted_parts_of(loss, {"overlap": "dice:smooth=2"}).parse
+    assert aliased("overlap:0.5") == read("dice:0.5:smooth=2")
+
+
 def test_it_is_stored_with_weight_and_settings_and_reads_back() -> None:
     terms = read([WeightedPart(loss.focal(gamma=3), 0.5), "dice"])
     stored = Section(losses=terms).model_dump(mode="json")["losses"]
@@ -58,6 +67,9 @@ def test_no_loss_has_a_setting_that_is_called_as_the_weight_is() -> None:
             r"no loss is called 'focl'; did you mean 'focal'\?; dice: expected a weight > 0, got 'x'",
         ),
         ({"focal": {"gama": 2}}, r"loss focal: no setting 'gama'; did you mean 'gamma'\?"),
+        ("dice:1:2", "'dice:1:2': expected name:weight:key=value, got '2' for key=value"),
+        ("focal:gamma=x", r"loss focal\.gamma: should be a valid number.*got 'x'"),
+        ("focal:gama=2", r"loss focal: no setting 'gama'; did you mean 'gamma'"),
         ([7], "expected the name of a loss, got 7"),
     ],
 )

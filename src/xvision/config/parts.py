@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from xvision.config.builders import Builder, read_builder, scan
 from xvision.config.messages import explain, nearest
-from xvision.config.values import parse_value
+from xvision.config.values import plain_value, type_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -157,7 +157,7 @@ class part_of:
             if not fields:
                 raise ValueError(f"the {self.registry.kind} '{name}' has no settings, got '{value}'")
             key, setting = next(iter(fields.items()))
-            return self.registry.part(name, {key: parse_value(first, setting.annotation, setting.metadata)})
+            return self.registry.part(name, {key: plain_value(first, type_of(setting))})
         if isinstance(value, dict) and len(value) == 1:
             ((name, settings),) = value.items()
             return self.registry.part(str(name), settings or {})

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 
-def parse_value(text: str, annotation: Any, metadata: Iterable[Any] = ()) -> Any:
-    """The value of a setting of type ``Annotated[annotation, *metadata]``.
+def type_of(field: FieldInfo) -> Any:
+    """The type of a field with its limits, as it was written."""
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+
+
+def parse_value(text: str, annotation: Any) -> Any:
+    """The value of a setting of that type.
 
     Raises: ValueError (pydantic's ValidationError is one) if the text is no such value.
 
@@ -18,27 +25,26 @@ def parse_value(text: str, annotation: Any, metadata: Iterable[Any] = ()) -> Any
     """
     from pydantic import TypeAdapter
 
-    full: Any = Annotated[annotation, *metadata] if metadata else annotation
-    return TypeAdapter(full).validate_python(_plain(text, full))
+    return TypeAdapter(annotation).validate_python(plain_value(text, annotation))
 
 
-def _plain(text: str, annotation: Any) -> Any:
-    """Text as plain data that pydantic reads as `annotation`."""
+def plain_value(text: str, annotation: Any) -> Any:
+    """The text as plain data that pydantic reads as that type; not checked yet."""
     kind, inside = typing.get_origin(annotation), typing.get_args(annotation)
     if kind is Annotated:
         own = any(hasattr(one, "__get_pydantic_core_schema__") for one in inside[1:])  # it reads text itself
-        return text if own else _plain(text, inside[0])
+        return text if own else plain_value(text, inside[0])
     if kind is Literal:
         return {str(choice): choice for choice in inside}.get(text, text)
     if kind in (typing.Union, types.UnionType):
         if type(None) in inside and text.lower() in ("none", ""):
             return None
         kinds = [one for one in inside if one is not type(None)]
-        return _plain(text, kinds[0]) if len(kinds) == 1 else text
+        return plain_value(text, kinds[0]) if len(kinds) == 1 else text
     if kind is tuple:
         items = [item.strip() for item in text.strip("()[] ").split(",") if item.strip()]
         each = inside[:1] * len(items) if inside[-1] is ... else [*inside, *[str] * len(items)]
-        return [_plain(item, one) for item, one in zip(items, each, strict=False)]
+        return [plain_value(item, one) for item, one in zip(items, each, strict=False)]
     if kind is dict:
         raise ValueError("cannot be set here; write it into a recipe file")
     return text

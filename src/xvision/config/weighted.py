@@ -1,8 +1,9 @@
 """Parts with weights: the terms of a sum, such as the losses of a task.
 
-Text is the short form, ``cross_entropy,focal:0.5``. Stored is a mapping, ``{focal: {weight: 0.5, gamma: 2.0}}``, so
-that ``task.losses.focal.weight`` and ``task.losses.focal.gamma`` are keys like any other. The file of the registry says
-``Losses = Annotated[WeightedParts | str, weighted_parts_of(loss)]``; a builder takes ``losses: Losses = "l1,l2:0.5"``.
+Text is the short form, ``cross_entropy,focal:0.5:gamma=3``: names, weights, settings. Stored is a mapping,
+``{focal: {weight: 0.5, gamma: 2.0}}``, so that ``task.losses.focal.weight`` and ``task.losses.focal.gamma`` are keys
+like any other. The file of the registry says ``Losses = Annotated[WeightedParts | str, weighted_parts_of(loss)]``; a
+builder takes ``losses: Losses = "l1,l2:0.5"``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from xvision.config.messages import nearest
 from xvision.config.parts import Part, Registry, part_of
+from xvision.config.values import plain_value, type_of
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,12 @@ class WeightedParts:
 
 
 class weighted_parts_of:
-    """Annotation of a setting that holds weighted parts of one registry."""
+    """Annotation of a setting that holds weighted parts of one registry; `aliases` are other names in short forms."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, aliases: Mapping[str, str] | None = None) -> None:
         assert isinstance(registry, Registry), registry
         self.registry = registry
+        self.aliases = aliases or {}
         self._one = part_of(registry)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
@@ -92,7 +95,7 @@ class weighted_parts_of:
         )
 
     def parse(self, value: Any) -> WeightedParts:
-        """From `WeightedParts`, parts, 'name,name:weight', or ``{name: {weight: number, setting: value}}``.
+        """From `WeightedParts`, parts, 'name,name:weight:key=value', or ``{name: {weight: number, setting: value}}``.
 
         Raises: ValueError listing all terms that are wrong.
         """
@@ -117,13 +120,25 @@ class weighted_parts_of:
         if isinstance(value, WeightedPart):
             return WeightedPart(self._one.parse(value.part), value.weight)
         if isinstance(value, str):
-            name, colon, weight = value.partition(":")
-            return WeightedPart(self.registry.part(name), _number(name, weight) if colon else 1.0)
-        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Mapping):
-            name, settings = str(value[0]), dict(value[1])
+            return self._short_form(value)
+        if isinstance(value, tuple) and len(value) == 2:
+            name, given = str(value[0]), value[1]
+            settings = dict(given) if isinstance(given, Mapping) else {"weight": given}
             weight = settings.pop("weight", 1.0)
             return WeightedPart(self.registry.part(name, settings), _number(name, weight))
         return WeightedPart(self._one.parse(value))
+
+    def _short_form(self, text: str) -> WeightedPart:
+        name, *rest = text.split(":")
+        name, *own = self.aliases.get(name, name).split(":")
+        weight = _number(name, rest.pop(0)) if rest and "=" not in rest[0] else 1.0
+        fields = self.registry.builder(name).schema.model_fields
+        settings: dict[str, Any] = {}
+        for key, equals, value in (one.partition("=") for one in (*own, *rest)):
+            if not equals:
+                raise ValueError(f"'{text}': expected name:weight:key=value, got '{key}' for key=value")
+            settings[key] = plain_value(value, type_of(fields[key])) if key in fields else value
+        return WeightedPart(self.registry.part(name, settings), weight)
 
 
 def _number(name: str, weight: Any) -> float:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from xvision.config.messages import explain, nearest
 from xvision.config.parts import Part, Parts, part_of, parts_of
-from xvision.config.values import parse_value
+from xvision.config.values import parse_value, type_of
 from xvision.config.weighted import WeightedPart, WeightedParts, weighted_parts_of
 from xvision.recipes.schema import Recipe
 
@@ -30,8 +30,7 @@ class _Slot:
 
     path: tuple[str, ...]  # names from the recipe down to the section or part
     key: str  # field of that section, or setting of that part
-    annotation: Any
-    metadata: Sequence[Any]
+    type: Any
 
 
 def override(recipe: Recipe, texts: Iterable[str]) -> Recipe:
@@ -60,7 +59,7 @@ def override(recipe: Recipe, texts: Iterable[str]) -> Recipe:
                     ".".join(where), f"{changed[where]}={wanted[changed[where]]}", f"{key}={wanted[key]}"
                 )
             changed[where] = key
-            recipe = _put(recipe, where, parse_value(wanted[key], slot.annotation, slot.metadata))
+            recipe = _put(recipe, where, parse_value(wanted[key], slot.type))
         except ValueError as e:
             problems += _lines(key, e)
     if problems:
@@ -166,11 +165,11 @@ def _put(node: Any, path: tuple[str, ...], value: Any) -> Any:
 def _slots(node: Any, path: tuple[str, ...] = ()) -> Iterator[_Slot]:
     """Every key below a section, parts included."""
     if isinstance(node, WeightedPart):
-        yield _Slot(path, "weight", float, ())
+        yield _Slot(path, "weight", float)
         node = node.part
     if isinstance(node, Part):
         for key, setting in node.registry.builder(node.name).schema.model_fields.items():
-            yield _Slot(path, key, setting.annotation, setting.metadata)
+            yield _Slot(path, key, type_of(setting))
             if isinstance(value := node.value(key), WeightedParts):
                 yield from _slots(value, (*path, key))
         return
@@ -186,7 +185,7 @@ def _slots(node: Any, path: tuple[str, ...] = ()) -> Iterator[_Slot]:
             for key, part in value.items():
                 yield from _slots(part, (*path, name, key))
         else:
-            yield _Slot(path, name, info.annotation, info.metadata)
+            yield _Slot(path, name, type_of(info))
 
 
 def _full_keys(recipe: Recipe) -> dict[str, _Slot]:
@@ -199,7 +198,7 @@ def _holds_parts(recipe: Recipe, key: str) -> bool:
         slot = _find(recipe, key)
     except ValueError:
         return False
-    return any(isinstance(one, weighted_parts_of) for one in slot.metadata)
+    return any(isinstance(one, weighted_parts_of) for one in get_args(slot.type))
 
 
 def _find(recipe: Recipe, key: str) -> _Slot:
