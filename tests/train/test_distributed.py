@@ -61,7 +61,7 @@ def test_every_sample_counts_once(two: Path) -> None:
         assert said(two, rank)["metrics"] == pytest.approx(alone.metrics)
 
 
-def test_a_process_that_leaves_the_group_works_alone(two: Path) -> None:
+def test_the_first_process_measures_alone_within_the_group(two: Path) -> None:
     assert said(two, 0)["counted_alone"] == 13
 
 

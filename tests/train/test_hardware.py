@@ -14,28 +14,23 @@ def four_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
     monkeypatch.setattr(hardware, "CGROUP_LIMIT", tmp_path / "cpu.max")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
 
 
 @pytest.mark.usefixtures("four_cores")
 @pytest.mark.parametrize(
     ("quota", "processes", "cores"),
     [
-        (None, None, 4),
-        ("max 100000", None, 4),
-        ("150000 100000", None, 2),
-        (None, "2", 2),
-        ("50000 100000", "8", 1),
+        (None, 1, 4),
+        ("max 100000", 1, 4),
+        ("150000 100000", 1, 2),
+        (None, 2, 2),
+        ("50000 100000", 8, 1),
     ],
 )
-def test_cores_are_those_this_process_may_use(
-    monkeypatch: pytest.MonkeyPatch, quota: str | None, processes: str | None, cores: int
-) -> None:
+def test_cores_are_those_this_process_may_use(quota: str | None, processes: int, cores: int) -> None:
     if quota:
         hardware.CGROUP_LIMIT.write_text(quota + "\n")
-    if processes:
-        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
-    assert hardware.num_cores() == cores
+    assert hardware.num_cores(processes) == cores
 
 
 @pytest.mark.usefixtures("four_cores")

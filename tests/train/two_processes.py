@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,15 @@ from tiny import TinyNet, tiny_loader, tiny_task
 
 from xvision.console import Console
 from xvision.train.loop import evaluate, train
-from xvision.train.processes import shutdown
+from xvision.train.processes import init
 from xvision.train.settings import Train
 
 SETTINGS = Train(epochs=4, batch_size=4, optimizer="sgd:0.05", threads=1, log_every=1)
 
 
 def main(folder: Path) -> None:
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    processes = init()
+    rank, world = processes.rank, processes.world
     written: list[str] = []
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
@@ -36,13 +36,19 @@ def main(folder: Path) -> None:
         folder,
         seed=0,
         console=Console(),
+        processes=processes,
     )
     model = TinyNet()
-    result = evaluate(model, tiny_task(), tiny_loader(13, train=False, rank=rank, world=world))
-    shutdown()
-    alone = evaluate(model, tiny_task(), tiny_loader(13, train=False))
+    shared = tiny_loader(13, train=False, rank=rank, world=world)
+    result = evaluate(model, tiny_task(), shared, processes=processes)
+    processes.barrier()
+    counted_alone = 0
+    if processes.is_first:  # the other process is in the group still, and takes no part
+        alone = evaluate(model, tiny_task(), tiny_loader(13, train=False))
+        counted_alone = sum(map(sum, alone.confusions["class"]))
+    processes.barrier()
     said = {
-        "counted_alone": sum(map(sum, alone.confusions["class"])) if "RANK" not in os.environ else -1,
+        "counted_alone": counted_alone,
         "written": len(written),
         "best": trained.best,
         "counted": sum(map(sum, result.confusions["class"])),

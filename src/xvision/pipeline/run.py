@@ -26,6 +26,7 @@ from xvision.files import write_json, write_text
 from xvision.recipes.schema import Recipe, digest, idle_settings, read_recipe
 from xvision.runs.record import source_state
 from xvision.runs.run import Run, leaving_nothing, next_folder, open_folder, read_status
+from xvision.train.processes import Processes, init
 
 
 @dataclass(frozen=True)
@@ -56,21 +57,22 @@ def _train(run: Run) -> None:
         keep(run.build(), run.folder)
     else:
         recipe = run.recipe.deciding()
-        model, loader = run.build(), run.loader("train", train=True)
+        model, loader = run.build(), run.loader("train", train=True, processes=run.processes)
         if line := run.task.prepare(loader.split):
             run.console.print(line)
         train(
             model,
             run.task,
             loader,
-            run.loader("val"),
+            run.loader("val", processes=run.processes),
             run.recipe.train,
             run.folder,
             seed=run.recipe.seed,
             console=run.console,
             identity=digest([run.digests, recipe["data"], recipe["net"], recipe["task"]]),
+            processes=run.processes,
         )
-    _go_on_alone()
+    _others_end(run)
     with on_accelerator(run.model):
         run.evaluate("float", run.model)
         if len(run.task.parts) > 1:
@@ -79,36 +81,11 @@ def _train(run: Run) -> None:
             run.keep("float", {"affinity": affinity(run.model, run.task, run.loader("train", train=True))})
 
 
-def _go_on_alone() -> None:
-    """Only training is for several processes: after it the first goes on, with whole data sets, and the others end."""
-    if not _several():
-        return
-    from xvision.train.processes import shutdown
-
-    first = _is_first()
-    shutdown()
-    if not first:
+def _others_end(run: Run) -> None:
+    """Only training is for several processes: after it the first goes on, with whole data sets."""
+    if not run.processes.is_first:
         raise SystemExit(0)
-
-
-def _num_processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _several() -> bool:
-    return _num_processes() > 1
-
-
-def _is_first() -> bool:
-    """Whether this process is the one that writes."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _wait_for_others() -> None:
-    if _several():
-        from xvision.train.processes import barrier
-
-        barrier()
+    run.processes = Processes()
 
 
 def _quantize(run: Run) -> None:
@@ -219,17 +196,18 @@ def run(
     Raises ValueError when `out` holds a different recipe, DataError when its network was trained on other data (and is
     to be kept, or the data was to be the same in another place), `StageError` when a stage fails.
     """
-    if _several() and out is None:
+    processes = init()
+    if processes.world > 1 and out is None:
         raise ValueError("--out: several processes must agree on a folder; name one")
     folder = Path(out) if out else next_folder(recipe.name)
-    if _is_first():
+    if processes.is_first:
         open_folder(recipe, folder, fresh=fresh)
-    _wait_for_others()
-    this = Run(folder, recipe, console if _is_first() else None)
+    processes.barrier()
+    this = Run(folder, recipe, console if processes.is_first else None, processes=processes)
     names = [stage.name for stage in STAGES]
-    with leaving_nothing(folder) if _is_first() else nullcontext():
+    with leaving_nothing(folder) if processes.is_first else nullcontext():
         before = _checked(this)
-        if _is_first():
+        if processes.is_first:
             _check_trained(this, before, keep=keep_trained)
             write_text(folder / "recipe.yaml", recipe.to_yaml())
     executed = False
@@ -271,7 +249,7 @@ def _advice(run: Run) -> list[str]:
     if not run.recipe.train.epochs:
         return []
     train, num_samples = run.recipe.train, len(run.dataset.splits["train"])
-    batches = training_batches(num_samples, train.batch_size * _num_processes())
+    batches = training_batches(num_samples, train.batch_size * run.processes.world)
     return train.advice(num_samples, batches)
 
 
@@ -327,12 +305,12 @@ def _bring_up_to_date(run: Run, stage: Stage, before: str) -> tuple[str, bool]:
     done = status["stages"].get(stage.name, {})
     measured = not stage.measured or stage.measured in run.evaluation()
     if measured and done.get("inputs") == inputs and done.get("outputs") == _outputs(run.folder, stage):
-        _go_on_alone()
+        _others_end(run)
         run.console.print(f"{stage.name}: up to date")
         return digest([inputs, done["outputs"]]), False
     run.console.print(f"{stage.name} …")
-    _wait_for_others()  # each has read the status before one changes it
-    if _is_first():
+    run.processes.barrier()  # each has read the status before one changes it
+    if run.processes.is_first:
         _forget(run, status, stage)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     commit, dirty = source_state(Path(__file__).parent)

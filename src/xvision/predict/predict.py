@@ -21,7 +21,7 @@ from xvision.predict.trained import Target, open_labelled, open_target
 from xvision.tasks.contract import Outputs, Prediction, Task
 from xvision.tasks.missing_labels import rows_of, which
 from xvision.train.errors import Interrupted
-from xvision.train.evaluation import defined
+from xvision.train.evaluation import defined, metric_over
 from xvision.train.forward import forward
 from xvision.train.signals import Signals
 
@@ -205,7 +205,7 @@ def _of_data(target: Target, path: Path, output: Output | None, console: Console
     task, model = target.task, _network(target)
     loader = target.val_loader(dataset)
     stored = within(dataset.splits["val"], target.recipe.data.crop_rect, None)  # without flow
-    metric, entries = task.metric(), []
+    metric, entries = metric_over(task), []
     rows: list[dict[str, float]] = []
     with Signals(console) as signals, console.progress("predict", len(stored)) as bar:
         for batch in loader.epoch(0):
@@ -258,6 +258,6 @@ def _alone(task: Task, out: Outputs, batch: Mapping[str, Any], i: int) -> dict[s
 
 def measure_one(task: Task, out: Outputs, batch: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of a batch alone, those left out that nothing was counted for."""
-    metric = task.metric()
+    metric = metric_over(task)
     metric.update(out, batch)
     return defined(metric.compute(), "")

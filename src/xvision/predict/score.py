@@ -26,7 +26,7 @@ from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe
 from xvision.tasks.contract import Outputs, Task
 from xvision.tasks.multi import build_task
-from xvision.train.evaluation import defined
+from xvision.train.evaluation import defined, metric_over
 
 
 def score(folder: Path, settings: Sequence[str], console: Console) -> dict[str, float]:
@@ -96,7 +96,7 @@ def _measure(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: 
     loader = Loader(
         split, task.needs, recipe.data, batch_size=1, train=False, seed=0, whole=True, native_size=task.maps
     )  # fmt: skip
-    metric = task.metric()
+    metric = metric_over(task)
     with console.progress("score", len(split)) as bar:
         for batch in loader.epoch(0):
             name, there = batch["name"][0], found[int(batch["index"][0])]

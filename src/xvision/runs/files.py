@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
 
-from xvision.files import read_json
 from xvision.config.messages import explain
+from xvision.files import read_json
 from xvision.runs.record import Parity, Record
 
 T = TypeVar("T")

@@ -17,10 +17,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from xvision.files import read_json, write_json
 from xvision.config.messages import explain
-from xvision.recipes.schema import flatten
 from xvision.config.sizes import Size
+from xvision.files import read_json, write_json
+from xvision.recipes.schema import flatten
 
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xvision.console import Console
 from xvision.files import read_json, write_json
 from xvision.recipes.schema import Recipe, differing_keys, read_recipe
+from xvision.train.processes import Processes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +48,9 @@ class Run:
         recipe: Recipe,
         console: Console | None = None,
         classes: Mapping[str, tuple[str, ...]] | None = None,
+        processes: Processes = Processes(),
     ) -> None:
+        self.processes = processes
         self.folder = folder
         self.recipe = recipe
         self.console = console or Console(quiet=True)
@@ -96,12 +98,14 @@ class Run:
 
         check_labels(self.dataset, name, self.task.needs_of_parts, SPLIT_USES.get(name, ""))
 
-    def loader(self, split: str, *, train: bool = False) -> Loader:
-        """Batches of a split: augmented and shuffled for training, else every sample once in order."""
+    def loader(self, split: str, *, train: bool = False, processes: Processes = Processes()) -> Loader:
+        """Batches of a split: augmented and shuffled for training, else every sample once in order.
+
+        Of several `processes` each gets its share of them.
+        """
         from xvision.data.loader import Loader
         from xvision.train.hardware import num_workers
 
-        world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         return Loader(
             self.split(split),
             (*self.inputs.fields, *self.task.needs),
@@ -109,9 +113,9 @@ class Run:
             batch_size=self.recipe.train.batch_size,
             train=train,
             seed=self.recipe.seed,
-            workers=num_workers(self.recipe.train.workers),
-            rank=rank,
-            world=world,
+            workers=num_workers(self.recipe.train.workers, processes.local_world),
+            rank=processes.rank,
+            world=processes.world,
             whole=bool(self.task.maps),
             native_size=() if train else self.task.maps,
         )

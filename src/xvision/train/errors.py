@@ -19,6 +19,10 @@ class OutOfMemoryError(TrainingError):
     """A batch does not fit into the memory of the device."""
 
 
+class PeerError(TrainingError):
+    """Another process of the group has ended, or does not answer."""
+
+
 class CheckpointError(TrainingError):
     """A checkpoint cannot be written, read or continued."""
 

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from xvision.console import Console
 from xvision.models.inputs import Inputs
 from xvision.train.forward import explaining_memory, forward, to_device
+from xvision.train.processes import Processes
 
 if TYPE_CHECKING:
     from xvision.data.loader import Loader
-    from xvision.tasks.contract import Task
+    from xvision.tasks.contract import Task, TaskMetric
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,17 @@ def evaluate(
     device: torch.device | None = None,
     console: Console | None = None,
     inputs: Inputs | None = None,
+    processes: Processes = Processes(),
 ) -> Evaluation:
     """The task's metrics of `model` on the loader's split.
 
     `model` is any callable from planes to named outputs: a module (put into eval mode meanwhile), a quantized
     one, an exported file. `inputs` is what it takes, by default what its own `inputs` says; `device` is by default
-    where its parameters are.
+    where its parameters are. Each of several `processes` has a loader of its share, and gets the metrics of all.
     """
     device = device or _device(model)
     inputs = inputs or model.inputs  # type: ignore[attr-defined]
-    metric = task.metric().to(device)
+    metric = metric_over(task, processes).to(device)
     training = isinstance(model, nn.Module) and model.training
     if isinstance(model, nn.Module):
         model.eval()
@@ -62,6 +65,15 @@ def evaluate(
     finally:
         if isinstance(model, nn.Module):
             model.train(training)
+
+
+def metric_over(task: Task, processes: Processes = Processes()) -> TaskMetric:
+    """The task's metric, which counts what `processes` see; one that is alone counts alone, within a group too."""
+    metric = task.metric()
+    for counts in metric.modules():
+        if isinstance(counts, Metric):  # torchmetrics would wait for the group by itself
+            counts.distributed_available_fn = lambda: processes.world > 1
+    return metric
 
 
 def defined(metrics: dict[str, float], primary: str) -> dict[str, float]:

@@ -13,28 +13,29 @@ from xvision.train.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
     from torch import nn
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
-def num_cores() -> int:
+def num_cores(local_world: int = 1) -> int:
     """Cores this process may use: its affinity, a container's quota, and its share among local processes."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if CGROUP_LIMIT.exists():  # "150000 100000": 1.5 cores; "max 100000": no limit
         quota, period = CGROUP_LIMIT.read_text().split()
         if quota != "max":
             cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, cores // local_world)
 
 
-def num_threads(setting: int) -> int:
+def num_threads(setting: int, local_world: int = 1) -> int:
     """Compute threads: the setting, or with 0 what OMP_NUM_THREADS says, or every core."""
-    return setting or int(os.environ.get("OMP_NUM_THREADS", "0")) or num_cores()
+    return setting or int(os.environ.get("OMP_NUM_THREADS", "0")) or num_cores(local_world)
 
 
-def num_workers(setting: int) -> int:
-    """Loader processes: the setting, or with -1 as many as keep the network fed.
+def num_workers(setting: int, local_world: int = 1) -> int:
+    """Loader processes of each of `local_world` processes: the setting, or with -1 as many as keep the network fed.
 
     A GPU waits for samples, so it gets a worker per core (at most 8, one core stays for the loop). On the CPU
     the network itself is the bottleneck and a worker takes its time: one is enough to overlap decoding with it.
@@ -43,10 +44,25 @@ def num_workers(setting: int) -> int:
 
     if setting >= 0:
         return setting
-    cores = num_cores()
+    cores = num_cores(local_world)
     if torch.accelerator.is_available():
         return min(8, cores - 1)
     return 1 if cores > 1 else 0
+
+
+def make_accelerator(precision: str) -> Accelerator:
+    """accelerate's view of this process, on the device at hand.
+
+    Raises: TrainingError when the device does not have the precision.
+    """
+    import torch
+    from accelerate import Accelerator, PartialState
+    from accelerate.state import AcceleratorState
+
+    # accelerate keeps one precision per process; a second training in it may want another
+    AcceleratorState._reset_state()
+    cpu = not torch.accelerator.is_available()  # must be said: accelerate joins CPU processes only then
+    return Accelerator(cpu=cpu, mixed_precision=mixed_precision(precision, PartialState(cpu=cpu).device))
 
 
 def mixed_precision(setting: str, device: torch.device) -> Literal["no", "bf16", "fp16"]:

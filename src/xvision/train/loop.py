@@ -19,6 +19,7 @@ from torch import nn
 from xvision.console import Console
 from xvision.train.checkpoint import Checkpoints
 from xvision.train.evaluation import Evaluation, evaluate
+from xvision.train.processes import Processes
 from xvision.train.settings import Train
 from xvision.train.signals import Signals
 from xvision.train.training import Trained, Training
@@ -41,6 +42,7 @@ def train(
     seed: int,
     console: Console,
     identity: str = "",
+    processes: Processes = Processes(),
 ) -> Trained:
     """Train `model`, or go on where the last checkpoint in `folder` stopped; it ends with the best weights.
 
@@ -49,7 +51,7 @@ def train(
 
     Raises TrainingError (a loss that is not finite, no memory, no disk) and, with the state saved, Interrupted.
     """
-    t = Training(model, task, train_loader, val_loader, settings, folder, seed, console, identity)
+    t = Training(model, task, train_loader, val_loader, settings, folder, seed, console, identity, processes)
     t.resume()
     with Signals(console) as signals, t.log, t.console.progress("training", t.total_steps, t.step) as bar:
         while t.state.validated_step < t.total_steps:

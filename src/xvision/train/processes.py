@@ -1,53 +1,99 @@
-"""Several processes that train together, started by torchrun or `accelerate launch`."""
+"""Several processes that work together, started by torchrun or `accelerate launch`, as a value that is passed down."""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 
-import torch
-from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
+from xvision.train.errors import PeerError
 
-from xvision.train.hardware import mixed_precision
+_GONE = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "process group", "TCPStore")
+"""What torch's errors say when another process does not answer; gloo has no class for them."""
 
 
-def init(precision: str) -> Accelerator:
-    """The accelerator of this process, in the group that the environment describes.
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that work together; by default it is alone.
 
-    Raises TrainingError when the device does not have the precision.
+    The first one writes and speaks. A process that is alone never waits for others, also within a group.
     """
-    # accelerate keeps one precision per process; a second training in it may want another
-    AcceleratorState._reset_state()
-    cpu = not torch.accelerator.is_available()  # must be said: accelerate joins CPU processes only then
-    accelerator = Accelerator(
-        cpu=cpu, mixed_precision=mixed_precision(precision, PartialState(cpu=cpu).device)
-    )
-    if accelerator.num_processes > 1:
-        _shutdown_at_exit()
-    return accelerator
+
+    rank: int = 0
+    world: int = 1
+    local_world: int = 1
+    """How many of them share this machine's cores."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.rank < self.world and 1 <= self.local_world <= self.world):
+            raise ValueError(
+                f"processes: expected 0 <= RANK < WORLD_SIZE and 1 <= LOCAL_WORLD_SIZE <= WORLD_SIZE, got {self}; "
+                "start them with torchrun"
+            )
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def barrier(self) -> None:
+        """Wait until every process is here. Raises: PeerError if one of them has ended."""
+        if self.world > 1:
+            from accelerate import PartialState
+
+            with self.explaining_peers():
+                PartialState().wait_for_everyone()
+
+    @contextlib.contextmanager
+    def explaining_peers(self) -> Iterator[None]:
+        """Turn what torch raises when another process has ended into PeerError."""
+        try:
+            yield
+        except RuntimeError as e:
+            if self.world == 1 or not any(text in str(e) for text in _GONE):
+                raise
+            said = re.sub(r"\[\S+:\d+\] *", "", str(e)).partition(". ")[0]  # without torch's own places
+            raise PeerError(
+                f"another of the {self.world} processes has ended ({said[:160]}); see what it "
+                "said (killed without a word: perhaps for memory), and run the same command again"
+            ) from e
 
 
-def barrier() -> None:
-    """Wait until every process of the group is here."""
-    PartialState(cpu=not torch.accelerator.is_available()).wait_for_everyone()
-    _shutdown_at_exit()
+def init() -> Processes:
+    """The processes that the environment describes (RANK, WORLD_SIZE, LOCAL_WORLD_SIZE); several are a group from here.
 
-
-def shutdown() -> None:
-    """End the group: from here on this process works alone, on whole data sets.
-
-    Every process of the group calls it. What it changes is torch's process group and the environment (RANK,
-    WORLD_SIZE …) that loaders and metrics look at.
+    Raises: ValueError for an environment that describes none, PeerError if the others do not come.
     """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
-        os.environ.pop(name, None)
-    AcceleratorState._reset_state(reset_partial_state=True)
+    names = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1}
+    try:
+        rank, world, local_world = (int(os.environ.get(name, alone)) for name, alone in names.items())
+        found = Processes(rank, world, local_world)
+    except ValueError as e:
+        raise ValueError(f"{', '.join(names)}: {e}") from e
+    if found.world > 1:
+        with found.explaining_peers():
+            _join()
+    return found
+
+
+def _join() -> None:
+    import torch
+    from accelerate import PartialState
+
+    PartialState(cpu=not torch.accelerator.is_available())  # accelerate joins CPU processes only if told
+    _leave_at_exit()
 
 
 @cache
-def _shutdown_at_exit() -> None:
-    atexit.register(shutdown)  # gloo aborts a process that ends within its group
+def _leave_at_exit() -> None:
+    atexit.register(_leave)  # gloo aborts a process that ends within its group
+
+
+def _leave() -> None:
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -34,11 +34,11 @@ from xvision.train.ema import Ema
 from xvision.train.errors import Interrupted, NonFiniteLossError
 from xvision.train.evaluation import evaluate
 from xvision.train.forward import Batch, explaining_memory, forward, to_device
-from xvision.train.hardware import num_threads
+from xvision.train.hardware import make_accelerator, num_threads
 from xvision.train.log import Log
 from xvision.train.losses import Losses
 from xvision.train.optimizers import parameter_groups
-from xvision.train.processes import init
+from xvision.train.processes import Processes
 from xvision.train.schedules import factor
 from xvision.train.settings import FREE, Train
 from xvision.train.signals import Signals
@@ -83,14 +83,17 @@ class Training:
         seed: int,
         console: Console,
         identity: str,
+        processes: Processes,
     ) -> None:
+        self.processes = processes
         self.task, self.settings, self.seed = task, settings, seed
         self.train_loader, self.val_loader = train_loader, val_loader
-        self.accelerator = init(settings.precision)
+        self.accelerator = make_accelerator(settings.precision)
+        assert self.accelerator.num_processes == processes.world, processes
         self.device = self.accelerator.device
-        self.console = console if self.accelerator.is_main_process else Console(quiet=True)
+        self.console = console if processes.is_first else Console(quiet=True)
         if self.device.type == "cpu":
-            torch.set_num_threads(num_threads(settings.threads))
+            torch.set_num_threads(num_threads(settings.threads, processes.local_world))
 
         self.steps_per_epoch = settings.steps_per_epoch(len(train_loader))
         self.total_steps = settings.num_steps(len(train_loader))
@@ -114,7 +117,7 @@ class Training:
             self.network = torch.compile(self.network)
 
         self.checkpoints = Checkpoints(folder / "checkpoints")
-        self.log = Log(folder, tensorboard=settings.tensorboard, enabled=self.accelerator.is_main_process)
+        self.log = Log(folder, tensorboard=settings.tensorboard, enabled=self.processes.is_first)
         self.losses = Losses(self.accelerator, ("loss", *task.terms))
         self.state = Manifest(self._identity(identity), step=0, epoch=0)
         self.latest_loss = math.nan
@@ -137,8 +140,8 @@ class Training:
             return
         manifest, weights, state = found
         if manifest.identity != self.state.identity:
-            self.accelerator.wait_for_everyone()
-            if self.accelerator.is_main_process:
+            self.processes.barrier()
+            if self.processes.is_first:
                 old = self.checkpoints.set_aside()
                 self.console.warn(f"the checkpoints are of another training; they are in {old} now")
             self.log.rewind(-1, -1)
@@ -161,13 +164,13 @@ class Training:
 
     def _identity(self, given: str) -> str:
         settings = self.settings.model_dump(mode="json", exclude=set(FREE))
-        what = [settings, self.seed, self.accelerator.num_processes, self.train_loader.num_samples, given]
+        what = [settings, self.seed, self.processes.world, self.train_loader.num_samples, given]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
     def _synchronized(self, model: nn.Module) -> nn.Module:
         """BatchNorm over the samples of all processes, where the backend can."""
         has_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
-        if self.accelerator.num_processes == 1 or not has_norm:
+        if self.processes.world == 1 or not has_norm:
             return model
         if self.device.type == "cpu":
             self.console.warn("BatchNorm sees the samples of its own process only: not synchronized on CPUs")
@@ -193,7 +196,7 @@ class Training:
 
     def update(self, batches: Sequence[Batch]) -> None:
         """One step of the weights."""
-        seed_step(self.seed, self.step, self.accelerator.process_index, self.device)
+        seed_step(self.seed, self.step, self.processes.rank, self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         found: dict[str, list[Tensor]] = {}
@@ -211,7 +214,7 @@ class Training:
         self.state.step += 1
         if self.step % self.steps_per_epoch == 0:
             self.balancing.end_epoch()
-        self.state.num_samples += sum(len(b["name"]) for b in batches) * self.accelerator.num_processes
+        self.state.num_samples += sum(len(b["name"]) for b in batches) * self.processes.world
         if self.ema:
             self.ema.update(self.model, self.step)
         self.losses.add(self.step, losses, [name for batch in batches for name in batch["name"]])
@@ -247,7 +250,7 @@ class Training:
     def between_steps(self, signals: Signals, bar: Progress) -> None:
         """Log and save when it is time; save and stop when a signal came."""
         regular = self.step % self.settings.log_every == 0
-        if self.accelerator.num_processes > 1 and not regular:
+        if self.processes.world > 1 and not regular:
             return  # the processes agree when they meet anyway
         late = time.monotonic() - self.saved > 60 * self.settings.checkpoint_minutes
         signum, due = self._largest(signals.received, int(late))
@@ -292,7 +295,7 @@ class Training:
             return
         model = self.ema.model if self.ema else self.model
         started = time.monotonic()
-        stop_at_once = signals.raising() if self.accelerator.num_processes == 1 else contextlib.nullcontext()
+        stop_at_once = signals.raising() if self.processes.world == 1 else contextlib.nullcontext()
         try:
             with stop_at_once, self.accelerator.autocast():
                 metrics = evaluate(
@@ -302,6 +305,7 @@ class Training:
                     device=self.device,
                     console=self.console,
                     inputs=self.inputs,
+                    processes=self.processes,
                 ).metrics
         except Interrupted as e:
             self.save()
@@ -344,18 +348,18 @@ class Training:
             tensors |= {f"ema.{name}": value for name, value in self.ema.model.state_dict().items()}
         if self.accelerator.scaler is not None:
             state.scalars["scaler"] = self.accelerator.scaler.state_dict()
-        if self.accelerator.is_main_process:
+        if self.processes.is_first:
             self.checkpoints.save_last(state, self.model.state_dict(), tensors)
         self.saved = self.mark = time.monotonic()
 
     def _save_best(self, model: nn.Module) -> None:
-        if self.accelerator.is_main_process:
+        if self.processes.is_first:
             manifest = {"step": self.step, "metrics": self.state.best, "ema": self.settings.ema}
             self.checkpoints.save_best(manifest, model.state_dict())
 
     def finish(self) -> Trained:
         """Put the best weights into the model and take mixed precision off it."""
-        self.accelerator.wait_for_everyone()
+        self.processes.barrier()
         self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False, keep_torch_compile=False)
         vars(self.model).pop("forward", None)  # accelerate puts the class's method there
         load_weights(self.model, self.checkpoints.best)
@@ -374,7 +378,7 @@ class Training:
 
     def _largest(self, *values: int) -> list[int]:
         """Each value's maximum over the processes."""
-        if self.accelerator.num_processes == 1:
+        if self.processes.world == 1:
             return list(values)
         gathered = self.accelerator.gather(torch.tensor([values], device=self.device))
         return [int(v) for v in gathered.max(dim=0).values]
