@@ -27,7 +27,7 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
     assert record.parity.ok
     assert record.metrics["int8"] == record.metrics["onnx"]
     assert record.primary == "score"
-    assert {"segmentation.miou", "depth.abs_rel", "score"} <= record.metrics["float"].keys()
+    assert {"segmentation/miou", "depth/abs_rel", "score"} <= record.metrics["float"].keys()
     assert record.heads.keys() == {"segmentation", "depth"}
     assert sum(head.macs for head in record.heads.values()) < record.cost.macs
     assert record.affinity is not None
@@ -61,7 +61,7 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
     assert json.loads(capsys.readouterr().out)["metrics"]["onnx"] == record.metrics["onnx"]
     assert call("val", str(run.file), "data.labels=scenes:depth", "--json") == 0  # what there are labels of
     alone = json.loads(capsys.readouterr().out)["metrics"]["onnx"]
-    assert alone["abs_rel"] == record.metrics["onnx"]["depth.abs_rel"]
+    assert alone["abs_rel"] == record.metrics["onnx"]["depth/abs_rel"]
     assert call("val", str(run.file), "data.labels=scenes:motion") == 3
     assert "split 'val': segmentation needs the label segmentation, scenes gives" in capsys.readouterr().err
 
@@ -88,7 +88,7 @@ def test_two_data_sets_with_different_labels(tmp_path: Path) -> None:
     assert record.data["train"].num_samples == 48
     assert record.data["val"].num_samples == 10
     assert record.classes["class"] == ("blue", "red")
-    assert {"segmentation.miou", "classification.top1"} <= record.metrics["onnx"].keys()
+    assert {"segmentation/miou", "classification/top1"} <= record.metrics["onnx"].keys()
     assert record.affinity is not None
     assert record.heads.keys() == {"segmentation", "class"}
     samples = json.loads((run.folder / "samples/samples.json").read_text())

@@ -270,8 +270,8 @@ def test_a_labelled_data_set_gives_metrics_of_each_sample(
         for name, value in entry["metrics"].items():
             assert float(row[name]) == pytest.approx(value, abs=1e-6)
     # every scene has as many known pixels, so the whole's share is the mean of theirs
-    alone = [float(row["segmentation.pixel_accuracy"]) for row in rows]
-    assert overall["segmentation.pixel_accuracy"] == pytest.approx(np.mean(alone), abs=1e-4)
+    alone = [float(row["segmentation/pixel_accuracy"]) for row in rows]
+    assert overall["segmentation/pixel_accuracy"] == pytest.approx(np.mean(alone), abs=1e-4)
     assert any(row[name] == "" for row in rows for name in row)  # classes that are not there
 
     first = found["images"][0]["files"]

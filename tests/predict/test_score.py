@@ -78,10 +78,10 @@ def test_files_score_as_the_network_that_wrote_them(
     relative = 0.0005 / (least - 0.0005)
     for name in RELATIVE:
         assert from_files[f"depth.{name}"] == pytest.approx(live[f"depth.{name}"], abs=100 * relative)
-    assert from_files["depth.rmse_m"] == pytest.approx(live["depth.rmse_m"], abs=0.0005)
-    assert from_files["depth.rmse_log"] == pytest.approx(live["depth.rmse_log"], abs=relative)
-    assert from_files["depth.silog"] == pytest.approx(live["depth.silog"], abs=100 * relative)
-    assert from_files["depth.abs_rel"] != live["depth.abs_rel"]  # it is the files that were read
+    assert from_files["depth/rmse_m"] == pytest.approx(live["depth/rmse_m"], abs=0.0005)
+    assert from_files["depth/rmse_log"] == pytest.approx(live["depth/rmse_log"], abs=relative)
+    assert from_files["depth/silog"] == pytest.approx(live["depth/silog"], abs=100 * relative)
+    assert from_files["depth/abs_rel"] != live["depth/abs_rel"]  # it is the files that were read
 
 
 def test_one_task_of_several(written: Path, capsys: pytest.CaptureFixture[str]) -> None:

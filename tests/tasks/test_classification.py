@@ -65,17 +65,17 @@ def test_metrics_by_hand() -> None:
     metric.update({"class": scores[:2]}, {"class": torch.tensor([0, 1])})
     metric.update({"class": scores[2:]}, {"class": torch.tensor([1, 2])})
     values = metric.compute()
-    assert values["top1"] == pytest.approx(75)
-    assert values["mean_class_accuracy"] == pytest.approx(100 * (1 + 0.5 + 1) / 3)
-    assert values["f1"] == pytest.approx(100 * (2 / 3 + 2 / 3 + 1) / 3)
-    assert "top5" not in values
+    assert values["classification/top1"] == pytest.approx(75)
+    assert values["classification/mean_class_accuracy"] == pytest.approx(100 * (1 + 0.5 + 1) / 3)
+    assert values["classification/f1"] == pytest.approx(100 * (2 / 3 + 2 / 3 + 1) / 3)
+    assert "classification/top5" not in values
     assert metric.confusions() == {"class": [[1, 0, 0], [1, 1, 0], [0, 0, 1]]}
 
 
 def test_top5_comes_with_more_than_five_classes() -> None:
     metric = Classification(tuple("abcdef"), 0.0).metric()
     metric.update({"class": torch.arange(6.0).flip(0)[None]}, {"class": torch.tensor([4])})
-    assert metric.compute()["top5"] == 100
+    assert metric.compute()["classification/top5"] == 100
 
 
 def test_what_people_read_and_see() -> None:
@@ -83,11 +83,11 @@ def test_what_people_read_and_see() -> None:
     assert found.values["class"] == "dog"
     assert found.values["score"] == pytest.approx(math.exp(3) / (math.exp(3) + 2))
     assert found.values["top5"][0]["class"] == "dog"
-    assert make().caption(found) == "dog 0.91"
+    assert make().view.caption(found) == "dog 0.91"
     cat, dog = make().ground_truth({"class": torch.tensor([0, 1])})
-    assert make().caption(cat) == "cat"
-    picture = make().draw(np.zeros((32, 40, 3), np.uint8), found, cat)
+    assert make().view.caption(cat) == "cat"
+    picture = make().view.draw(np.zeros((32, 40, 3), np.uint8), found, cat)
     assert picture.dtype == np.uint8
     assert picture.shape == (26 + 128 + 26, 160, 3)  # the label above, the class below
-    assert make().draw(np.zeros((32, 40, 3), np.uint8), found).shape == (128 + 26, 160, 3)
-    assert (make().draw(np.zeros((32, 40, 3), np.uint8), found, dog) != picture).any()
+    assert make().view.draw(np.zeros((32, 40, 3), np.uint8), found).shape == (128 + 26, 160, 3)
+    assert (make().view.draw(np.zeros((32, 40, 3), np.uint8), found, dog) != picture).any()

@@ -10,9 +10,10 @@ import torch
 
 from xvision.config.parts import Parts, parts_of
 from xvision.tasks import task
-from xvision.tasks.contract import Prediction, Task
+from xvision.tasks.contract import Task
 from xvision.tasks.missing_labels import rows_of, which
 from xvision.tasks.multi import MultiTask, build_task
+from xvision.tasks.view import Prediction
 from xvision.tasks.visualize import column, legible, row
 
 CLASSES = {"segmentation": ("road", "sky", "car"), "class": ("day", "night")}
@@ -85,8 +86,11 @@ def test_one_task_is_itself_and_several_know_what_all_know(multi: Task) -> None:
     assert multi.maps == ("segmentation", "depth")
     assert multi.class_maps == ("segmentation",)
     assert multi.classes == CLASSES
-    assert multi.terms[0] == "segmentation.cross_entropy"
-    assert (multi.primary, multi.larger_is_better) == ("score", True)
+    assert multi.terms[0] == "segmentation/cross_entropy"
+    assert multi.primary == "score"
+    assert multi.improves(60, 50)
+    assert multi.spec("depth/abs_rel").label == "depth: relative depth error"
+    assert [spec.name for spec in multi.metric_specs if spec.primary] == ["score"]
 
 
 def test_two_tasks_with_one_output_are_refused() -> None:
@@ -123,12 +127,12 @@ def test_losses_are_those_of_each_task_alone(
         given = (
             own(name, out, {k: v for k, v in batch.items() if k != "labelled"}) if partial else (out, batch)
         )
-        assert found[name].keys() == set(alone(name).terms)
+        assert {f"{name}/{term}" for term in found[name]} == set(alone(name).terms)
         for term, value in alone(name).loss(*given).items():
             assert torch.equal(found[name][term], value), (name, term)
     flat = multi.loss(out, batch)
     assert tuple(flat) == multi.terms
-    assert torch.equal(flat["segmentation.cross_entropy"], found["segmentation"]["cross_entropy"])
+    assert torch.equal(flat["segmentation/cross_entropy"], found["segmentation"]["cross_entropy"])
 
 
 def test_a_task_without_any_label_has_no_loss(
@@ -141,8 +145,7 @@ def test_a_task_without_any_label_has_no_loss(
 
 
 def test_a_task_needs_all_its_labels(batch: dict[str, Any]) -> None:
-    both = alone("depth")
-    both.needs = ("depth", "class")
+    both = ("depth", "class")
     assert which(both, batch) is None
     assert which(both, batch | {"labelled": HAS}) == [2]
 
@@ -162,7 +165,7 @@ def test_metrics_are_those_of_each_task_alone(
         one.update(*own(name, out, batch))
         one.update({k: v[2:3] for k, v in out.items()}, rows_of(batch, [2]))
         for key, value in one.compute().items():
-            assert found.pop(f"{name}.{key}") == pytest.approx(value, nan_ok=True), (name, key)
+            assert found.pop(key) == pytest.approx(value, nan_ok=True), (name, key)
         primaries[name] = one.compute()[alone(name).primary]
         for field, table in one.confusions().items():
             assert metric.confusions()[field] == table
@@ -182,9 +185,9 @@ def test_answers_stand_side_by_side(multi: Task, out: dict[str, torch.Tensor]) -
             assert ours.values[name] == theirs.values
             assert all(np.array_equal(ours.maps[key], maps) for key, maps in theirs.maps.items())
     assert found[0].maps.keys() == {"segmentation", "depth"}
-    caption = multi.caption(found[0])
+    caption = multi.view.caption(found[0])
     assert [text.split(":")[0] for text in caption.split("; ")] == list(ROWS)
-    files = multi.files(found[0])
+    files = multi.view.files(found[0])
     assert {name: content.dtype for name, content in files.items()} == {
         "segmentation.png": np.uint8,
         "depth.png": np.uint16,
@@ -204,9 +207,9 @@ def test_labels_are_those_that_a_sample_has(
     assert truth[2].values["classification"] == {"class": "night"}
     assert np.array_equal(truth[2].maps["depth"], np.asarray(batch["depth"][2]))
     assert "depth" not in truth[1].maps
-    assert [multi.caption(found).count(";") for found in truth] == [1, 0, 2, 1]
+    assert [multi.view.caption(found).count(";") for found in truth] == [1, 0, 2, 1]
     right = [
-        multi.is_right(found, label)
+        multi.view.is_right(found, label)
         for found, label in zip(multi.decode(out, [(8, 8)] * 4), truth, strict=True)
     ]
     classes = out["class"].argmax(1).tolist()
@@ -227,21 +230,19 @@ def test_pictures_stand_below_each_other(
     image = np.full((8, 8, 3), 90, np.uint8)
     found = multi.decode(out, [(8, 8)] * 4)
     for label in (None, *multi.ground_truth(batch | {"labelled": HAS})):
-        drawn = multi.draw(image, found[0], label)
+        drawn = multi.view.draw(image, found[0], label)
         single = {}
         for name in ROWS:
-            of_task = Prediction(found[0].values[name], {k: v for k, v in found[0].maps.items() if k == name})
-            has = label is not None and name in label.values
-            theirs = Prediction(label.values[name], label.maps) if has and label else None
-            picture = alone(name).draw(legible(image), of_task, theirs)
-            beside = label is not None and not has and alone(name).maps  # others have a row of pictures
+            theirs = label.parts.get(name) if label else None
+            picture = alone(name).view.draw(legible(image), found[0].parts[name], theirs)
+            beside = label and not theirs and alone(name).maps  # others have a row of pictures
             single[name] = row({"image": legible(image), "prediction": picture}) if beside else picture
         assert np.array_equal(drawn, column(single))
         assert drawn.dtype == np.uint8
 
 
 def test_each_task_prepares_itself() -> None:
-    from tests.data.test_union import flat
+    from tests.data.test_concat import flat
 
     with_balance = Parts(task, (task.segmentation(class_balance="inverse_log"), task.depth()))
     made = build_task(with_balance, CLASSES)

@@ -97,11 +97,11 @@ def steps(folder: Path) -> list[dict[str, Any]]:
 def test_every_balancing_trains(name: str, kind: str, tmp_path: Path) -> None:
     trained = fit(tmp_path, train_loader=loader(kind), balancing=name, epochs=3)
     assert trained.steps == 9
-    assert trained.best.keys() >= {"score", "segmentation.miou", "depth.abs_rel"}
+    assert trained.best.keys() >= {"score", "segmentation/miou", "depth/abs_rel"}
     logged = steps(tmp_path)
     assert all(line["loss"] == line["loss"] for line in logged)
     terms = {term for line in logged for term in line["terms"]}
-    assert terms == {"segmentation.cross_entropy", "depth.silog", "depth.smooth_l1"}
+    assert terms == {"segmentation/cross_entropy", "depth/silog", "depth/smooth_l1"}
 
 
 def test_constant_weights_multiply_the_losses(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_constant_weights_multiply_the_losses(tmp_path: Path) -> None:
         terms = line["terms"]
         depth = sum(value for name, value in terms.items() if name.startswith("depth."))
         assert line["loss"] == pytest.approx(
-            terms.get("segmentation.cross_entropy", 0) + 0.25 * depth, rel=1e-6
+            terms.get("segmentation/cross_entropy", 0) + 0.25 * depth, rel=1e-6
         )
 
 
@@ -181,7 +181,7 @@ def test_a_step_logs_the_terms_it_has(tmp_path: Path) -> None:
     fit(tmp_path / "each", train_loader=loader(batch_size=2), epochs=1)
     single = steps(tmp_path / "each")
     assert len(single) == 6
-    has_depth = ["depth.silog" in line["terms"] for line in single]
+    has_depth = ["depth/silog" in line["terms"] for line in single]
     assert any(has_depth)
     assert not all(has_depth)
     fit(tmp_path / "mean", train_loader=loader(batch_size=2), epochs=1, log_every=6)
@@ -233,7 +233,7 @@ def test_a_loss_that_is_not_finite_names_the_terms_that_are_there(tmp_path: Path
     model = TinyMaps()
     nn.init.constant_(model.heads["depth"].bias, torch.nan)  # type: ignore[arg-type]
     with pytest.raises(
-        NonFiniteLossError, match=r"the loss is not finite \(loss nan, depth.silog nan"
+        NonFiniteLossError, match=r"the loss is not finite \(loss nan, depth/silog nan"
     ) as caught:
         fit(tmp_path, model=model, train_loader=OnlyDepth(loader("both")))
     assert "segmentation" not in str(caught.value).split(")")[0]

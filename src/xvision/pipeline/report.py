@@ -83,13 +83,13 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     rows = []
     for i, (image, label) in enumerate(zip(images, task.ground_truth(batch), strict=True)):
         name = f"sample_{i:02}.png"
-        picture = task.draw(image.permute(1, 2, 0).contiguous().numpy(), found["int8"][i], label)
+        picture = task.view.draw(image.permute(1, 2, 0).contiguous().numpy(), found["int8"][i], label)
         beside = [titled(field, seen) for field, seen in _second_input(batch, i).items()]
         picture = side_by_side([*beside, picture])
         cv2.imwrite(str(folder / name), picture[..., ::-1])
-        texts = {key: task.caption(f[i]) for key, f in found.items()}
-        correct = task.is_right(found["int8"][i], label)
-        rows.append({"image": name, "label": task.caption(label), **texts, "correct": correct})
+        texts = {key: task.view.caption(f[i]) for key, f in found.items()}
+        correct = task.view.is_right(found["int8"][i], label)
+        rows.append({"image": name, "label": task.view.caption(label), **texts, "correct": correct})
     write_json(folder / "samples.json", rows)
 
 

@@ -18,8 +18,9 @@ from xvision.data.images import Array
 from xvision.data.video import DEFAULT_FPS, VideoFile
 from xvision.files import read_json, write_json, write_text
 from xvision.runs.run import set_aside
-from xvision.tasks.contract import Prediction, Task
+from xvision.tasks.contract import Task
 from xvision.tasks.palette import flow_picture
+from xvision.tasks.view import Prediction
 from xvision.tasks.visualize import Image, column, legend
 
 PREDICTIONS = "predictions.json"
@@ -106,7 +107,7 @@ class Output:
         return {"video": self._film.path.name}
 
     def _maps(self, start: str, found: Prediction, flow: Array | None) -> dict[str, str]:
-        files = self._task.files(found)
+        files = self._task.view.files(found)
         if flow is not None:
             files = {**files, "flow.png": flow_picture(flow)[..., ::-1]}
         for ending, content in files.items():
@@ -119,7 +120,9 @@ class Output:
         Files that it named before, and that were not written again, are removed: their images are there no more.
         """
         legends = {
-            task.name: legend(_LEGEND_WIDTH_PX, task.legend) for task in self._task.parts if task.legend
+            task.name: legend(_LEGEND_WIDTH_PX, task.view.legend)
+            for task in self._task.parts
+            if task.view.legend
         }
         if legends:
             write_png(self.folder / LEGEND, column(legends)[..., ::-1])

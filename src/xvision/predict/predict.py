@@ -18,8 +18,10 @@ from xvision.data.rectangles import Rect
 from xvision.predict.output import METRICS, Output, file_stem, open_output, write_metrics
 from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources, split_of
 from xvision.predict.trained import Target, open_labelled, open_target
-from xvision.tasks.contract import Outputs, Prediction, Task
+from xvision.tasks.contract import Task
+from xvision.tasks.metrics.contract import Outputs
 from xvision.tasks.missing_labels import rows_of, which
+from xvision.tasks.view import Prediction
 from xvision.train.errors import Interrupted
 from xvision.train.evaluation import defined, metric_over
 from xvision.train.forward import forward
@@ -100,7 +102,7 @@ def _of_sources(
                     output.start_film(file_stem(source.video.stem), source.video.fps)
                 before = len(entries)
                 for frame, image, found, flow in _found(target, source, problems):
-                    console.print(f"{frame.name}  {target.task.caption(found)}")
+                    console.print(f"{frame.name}  {target.task.view.caption(found)}")
                     entries.append(_entry(target.task, source, frame, image, found, flow, output))
                     bar.advance(1)
                     if signals.received:
@@ -184,7 +186,7 @@ def _entry(
     """The row of predictions.json; its files are written."""
     files: dict[str, Any] = {}
     if output is not None:
-        picture = task.draw(image, found)
+        picture = task.view.draw(image, found)
         if frame.number is None:
             files = {"files": output.image(frame.name, picture, found, flow)}
         else:
@@ -219,9 +221,9 @@ def _of_data(target: Target, path: Path, output: Output | None, console: Console
                 files = {}
                 if output is not None:
                     output.of_sequence(_sequence(stored, name))
-                    picture = task.draw(image, found, labels[i])
+                    picture = task.view.draw(image, found, labels[i])
                     files = {"files": output.image(name, picture, found, flows[i])}
-                console.print(f"{name}  {task.caption(found)}")
+                console.print(f"{name}  {task.view.caption(found)}")
                 entries.append({"image": name, **files, **found.values, "metrics": rows[-1]})
                 bar.advance(1)
             if signals.received:
@@ -243,7 +245,7 @@ def _sequence(split: Split, name: str) -> str:
 def _size(task: Task, batch: Mapping[str, Any], i: int, image: Any) -> tuple[int, int]:
     """Of the labels, at which metrics are measured; of the image where it has no maps of labels."""
     for part in task.parts:
-        has = which(part, batch)
+        has = which(part.needs, batch)
         if part.maps and (has is None or i in has):
             height, width = batch[part.maps[0]][i].shape[-2:]
             return int(height), int(width)

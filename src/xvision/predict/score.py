@@ -24,7 +24,8 @@ from xvision.predict.output import PREDICTIONS, file_stem
 from xvision.predict.trained import check_val
 from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe
-from xvision.tasks.contract import Outputs, Task
+from xvision.tasks.contract import Task
+from xvision.tasks.metrics.contract import Outputs
 from xvision.tasks.multi import build_task
 from xvision.train.evaluation import defined, metric_over
 
@@ -85,7 +86,7 @@ def _measure(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: 
     dataset = open_data(recipe.data)
     classes = {field: tuple(names) for field, names in written.get("classes", dataset.classes).items()}
     task = build_task(recipe.task, classes)
-    if missing := [part.name for part in task.parts if not part.file_endings]:
+    if missing := [part.name for part in task.parts if not part.view.file_endings]:
         raise ValueError(
             f"--predictions: expected tasks whose answers are maps, {', '.join(missing)} has none in files; name "
             "others with task=…"
@@ -100,7 +101,7 @@ def _measure(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: 
     with console.progress("score", len(split)) as bar:
         for batch in loader.epoch(0):
             name, there = batch["name"][0], found[int(batch["index"][0])]
-            out = task.read({f"{kind}.png": path for kind, path in there.items()})
+            out = task.view.read({f"{kind}.png": path for kind, path in there.items()})
             _check_sizes(task, out, batch, name, there)
             metric.update(out, batch)
             bar.advance(1)
@@ -118,7 +119,7 @@ def _labelled_tasks(split: Split, task: Task) -> list[tuple[Task, ...]]:
 
 def _kinds(tasks: Iterable[Task]) -> tuple[str, ...]:
     """What the files of the tasks hold: their names end with it."""
-    return tuple(ending.removesuffix(".png") for task in tasks for ending in task.file_endings)
+    return tuple(ending.removesuffix(".png") for task in tasks for ending in task.view.file_endings)
 
 
 def _check_sizes(

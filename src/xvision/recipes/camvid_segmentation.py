@@ -36,6 +36,6 @@ def camvid_segmentation() -> Recipe:
             ema=0.99,
             validate_every=6,
         ),
-        expect={"miou": 67.5},
+        expect={"segmentation/miou": 67.5},
         source="Brostow et al., Semantic Object Classes in Video, PRL 2009; SegNet's 11 classes",
     )

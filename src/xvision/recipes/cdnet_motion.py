@@ -37,6 +37,6 @@ def cdnet_motion() -> Recipe:
             ema=0.99,
             validate_every=4,
         ),
-        expect={"miou": 97.4},
+        expect={"motion/miou": 97.4},
         source="Wang et al., CDnet 2014: An Expanded Change Detection Benchmark Dataset, CVPRW 2014",
     )

@@ -15,7 +15,7 @@ def davis16_motion() -> Recipe:
             "name": "davis16_motion",
             "data": data,
             "train": alike.train.model_copy(update={"epochs": 6}),
-            "expect": {"miou": 73.3},
+            "expect": {"motion/miou": 73.3},
             "source": "Perazzi et al., A Benchmark Dataset … for Video Object Segmentation, CVPR 2016",
         }
     )

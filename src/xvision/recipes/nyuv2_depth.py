@@ -11,5 +11,5 @@ def nyuv2_depth() -> Recipe:
     """EfficientNet-Lite0 with FPN-Lite, trained like `nyuv2_segmentation`; needs the extra `weights`."""
     alike: Recipe = nyuv2_segmentation()
     return alike.model_copy(
-        update={"name": "nyuv2_depth", "task": task.parts("depth"), "expect": {"abs_rel": 21.4}}
+        update={"name": "nyuv2_depth", "task": task.parts("depth"), "expect": {"depth/abs_rel": 21.4}}
     )

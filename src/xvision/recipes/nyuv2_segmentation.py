@@ -36,6 +36,6 @@ def nyuv2_segmentation() -> Recipe:
             ema=0.99,
             validate_every=3,
         ),
-        expect={"miou": 42.6},
+        expect={"segmentation/miou": 42.6},
         source="Silberman et al., Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012",
     )

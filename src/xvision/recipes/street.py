@@ -38,5 +38,5 @@ def street() -> Recipe:
             ema=0.99,
             validate_every=4,
         ),
-        expect={"segmentation.miou": 65.1, "depth.abs_rel": 15.0, "motion.miou": 82.2, "score": 77.4},
+        expect={"segmentation/miou": 65.1, "depth/abs_rel": 15.0, "motion/miou": 82.2, "score": 77.4},
     )

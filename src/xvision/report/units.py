@@ -38,7 +38,7 @@ def metric_name(name: str) -> str:
     """What a metric is called in prose, and its unit; an unlisted one keeps its own name, and one of several tasks its
     task.
 
-    >>> metric_name("top1"), metric_name("spread"), metric_name("depth.abs_rel"), metric_name("segmentation.iou_car")
+    >>> metric_name("top1"), metric_name("spread"), metric_name("depth/abs_rel"), metric_name("segmentation/iou_car")
     ('top-1 accuracy, %', 'spread', 'depth: relative depth error, %', 'segmentation: IoU of car, %')
     """
     task, prose, unit_of = _metric(name)
@@ -56,8 +56,8 @@ def unit(name: str) -> str:
 
 def _metric(name: str) -> tuple[str, str, str]:
     """Task, or nothing if there is one alone, prose and unit."""
-    task, dot, own = name.partition(".")
-    if name.startswith("iou_") or not dot:  # names of classes may have dots
+    task, slash, own = name.partition("/")
+    if not slash:
         task, own = "", name
     known = (f"IoU of {own.removeprefix('iou_')}", "%") if own.startswith("iou_") else (own, "")
     return task, *METRICS.get(own, known)

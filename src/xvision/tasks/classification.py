@@ -15,7 +15,10 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
-from xvision.tasks.contract import Batch, Outputs, Prediction, Size, Task, TaskMetric
+from xvision.tasks.contract import Size, Task
+from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
+from xvision.tasks.metrics.spec import MetricSpec
+from xvision.tasks.view import Prediction, View
 from xvision.tasks.visualize import LEAST_WIDTH_PX, Image, strip, titled
 
 GREEN, RED = (120, 220, 120), (245, 120, 110)
@@ -37,14 +40,20 @@ class Classification(Task):
 
     name = "classification"
     needs = ("class",)
-    terms = ("cross_entropy",)
-    primary = "top1"
+    loss_names = ("cross_entropy",)
+    metrics = (
+        MetricSpec("top1", "top-1 accuracy", "%", primary=True),
+        MetricSpec("top5", "top-5 accuracy", "%"),
+        MetricSpec("mean_class_accuracy", "mean class accuracy", "%"),
+        MetricSpec("f1", "macro F1", "%"),
+    )
 
     def __init__(self, classes: tuple[str, ...], label_smoothing: float) -> None:
         self.names = classes
         self.classes = {"class": classes}
         self.outputs = {"class": len(classes)}
         self.label_smoothing = label_smoothing
+        self.view = ClassView()
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy; labels are ids (B,) or, after mixup and cutmix, shares (B, C)."""
@@ -54,7 +63,7 @@ class Classification(Task):
             )
         }
 
-    def metric(self) -> TaskMetric:
+    def own_metric(self) -> TaskMetric:
         return ClassificationMetric(len(self.names))
 
     def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
@@ -76,23 +85,27 @@ class Classification(Task):
     def ground_truth(self, batch: Batch) -> list[Prediction]:
         return [Prediction({"class": self.names[i]}) for i in batch["class"].tolist()]
 
-    def caption(self, found: Prediction) -> str:
-        score = found.values.get("score")
-        return str(found.values["class"]) + ("" if score is None else f" {score:.2f}")
 
-    def is_right(self, found: Prediction, label: Prediction) -> bool:
-        return bool(found.values["class"] == label.values["class"])
+class ClassView(View):
+    """The class and its score."""
 
-    def draw(self, image: Image, found: Prediction, label: Prediction | None = None) -> Image:
-        """Under the image the class and its score; with a label, which stands above, green if right and red if not."""
+    def caption(self, prediction: Prediction) -> str:
+        score = prediction.values.get("score")
+        return str(prediction.values["class"]) + ("" if score is None else f" {score:.2f}")
+
+    def is_right(self, prediction: Prediction, ground_truth: Prediction) -> bool:
+        return bool(prediction.values["class"] == ground_truth.values["class"])
+
+    def draw(self, image: Image, prediction: Prediction, ground_truth: Prediction | None = None) -> Image:
+        """Under the image the class and its score: green if it is the label, which stands above, and red if not."""
         width = max(LEAST_WIDTH_PX, image.shape[1])
         height = round(image.shape[0] * width / image.shape[1])
         enlarged: Image = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
-        if label is None:
-            return np.concatenate([enlarged, strip(width, self.caption(found))])
-        colour = GREEN if self.is_right(found, label) else RED
-        picture = np.concatenate([enlarged, strip(width, self.caption(found), colour=colour)])
-        return titled(f"label: {self.caption(label)}", picture)
+        if ground_truth is None:
+            return np.concatenate([enlarged, strip(width, self.caption(prediction))])
+        colour = GREEN if self.is_right(prediction, ground_truth) else RED
+        picture = np.concatenate([enlarged, strip(width, self.caption(prediction), colour=colour)])
+        return titled(f"label: {self.caption(ground_truth)}", picture)
 
 
 class ClassificationMetric(TaskMetric):

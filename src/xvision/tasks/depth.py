@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xvision.data.dataset import DataError
 from xvision.data.images import read_depth
 from xvision.tasks import task
-from xvision.tasks.contract import Batch, Outputs, Prediction, Size, Task, TaskMetric
+from xvision.tasks.contract import Size, Task
 from xvision.tasks.losses.weighted import WeightedLosses
-from xvision.tasks.metrics.depth import DepthMetric
+from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
+from xvision.tasks.metrics.depth import SPECS, DepthMetric
+from xvision.tasks.metrics.resolution import linear
 from xvision.tasks.palette import depth_picture, depth_range, depth_scale
+from xvision.tasks.view import Prediction, View
 from xvision.tasks.visualize import Image, legible, row
 
 LOG_RANGE = (-5.0, 7.0)  # 7 mm to 1.1 km
@@ -48,65 +50,67 @@ class Depth(Task):
 
     name = "depth"
     needs = ("depth",)
-    primary = "abs_rel"
-    larger_is_better = False
+    metrics = SPECS
 
     def __init__(self, losses: Sequence[str]) -> None:
         self.classes = {}
         self.outputs = {"depth": 1}
         self._losses = WeightedLosses(losses, "depth")
-        self.terms = self._losses.names
+        self.loss_names = self._losses.names
+        self.view = DepthView()
 
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Terms of `losses`; depth (B, H, W) against labels (B, H, W), 0 unknown."""
         return self._losses(metres(out["depth"])[:, None], batch["depth"])
 
-    def metric(self) -> TaskMetric:
+    def own_metric(self) -> TaskMetric:
         return LogDepthMetric()
 
     def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
         """Depth in metres, enlarged to each image."""
-        found = []
-        for depth_m, size in zip(metres(out["depth"].float()), sizes, strict=True):
-            enlarged = F.interpolate(depth_m[None, None], size=size, mode="bilinear", align_corners=False)
-            found.append(self._found(enlarged[0, 0].cpu().numpy()))
-        return found
+        maps = zip(metres(out["depth"].float())[:, None], sizes, strict=True)
+        return [_prediction(linear(depth_m[None], *size)[0, 0].cpu().numpy()) for depth_m, size in maps]
 
     def ground_truth(self, batch: Batch) -> list[Prediction]:
-        return [self._found(torch.as_tensor(d).cpu().numpy()) for d in batch["depth"]]
+        return [_prediction(torch.as_tensor(d).cpu().numpy()) for d in batch["depth"]]
 
-    def _found(self, depth_m: np.ndarray[Any, Any]) -> Prediction:
-        near, far = depth_range(depth_m)
-        known = depth_m[depth_m > 0]
-        median = round(float(np.median(known)), 3) if known.size else 0.0
-        return Prediction(
-            {"near_m": round(near, 3), "far_m": round(far, 3), "median_m": median}, {"depth": depth_m}
-        )
 
-    def caption(self, found: Prediction) -> str:
-        v = found.values
+def _prediction(depth_m: np.ndarray[Any, Any]) -> Prediction:
+    near, far = depth_range(depth_m)
+    known = depth_m[depth_m > 0]
+    median = round(float(np.median(known)), 3) if known.size else 0.0
+    return Prediction(
+        {"near_m": round(near, 3), "far_m": round(far, 3), "median_m": median}, {"depth": depth_m}
+    )
+
+
+class DepthView(View):
+    """Depth in colours, and in files of millimetres."""
+
+    def caption(self, prediction: Prediction) -> str:
+        v = prediction.values
         return f"{v['near_m']:.3g}-{v['far_m']:.3g} m, median {v['median_m']:.3g} m"
 
-    def draw(self, image: Image, found: Prediction, label: Prediction | None = None) -> Image:
-        """The depth in colours with its scale; with labels the image, the labels and what was found, on one scale."""
+    def draw(self, image: Image, prediction: Prediction, ground_truth: Prediction | None = None) -> Image:
+        """The depth in colours with its scale; with labels the image, the labels and the prediction, on one scale."""
         image = legible(image)
-        maps = {"prediction": found.maps["depth"]}
-        if label is not None:
-            maps = {"label": label.maps["depth"]} | maps
+        maps = {"prediction": prediction.maps["depth"]}
+        if ground_truth is not None:
+            maps = {"label": ground_truth.maps["depth"]} | maps
         scale = depth_scale(*maps.values())
         pictures = {heading: depth_picture(image, depth_m, *scale) for heading, depth_m in maps.items()}
-        return pictures["prediction"] if label is None else row({"image": image} | pictures)
+        return pictures["prediction"] if ground_truth is None else row({"image": image} | pictures)
 
-    def files(self, found: Prediction) -> dict[str, np.ndarray[Any, Any]]:
+    def files(self, prediction: Prediction) -> dict[str, np.ndarray[Any, Any]]:
         """The depth in millimetres, as a 16-bit image; 0 is unknown."""
-        return {"depth.png": (found.maps["depth"] * MM).round().clip(0, 65535).astype(np.uint16)}
+        return {"depth.png": (prediction.maps["depth"] * MM).round().clip(0, 65535).astype(np.uint16)}
 
     @property
     def file_endings(self) -> tuple[str, ...]:
         return ("depth.png",)
 
     def read(self, files: Mapping[str, Path]) -> Outputs:
-        """Raw outputs, log m (1, 1, H, W), of depth in mm; 0 is no depth: an answer is one."""
+        """Raw outputs, log m (1, 1, H, W), of depth in mm; 0 is no depth: a prediction is one."""
         file = files["depth.png"]
         mm = read_depth(file, str(file))
         if not mm.all():

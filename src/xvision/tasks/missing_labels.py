@@ -1,4 +1,4 @@
-"""Partial labels: which samples of a batch a task can learn from and be measured on."""
+"""Missing labels: which samples of a batch a task can learn from and be measured on."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xvision.tasks.contract import Batch, Outputs, Task
+from xvision.tasks.metrics.contract import Batch, Outputs
 
 
-def which(task: Task, batch: Batch) -> list[int] | None:
-    """The samples of a batch that have all labels of a task; None if all have."""
+def which(needs: Sequence[str], batch: Batch) -> list[int] | None:
+    """The samples of a batch that have all labels in `needs`; None if all have."""
     lists: Mapping[str, list[bool]] = batch.get("labelled", {})
-    partial = [lists[field] for field in task.needs if field in lists]
+    partial = [lists[field] for field in needs if field in lists]
     if not partial:
         return None
     return [i for i, has in enumerate(zip(*partial, strict=True)) if all(has)]
 
 
-def labelled(task: Task, out: Outputs, batch: Batch) -> tuple[Outputs, Batch] | None:
-    """Outputs and labels of the samples that a task can use; None if there is none."""
-    rows = which(task, batch)
+def labelled(
+    needs: Sequence[str], outputs: Sequence[str], out: Outputs, batch: Batch
+) -> tuple[Outputs, Batch] | None:
+    """`outputs` and labels of the samples that have all labels in `needs`; None if there is none."""
+    rows = which(needs, batch)
     if rows is None:
         return out, batch
     if not rows:
         return None
     device = next(iter(out.values())).device
     index = torch.tensor(rows, device=device)
-    return {name: out[name][index] for name in task.outputs}, rows_of(batch, rows, task.needs)
+    return {name: out[name][index] for name in outputs}, rows_of(batch, rows, needs)
 
 
 def rows_of(batch: Batch, rows: Sequence[int], fields: Sequence[str] = ()) -> dict[str, Any]:

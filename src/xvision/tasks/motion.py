@@ -11,11 +11,14 @@ import numpy as np
 
 from xvision.tasks import task
 from xvision.tasks.class_weights import Balance, check_balance
-from xvision.tasks.contract import Prediction, Task, TaskMetric
-from xvision.tasks.metrics.motion import CLASSES, MotionMetric
-from xvision.tasks.segmentation import Segmentation
+from xvision.tasks.contract import Task
+from xvision.tasks.metrics.contract import TaskMetric
+from xvision.tasks.metrics.motion import CLASSES, SPECS, MotionMetric
+from xvision.tasks.segmentation import LabelMapView, Segmentation
+from xvision.tasks.view import Prediction
 
 GREY_AND_RED = np.array([[205, 205, 205], [240, 40, 40]], np.uint8)
+"""Seen on objects of any colour: the overlay of what is static is grey too, so that a red object does not hide it."""
 
 
 @task
@@ -40,11 +43,12 @@ class Motion(Segmentation):
 
     name = "motion"
     needs = ("motion",)
+    metrics = SPECS
     class_maps = ("motion",)
 
     def __init__(self, losses: Sequence[str], class_weights: Sequence[float], class_balance: Balance) -> None:
         super().__init__(CLASSES, losses, class_weights, class_balance)
-        self.colours = GREY_AND_RED  # a red object in a colour photo would hide a red overlay
+        self.view = MotionView(self.name, CLASSES, GREY_AND_RED)
 
     def advice(self, inputs: Sequence[str]) -> list[str]:
         if len(inputs) > 1:
@@ -53,8 +57,12 @@ class Motion(Segmentation):
             "net.inputs=image: one image does not show what moves; set net.inputs=image+flow+confidence, for example"
         ]
 
-    def metric(self) -> TaskMetric:
+    def own_metric(self) -> TaskMetric:
         return MotionMetric()
 
-    def caption(self, found: Prediction) -> str:
-        return f"moving {100 * found.values['shares'].get('moving', 0):.1f} %"
+
+class MotionView(LabelMapView):
+    """Static and moving pixels over the image."""
+
+    def caption(self, prediction: Prediction) -> str:
+        return f"moving {100 * prediction.values['shares'].get('moving', 0):.1f} %"

@@ -7,18 +7,26 @@ measured on, the samples that have all it needs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from xvision.config.parts import Parts
 from xvision.data.dataset import Split
-from xvision.tasks.contract import Batch, Outputs, Prediction, Size, Task, TaskMetric
+from xvision.tasks.contract import Size, Task
+from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
+from xvision.tasks.metrics.keyed import KeyedMetric
+from xvision.tasks.metrics.spec import MetricSpec
 from xvision.tasks.missing_labels import labelled, rows_of, which
+from xvision.tasks.view import Prediction, View
 from xvision.tasks.visualize import Image, column, legible, row
+
+SCORE = MetricSpec("score", "score", "%", primary=True)
+"""The mean over tasks of the primary metric, or of 100 minus it where smaller is better (0 at least)."""
 
 
 def build_task(parts: Parts, classes: Mapping[str, tuple[str, ...]]) -> Task:
@@ -40,13 +48,7 @@ def build_task(parts: Parts, classes: Mapping[str, tuple[str, ...]]) -> Task:
 
 
 class MultiTask(Task):
-    """Tasks side by side; names of metrics and loss terms begin with their task's, as ``depth.abs_rel``.
-
-    Checkpoints are compared by `score`: the mean over tasks of the primary metric, or of 100 minus it where smaller
-    is better (0 at least); in percent.
-    """
-
-    primary = "score"
+    """Tasks side by side; checkpoints are compared by their `SCORE`."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tuple(tasks)
@@ -55,11 +57,23 @@ class MultiTask(Task):
         self.outputs = {name: channels for task in tasks for name, channels in task.outputs.items()}
         self.classes = {field: names for task in tasks for field, names in task.classes.items()}
         self.class_maps = tuple(chain.from_iterable(task.class_maps for task in tasks))
-        self.terms = tuple(f"{task.name}.{term}" for task in tasks for term in task.terms)
+        self.view = MultiView(self.tasks)
 
     @property
     def parts(self) -> tuple[Task, ...]:
         return self.tasks
+
+    @property
+    def metric_specs(self) -> tuple[MetricSpec, ...]:
+        """`SCORE`, and the metrics of each task, whose label begins with the task's name."""
+        return (
+            SCORE,
+            *(
+                replace(spec, label=f"{task.name}: {spec.label}", primary=False)
+                for task in self.tasks
+                for spec in task.metric_specs
+            ),
+        )
 
     def advice(self, inputs: Sequence[str]) -> list[str]:
         return [line for task in self.tasks for line in task.advice(inputs)]
@@ -67,24 +81,24 @@ class MultiTask(Task):
     def prepare(self, train: Split) -> str:
         return "; ".join(line for task in self.tasks if (line := task.prepare(train)))
 
+    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the tasks that have labels in this batch, as ``task/term``."""
+        terms = self.losses(out, batch).items()
+        return {f"{task}/{term}": value for task, own in terms for term, value in own.items()}
+
     def losses(self, out: Outputs, batch: Batch) -> dict[str, dict[str, Tensor]]:
         found = {}
         for task in self.tasks:
-            own = labelled(task, out, batch)
+            own = labelled(task.needs, tuple(task.outputs), out, batch)
             if own is not None:
                 found[task.name] = task.loss(*own)
         return found
 
-    def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the tasks that have labels in this batch."""
-        return {
-            f"{name}.{term}": value
-            for name, terms in self.losses(out, batch).items()
-            for term, value in terms.items()
-        }
+    def own_metric(self) -> TaskMetric:
+        return self.metric()
 
     def metric(self) -> TaskMetric:
-        return MultiTaskMetric(self.tasks)
+        return ScoredMetric(self.tasks)
 
     def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
         """What each task finds: its values under its name, its maps under theirs."""
@@ -94,7 +108,7 @@ class MultiTask(Task):
         """Labels; a task without labels for a sample has no entry there."""
         rows: list[list[Prediction | None]] = []
         for task in self.tasks:
-            has = which(task, batch)
+            has = which(task.needs, batch)
             held = iter(task.ground_truth(batch if has is None else rows_of(batch, has)) if has != [] else ())
             count = len(batch["name"])
             rows.append([next(held) if has is None or i in has else None for i in range(count)])
@@ -102,86 +116,80 @@ class MultiTask(Task):
 
     def _side_by_side(self, found: Sequence[Sequence[Prediction | None]]) -> list[Prediction]:
         return [
-            Prediction(
-                {task.name: f.values for task, f in zip(self.tasks, of_one, strict=True) if f},
-                {field: values for f in of_one if f for field, values in f.maps.items()},
-            )
-            for of_one in zip(*found, strict=True)
+            _joined({task.name: one for task, one in zip(self.tasks, of_image, strict=True) if one})
+            for of_image in zip(*found, strict=True)
         ]
 
-    def _parts_of(self, found: Prediction) -> dict[str, Prediction]:
-        return {
-            task.name: Prediction(
-                found.values[task.name],
-                {name: found.maps[name] for name in task.outputs if name in found.maps},
-            )
-            for task in self.tasks
-            if task.name in found.values
-        }
 
-    def caption(self, found: Prediction) -> str:
-        parts = self._parts_of(found)
-        return "; ".join(f"{t.name}: {t.caption(parts[t.name])}" for t in self.tasks if t.name in parts)
+def _joined(parts: dict[str, Prediction]) -> Prediction:
+    maps = {name: values for part in parts.values() for name, values in part.maps.items()}
+    return Prediction({name: part.values for name, part in parts.items()}, maps, parts)
 
-    def is_right(self, found: Prediction, label: Prediction) -> bool | None:
+
+class MultiView(View):
+    """The views of several tasks, one below the other."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.views = {task.name: task.view for task in tasks}
+        self.with_maps = {task.name for task in tasks if task.maps}
+
+    def caption(self, prediction: Prediction) -> str:
+        parts = prediction.parts
+        return "; ".join(
+            f"{name}: {view.caption(parts[name])}" for name, view in self.views.items() if name in parts
+        )
+
+    def is_right(self, prediction: Prediction, ground_truth: Prediction) -> bool | None:
         """Whether every task that knows right and wrong is right."""
-        ours, theirs = self._parts_of(found), self._parts_of(label)
-        answers = [t.is_right(ours[t.name], theirs[t.name]) for t in self.tasks if t.name in theirs]
+        ours, theirs = prediction.parts, ground_truth.parts
+        answers = [
+            view.is_right(ours[name], theirs[name]) for name, view in self.views.items() if name in theirs
+        ]
         known = [answer for answer in answers if answer is not None]
         return all(known) if known else None
 
-    def draw(self, image: Image, found: Prediction, label: Prediction | None = None) -> Image:
-        """The pictures of the tasks, one below the other; with labels, maps of a task without beside the image."""
-        ours, theirs = self._parts_of(found), self._parts_of(label) if label else {}
-        panes = {}
-        for task in self.tasks:
-            picture = task.draw(legible(image), ours[task.name], theirs.get(task.name))
-            alone = bool(task.maps) and label is not None and task.name not in theirs
-            panes[task.name] = row({"image": legible(image), "prediction": picture}) if alone else picture
-        return column(panes)
+    def draw(self, image: Image, prediction: Prediction, ground_truth: Prediction | None = None) -> Image:
+        """The pictures of the tasks; with labels, maps of a task that has none here beside the image."""
+        labels = ground_truth.parts if ground_truth else {}
+        pictures = {}
+        for name, view in self.views.items():
+            picture = view.draw(legible(image), prediction.parts[name], labels.get(name))
+            alone = name in self.with_maps and ground_truth is not None and name not in labels
+            pictures[name] = row({"image": legible(image), "prediction": picture}) if alone else picture
+        return column(pictures)
 
-    def files(self, found: Prediction) -> dict[str, np.ndarray[Any, Any]]:
-        ours = self._parts_of(found)
-        return {ending: content for t in self.tasks for ending, content in t.files(ours[t.name]).items()}
+    def files(self, prediction: Prediction) -> dict[str, np.ndarray[Any, Any]]:
+        parts = prediction.parts
+        return {
+            ending: content
+            for name, view in self.views.items()
+            for ending, content in view.files(parts[name]).items()
+        }
 
     @property
     def file_endings(self) -> tuple[str, ...]:
-        return tuple(chain.from_iterable(task.file_endings for task in self.tasks))
+        return tuple(chain.from_iterable(view.file_endings for view in self.views.values()))
 
     def read(self, files: Mapping[str, Path]) -> Outputs:
         """The outputs of the tasks whose files are there."""
-        there = [t for t in self.tasks if t.file_endings and set(t.file_endings) <= files.keys()]
-        return {key: value for task in there for key, value in task.read(files).items()}
+        there = [v for v in self.views.values() if v.file_endings and set(v.file_endings) <= files.keys()]
+        return {key: value for view in there for key, value in view.read(files).items()}
 
 
-class MultiTaskMetric(TaskMetric):
-    """The metrics of each task, and `score`."""
+class ScoredMetric(KeyedMetric):
+    """The metrics of each task, and `SCORE`."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        super().__init__()
-        self.tasks = tuple(tasks)
-        self.metrics = nn.ModuleDict({task.name: task.metric() for task in tasks})
-
-    def _of(self, task: Task) -> TaskMetric:
-        metric = self.metrics[task.name]
-        assert isinstance(metric, TaskMetric)
-        return metric
-
-    def update(self, out: Outputs, batch: Batch) -> None:
-        for task in self.tasks:
-            own = labelled(task, out, batch)
-            if own is not None:
-                self._of(task).update(*own)
+        super().__init__(
+            {task.name: task.own_metric() for task in tasks},
+            {task.name: (task.needs, tuple(task.outputs)) for task in tasks},
+        )
+        self.primaries = [task.spec(task.primary) for task in tasks]
 
     def compute(self) -> dict[str, float]:
-        found: dict[str, float] = {}
-        scores = []
-        for task in self.tasks:
-            values = self._of(task).compute()
-            found |= {f"{task.name}.{name}": value for name, value in values.items()}
-            primary = values[task.primary]
-            scores.append(primary if task.larger_is_better else max(0.0, 100 - primary))
-        return {"score": sum(scores) / len(scores), **found}
-
-    def confusions(self) -> dict[str, list[list[int]]]:
-        return {field: table for task in self.tasks for field, table in self._of(task).confusions().items()}
+        values = super().compute()
+        scores = [
+            values[spec.name] if spec.larger_is_better else max(0.0, 100 - values[spec.name])
+            for spec in self.primaries
+        ]
+        return {SCORE.name: sum(scores) / len(scores), **values}

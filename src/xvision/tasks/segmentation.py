@@ -16,12 +16,15 @@ from xvision.fields import UNKNOWN
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
-from xvision.tasks.contract import Batch, Outputs, Prediction, Size, Task, TaskMetric
+from xvision.tasks.contract import Size, Task
 from xvision.tasks.losses.weighted import WeightedLosses
-from xvision.tasks.metrics.label_map import LabelMapMetric
+from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
+from xvision.tasks.metrics.label_map import SPECS, LabelMapMetric
 from xvision.tasks.metrics.resolution import class_ids
+from xvision.tasks.metrics.spec import MetricSpec
 from xvision.tasks.palette import UNKNOWN as UNKNOWN_COLOUR
 from xvision.tasks.palette import label_overlay, palette
+from xvision.tasks.view import Prediction, View
 from xvision.tasks.visualize import Colour, Image, legend, legible, row
 
 
@@ -49,7 +52,7 @@ class Segmentation(Task):
 
     name = "segmentation"
     needs: tuple[str, ...] = ("segmentation",)
-    primary = "miou"
+    metrics: tuple[MetricSpec, ...] = SPECS
     class_maps: tuple[str, ...] = ("segmentation",)
 
     def __init__(
@@ -62,9 +65,9 @@ class Segmentation(Task):
         self.names = classes
         self.classes = {self.name: classes}
         self.outputs = {self.name: len(classes)}
-        self.colours = palette(len(classes))
+        self.view: View = LabelMapView(self.name, classes, palette(len(classes)))
         self._losses = WeightedLosses(losses, "label")
-        self.terms = self._losses.names
+        self.loss_names = self._losses.names
         self._weights = torch.tensor(class_weights) if class_weights else None
         self._balance = class_balance
 
@@ -82,20 +85,20 @@ class Segmentation(Task):
             self._weights = self._weights.to(scores.device)  # once: later it is there already
         return self._losses(scores, batch[self.name], self._weights)
 
-    def metric(self) -> TaskMetric:
+    def own_metric(self) -> TaskMetric:
         return LabelMapMetric(self.name, self.name, self.names)
 
     def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
         """Ids of the largest score, after enlarging the scores to each image; ids take the nearest pixel."""
         return [
-            self._found(class_ids(maps, size).cpu().numpy())
+            self._prediction(class_ids(maps, size).cpu().numpy())
             for maps, size in zip(out[self.name], sizes, strict=True)
         ]
 
     def ground_truth(self, batch: Batch) -> list[Prediction]:
-        return [self._found(labels.cpu().numpy()) for labels in batch[self.name]]
+        return [self._prediction(labels.cpu().numpy()) for labels in batch[self.name]]
 
-    def _found(self, labels: np.ndarray[Any, Any]) -> Prediction:
+    def _prediction(self, labels: np.ndarray[Any, Any]) -> Prediction:
         counts = np.bincount(labels[labels != UNKNOWN].ravel(), minlength=len(self.names))
         shares = {
             self.names[i]: round(float(counts[i] / max(1, counts.sum())), 4)
@@ -104,20 +107,27 @@ class Segmentation(Task):
         }
         return Prediction({"shares": shares}, {self.name: labels})
 
-    def caption(self, found: Prediction) -> str:
-        largest = list(found.values["shares"].items())[:3]
+
+class LabelMapView(View):
+    """Class colours over the image, and files of ids; the map is called `name`."""
+
+    def __init__(self, name: str, classes: tuple[str, ...], colours: Image) -> None:
+        self.name, self.names, self.colours = name, classes, colours
+
+    def caption(self, prediction: Prediction) -> str:
+        largest = list(prediction.values["shares"].items())[:3]
         return ", ".join(f"{name} {100 * share:.0f} %" for name, share in largest)
 
-    def draw(self, image: Image, found: Prediction, label: Prediction | None = None) -> Image:
-        """Class colours over the image; with labels the image, the labels and what was found, side by side, and below
+    def draw(self, image: Image, prediction: Prediction, ground_truth: Prediction | None = None) -> Image:
+        """Class colours over the image; with labels the image, the labels and the prediction, side by side, and below
         them the classes that occur. Without, the size is the image's, as frames of a video must be."""
-        if label is None:
-            return label_overlay(image, found.maps[self.name], self.colours)
+        if ground_truth is None:
+            return label_overlay(image, prediction.maps[self.name], self.colours)
         image = legible(image)
-        maps = {"label": label.maps[self.name], "prediction": found.maps[self.name]}
+        maps = {"label": ground_truth.maps[self.name], "prediction": prediction.maps[self.name]}
         overlays = {heading: label_overlay(image, ids, self.colours) for heading, ids in maps.items()}
-        panes = row({"image": image} | overlays)
-        return np.concatenate([panes, legend(panes.shape[1], self._key(maps.values()))])
+        pictures = row({"image": image} | overlays)
+        return np.concatenate([pictures, legend(pictures.shape[1], self._key(maps.values()))])
 
     @property
     def legend(self) -> dict[str, Colour]:
@@ -129,16 +139,16 @@ class Segmentation(Task):
         key = {name: colour for i, (name, colour) in enumerate(self.legend.items()) if i in there}
         return key | ({"unknown": UNKNOWN_COLOUR} if UNKNOWN in there else {})
 
-    def files(self, found: Prediction) -> dict[str, np.ndarray[Any, Any]]:
+    def files(self, prediction: Prediction) -> dict[str, np.ndarray[Any, Any]]:
         """The ids, as an 8-bit image."""
-        return {f"{self.name}.png": found.maps[self.name]}
+        return {f"{self.name}.png": prediction.maps[self.name]}
 
     @property
     def file_endings(self) -> tuple[str, ...]:
         return (f"{self.name}.png",)
 
     def read(self, files: Mapping[str, Path]) -> Outputs:
-        """The ids, int64 (1, 1, H, W): `metric` takes them as they are. 255 is no class: an answer is one."""
+        """The ids, int64 (1, 1, H, W): `metric` takes them as they are. 255 is no class: a prediction is one."""
         file = files[f"{self.name}.png"]
         ids = read_labels(file, str(file))
         if (largest := int(ids.max())) >= len(self.names):

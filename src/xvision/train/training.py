@@ -226,9 +226,8 @@ class Training:
             losses = self.task.losses(out, batch)
             loss = self._balanced(out, losses)
             self.accelerator.backward(loss * share)
-        several = len(self.task.parts) > 1
         terms = {
-            f"{task}.{name}" if several else name: value.detach()
+            f"{task}/{name}": value.detach()
             for task, of_task in losses.items()
             for name, value in of_task.items()
         }

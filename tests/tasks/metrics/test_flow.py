@@ -26,8 +26,9 @@ def test_errors_and_outliers_by_hand() -> None:
     assert m.compute() == pytest.approx({"epe_px": (5 + 4 + 2 + 4) / 4, "outlier_ratio": 50})
 
 
-def test_confidence_knows_where_estimated_flow_is_wrong() -> None:
+def test_confidence_knows_where_estimated_flow_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """The benchmark on a few scenes: what is trusted is nearer to the truth than what is not."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # as when it is called as a script
     rows = runpy.run_path(str(ROOT / "benchmarks/flow.py"))["measure"]((64, 96), 6, "street")
     for method in ("dis", "farneback"):
         trusted, rest = rows[f"{method}, trusted"], rows[f"{method}, not trusted"]

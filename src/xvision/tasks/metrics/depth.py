@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xvision.tasks.contract import Batch, Outputs, TaskMetric
+from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.resolution import linear, pairs
+from xvision.tasks.metrics.spec import MetricSpec
 from xvision.tasks.metrics.sums import Sums, ratio
 
 MIN_M = 1e-3
@@ -17,7 +18,7 @@ MIN_M = 1e-3
 
 @dataclass(frozen=True)
 class Range:
-    """Which pixels an ARD counts: those deeper than `above_m`; both depths are cut at `max_m`."""
+    """Which pixels a relative error counts: those deeper than `above_m`; both depths are cut at `max_m`."""
 
     above_m: float = 0.0
     max_m: float = float("inf")
@@ -34,6 +35,28 @@ RANGES = {
     "abs_rel_weighted_rng3to255": Range(3, 255, 0.1),
 }
 """The original system's ranges (supervised_relative_error and its _rng variants)."""
+
+SPECS = (
+    MetricSpec("abs_rel", "relative depth error", "%", larger_is_better=False, primary=True),
+    MetricSpec("abs_rel_rng1", "relative depth error beyond 1 m", "%", larger_is_better=False),
+    MetricSpec("abs_rel_rng3to20", "relative depth error from 3 m, cut at 20 m", "%", larger_is_better=False),
+    MetricSpec("abs_rel_rng3to80", "relative depth error from 3 m, cut at 80 m", "%", larger_is_better=False),
+    MetricSpec(
+        "abs_rel_rng3to255", "relative depth error from 3 m, cut at 255 m", "%", larger_is_better=False
+    ),
+    MetricSpec(
+        "abs_rel_weighted_rng3to255",
+        "relative depth error from 3 m, a tenth of the weight from 255 m",
+        "%",
+        larger_is_better=False,
+    ),
+    MetricSpec("rmse_m", "RMSE of depth", "m", larger_is_better=False),
+    MetricSpec("rmse_log", "RMSE of log depth", "log m", larger_is_better=False),
+    MetricSpec("silog", "SILog", "100 log m", larger_is_better=False),
+    MetricSpec("delta1", "depth within 1.25", "%"),
+    MetricSpec("delta2", "depth within 1.25²", "%"),
+    MetricSpec("delta3", "depth within 1.25³", "%"),
+)
 
 
 class DepthMetric(TaskMetric):

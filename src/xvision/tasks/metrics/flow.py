@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from xvision.tasks.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics import resolution
+from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.sums import Sums, ratio
 
 OUTLIER_PX = 3.0

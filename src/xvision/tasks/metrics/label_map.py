@@ -10,8 +10,17 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from xvision.data.dataset import DataError
 from xvision.fields import UNKNOWN
-from xvision.tasks.contract import Batch, Outputs, TaskMetric
+from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.resolution import linear, nearest, pairs
+from xvision.tasks.metrics.spec import MetricSpec
+
+SPECS = (
+    MetricSpec("miou", "mean IoU", "%", primary=True),
+    MetricSpec("pixel_accuracy", "pixel accuracy", "%"),
+    MetricSpec("mean_class_accuracy", "mean class accuracy", "%"),
+    MetricSpec("frequency_weighted_iou", "frequency-weighted IoU", "%"),
+    MetricSpec("iou_*", "IoU of *", "%"),
+)
 
 
 class LabelMapMetric(TaskMetric):

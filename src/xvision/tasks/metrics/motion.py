@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from xvision.tasks.contract import Batch, Outputs, TaskMetric
+from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.label_map import LabelMapMetric
+from xvision.tasks.metrics.spec import MetricSpec
 
 CLASSES = ("static", "moving")
+SPECS = (
+    MetricSpec("miou", "mean IoU", "%", primary=True),
+    MetricSpec("moving_iou", "moving IoU", "%"),
+    MetricSpec("static_iou", "static IoU", "%"),
+)
 
 
 class MotionMetric(TaskMetric):
