@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from xvision.tasks import task
-from xvision.tasks.view import Prediction
 from xvision.tasks.depth import LOG_RANGE, metres
 from xvision.tasks.multi import MultiTask
 from xvision.tasks.palette import UNKNOWN, depth_picture, depth_scale
+from xvision.tasks.view import Prediction
 from xvision.tasks.visualize import STRIP_PX, legend, legible, row
 
 NAMES = {"segmentation": ("road", "sky", "car")}

@@ -13,7 +13,6 @@ from xvision.tasks import task
 from xvision.tasks.contract import Task
 from xvision.tasks.missing_labels import rows_of, which
 from xvision.tasks.multi import MultiTask, build_task
-from xvision.tasks.view import Prediction
 from xvision.tasks.visualize import column, legible, row
 
 CLASSES = {"segmentation": ("road", "sky", "car"), "class": ("day", "night")}

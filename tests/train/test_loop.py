@@ -77,8 +77,10 @@ def same_weights(a: Path, b: Path) -> bool:
 def test_it_learns_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = TinyNet()
     trained = tiny_train(tmp_path, model=model, epochs=6, console=Console())
-    assert trained.best["top1"] > 90
-    assert trained.best == max((h["metrics"] for h in trained.history), key=lambda m: m["top1"])
+    assert trained.best["classification/top1"] > 90
+    assert trained.best == max(
+        (h["metrics"] for h in trained.history), key=lambda m: m["classification/top1"]
+    )
     assert (trained.steps, len(trained.history)) == (30, 6)
     assert trained.seconds > 0
     assert trained.cpu_seconds > 0
@@ -99,9 +101,9 @@ def test_metrics_have_a_line_per_logged_step_and_per_epoch(tmp_path: Path) -> No
     assert [line["step"] for line in steps] == [2, 4, 5, 6, 8, 10, 12, 14, 15]
     assert [(line["step"], line["epoch"]) for line in epochs] == [(5, 1), (10, 2), (15, 3)]
     assert steps[0].keys() == {"step", "epoch", "lr", "loss", "terms", "img_per_s"}
-    assert steps[0]["terms"].keys() == {"cross_entropy"}
+    assert steps[0]["terms"].keys() == {"classification/cross_entropy"}
     assert steps[0]["lr"] == pytest.approx(0.05, rel=0.02)
-    assert "top1" in epochs[0]["val"]
+    assert "classification/top1" in epochs[0]["val"]
 
 
 def test_validation_may_be_rarer_than_epochs(tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_the_moving_average_is_what_is_validated_and_kept(tmp_path: Path) -> Non
 
 def test_bf16_trains_and_leaves_the_model_as_it_was(tmp_path: Path) -> None:
     model = TinyNet()
-    assert tiny_train(tmp_path, model=model, precision="bf16", ema=0.5).best["top1"] > 30
+    assert tiny_train(tmp_path, model=model, precision="bf16", ema=0.5).best["classification/top1"] > 30
     assert model.conv1.weight.dtype == torch.float32
     assert "forward" not in vars(model), "mixed precision ends with the training"
 
@@ -350,7 +352,7 @@ def test_a_loss_that_is_not_finite_names_step_files_and_checkpoint(tmp_path: Pat
         tiny_train(tmp_path, task=NanFor(bad), log_every=5)
     message = str(caught.value)
     assert message.startswith(
-        f"step {first + 1}: the loss is not finite (loss nan, cross_entropy nan) for the batch "
+        f"step {first + 1}: the loss is not finite (loss nan, classification/cross_entropy nan) for the batch "
     )
     assert ", ".join(batches[first]) in message
     assert "no checkpoint was written before; look at those samples" in message
@@ -409,4 +411,6 @@ def test_evaluation_takes_anything_that_is_called_like_a_network() -> None:
 
 def test_a_task_is_all_the_engine_knows(tmp_path: Path) -> None:
     task: Task = tiny_task()
-    assert tiny_train(tmp_path, task=task, epochs=1).best.keys() == {"top1", "f1", "mean_class_accuracy"}
+    assert tiny_train(tmp_path, task=task, epochs=1).best.keys() == {
+        f"classification/{name}" for name in ("top1", "f1", "mean_class_accuracy")
+    }

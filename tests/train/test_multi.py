@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.data.test_union import flat
+from tests.data.test_concat import flat
 from torch import Tensor, nn
 
 from tests.train.test_loop import Calling, interrupting, lines, tiny_train
@@ -108,7 +108,7 @@ def test_constant_weights_multiply_the_losses(tmp_path: Path) -> None:
     fit(tmp_path, balancing={"fixed": {"weights": ["depth:0.25"]}})
     for line in steps(tmp_path):
         terms = line["terms"]
-        depth = sum(value for name, value in terms.items() if name.startswith("depth."))
+        depth = sum(value for name, value in terms.items() if name.startswith("depth/"))
         assert line["loss"] == pytest.approx(
             terms.get("segmentation/cross_entropy", 0) + 0.25 * depth, rel=1e-6
         )
