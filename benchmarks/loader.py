@@ -16,6 +16,7 @@ import tempfile
 import time
 
 from xvision.data.datasets import dataset
+from xvision.data.framing import Framing
 from xvision.data.loader import Loader
 from xvision.data.settings import Augment, Data
 
@@ -69,7 +70,16 @@ def main() -> None:
             split = part.build().splits["train"]
             start = time.perf_counter()
             loaders = [
-                Loader(split, ("image", "class"), data, batch_size=128, train=True, seed=0, workers=workers)
+                Loader(
+                    split,
+                    ("image", "class"),
+                    data,
+                    batch_size=128,
+                    train=True,
+                    seed=0,
+                    framing=Framing("crop"),
+                    workers=workers,
+                )
                 for workers in (0, 1)
             ]
             decoding = time.perf_counter() - start

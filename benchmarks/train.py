@@ -24,6 +24,7 @@ import torch.nn.functional as F
 
 from xvision.console import Console
 from xvision.data.datasets import dataset
+from xvision.data.framing import Framing
 from xvision.data.loader import Batch, Loader
 from xvision.data.settings import Augment, Data
 from xvision.models.backbones import backbone
@@ -140,7 +141,14 @@ def compare_hardware(rounds: int, batch_size: int, steps: int) -> None:
     for _ in range(rounds):
         for threads, workers in cases:
             loader = Loader(
-                split, ("image", "class"), data, batch_size=batch_size, train=True, seed=0, workers=workers
+                split,
+                ("image", "class"),
+                data,
+                batch_size=batch_size,
+                train=True,
+                seed=0,
+                framing=Framing("crop"),
+                workers=workers,
             )
             next(loader.epoch(0))  # starts the workers
             wall, _ = timed(

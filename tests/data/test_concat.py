@@ -14,6 +14,7 @@ import torch
 from xvision.data.concat import check_labels, join, open_data
 from xvision.data.dataset import DataError, Dataset, Sample, Split
 from xvision.data.flow import split_for
+from xvision.data.framing import Framing
 from xvision.data.loader import Loader, calibration_batches
 from xvision.data.settings import Data
 
@@ -80,7 +81,7 @@ def data(**changes) -> Data:
 
 
 def load(split: Split, fields=("image", "segmentation", "depth"), settings: Data | None = None, **options):
-    options = {"batch_size": len(split), "train": False, "seed": 0, **options}
+    options = {"batch_size": len(split), "train": False, "seed": 0, "framing": Framing("crop"), **options}
     return Loader(split, fields, settings or data(), **options)
 
 
@@ -253,7 +254,7 @@ def test_validation_keeps_the_size_of_labels_that_are_there(sets: dict[str, Data
     loader = load(
         join(sets).splits["val"],
         settings=data(cache=cache),
-        whole=True,
+        framing=Framing("stretch"),
         native_size=("segmentation", "depth"),
     )
     (batch,) = loader.epoch(0)
@@ -286,7 +287,13 @@ def test_each_set_is_cached_once_however_it_is_drawn(sets: dict[str, Dataset], o
 
 def test_calibration_draws_from_all_sets(sets: dict[str, Dataset]) -> None:
     batches = calibration_batches(
-        join(sets).splits["train"], ("image",), data(), num_samples=7, batch_size=7, seed=0
+        join(sets).splits["train"],
+        ("image",),
+        data(),
+        num_samples=7,
+        batch_size=7,
+        seed=0,
+        framing=Framing("crop"),
     )
     (batch,) = batches
     assert {name.split(":")[0] for name in batch["name"]} == {"street", "room"}

@@ -12,7 +12,8 @@ import torch
 from tests.data.conftest import every_field
 from xvision.data.crop import cut_pixels, within
 from xvision.data.dataset import DataError, Split
-from xvision.data.geometry import Map, warp_sample
+from xvision.data.framing import Framing, Map
+from xvision.data.geometry import warp_sample
 from xvision.data.loader import Loader, calibration_batches
 from xvision.data.settings import Augment, Data
 from xvision.fields import FIELDS
@@ -72,8 +73,9 @@ def test_training_validation_and_calibration_see_the_cut_samples(
     split, settings = make_split(3), data(crop_rect=CROP, mask_rect=MASK, cache=cache)
     expected = torch.from_numpy(np.stack([split.load(i)["image"][2:14, 3:21] for i in range(3)]))
     fields = ("image", "segmentation")
-    own = {"whole": True, "own_size": ("segmentation",)}
-    for more in ({"train": True}, {"train": False}, {"train": False, **own}):
+    own = {"framing": Framing("stretch"), "native_size": ("segmentation",)}
+    crop = {"framing": Framing("crop")}
+    for more in ({"train": True, **crop}, {"train": False, **crop}, {"train": False, **own}):
         loader = Loader(split, fields, settings, batch_size=3, seed=0, **more)
         batch = next(loader.epoch(0))
         order = batch["index"]
@@ -81,7 +83,9 @@ def test_training_validation_and_calibration_see_the_cut_samples(
         assert batch["segmentation"].shape == (3, 12, 18)
         assert (batch["segmentation"][:, 8:] == 255).all()
         assert (batch["segmentation"][:, :8] != 255).all()
-    (batch,) = calibration_batches(split, ("image",), settings, num_samples=3, batch_size=3, seed=0)
+    (batch,) = calibration_batches(
+        split, ("image",), settings, num_samples=3, batch_size=3, seed=0, framing=Framing("crop")
+    )
     assert sorted(image.sum().item() for image in batch["image"]) == sorted(e.sum().item() for e in expected)
 
 
@@ -96,7 +100,7 @@ def test_a_cache_of_other_rectangles_is_another_one(
     assert len(digests) == 5
     for crop in (None, CROP):
         settings = data(crop_rect=crop)
-        Loader(split, ("image",), settings, batch_size=1, train=False, seed=0)
+        Loader(split, ("image",), settings, batch_size=1, train=False, seed=0, framing=Framing("crop"))
     assert len([f for f in (own_cache / "samples").iterdir() if f.is_dir()]) == 2
 
 
@@ -111,7 +115,17 @@ def test_a_rectangle_that_does_not_fit_names_the_file_and_its_size(
         match=rf"drawn 0: expected an image that holds data\.{setting}=0,0,21,24 \(top, left, bottom, right\), "
         r"got 20x24 \(HxW\); change the rectangle or leave it out",
     ):
-        next(Loader(make_split(1), ("image",), settings, batch_size=1, train=False, seed=0).epoch(0))
+        next(
+            Loader(
+                make_split(1),
+                ("image",),
+                settings,
+                batch_size=1,
+                train=False,
+                seed=0,
+                framing=Framing("crop"),
+            ).epoch(0)
+        )
 
 
 def test_a_rectangle_that_fits_no_image_is_told_once(
@@ -122,14 +136,30 @@ def test_a_rectangle_that_fits_no_image_is_told_once(
         match=r"^30 of 30 samples cannot be used:\n  drawn 0: expected an image that holds data\.crop_rect=.*\n"
         r"    likewise drawn 1, .*drawn 10 and 19 more$",
     ):
-        Loader(make_split(30), ("image",), data(crop_rect=(0, 0, 21, 24)), batch_size=1, train=True, seed=0)
+        Loader(
+            make_split(30),
+            ("image",),
+            data(crop_rect=(0, 0, 21, 24)),
+            batch_size=1,
+            train=True,
+            seed=0,
+            framing=Framing("crop"),
+        )
 
 
 def test_fields_of_several_sizes_are_still_named(own_cache: Path) -> None:
     sample = {"image": np.zeros((20, 24, 3), np.uint8), "depth": np.zeros((20, 25), np.float32)}
     split = Split(("odd",), lambda i: sample, lambda: "d")
     with pytest.raises(DataError, match=r"odd: expected fields of one size, got image 20x24, depth 20x25"):
-        Loader(split, ("image", "depth"), data(crop_rect=CROP), batch_size=1, train=False, seed=0)
+        Loader(
+            split,
+            ("image", "depth"),
+            data(crop_rect=CROP),
+            batch_size=1,
+            train=False,
+            seed=0,
+            framing=Framing("crop"),
+        )
 
 
 def test_rectangles_in_a_recipe() -> None:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from xvision.data.geometry import Map, Placement, centre_map, place_samples, resize_map, warp, warp_sample
+from xvision.data.framing import Framing, Map, resize_map
+from xvision.data.geometry import Placement, place_samples, warp, warp_sample
 from xvision.data.rng import Purpose
 from xvision.data.settings import Augment
 from xvision.fields import FIELDS, HFLIPPED_KEYPOINTS
@@ -21,18 +22,19 @@ EVERYTHING = Augment(zoom=(0.5, 2.0), aspect=1.5, shift=0.2, rotate_deg=30, hfli
 def placed(
     x_px: float = 0, y_px: float = 0, zoom: float = 1.0, turn_rad: float = 0.0, hflip: bool = False
 ) -> Map:
-    return Placement(zoom, zoom, (0.5, 0.5), (x_px, y_px), turn_rad, hflip).map(SIZE, SIZE)
+    return Placement(zoom, zoom, (0.5, 0.5), (x_px, y_px), turn_rad, hflip).map(SIZE, SIZE, Framing("crop"))
 
 
 def random_maps(count: int, target: tuple[int, int] = SIZE, augment: Augment = EVERYTHING) -> list[Map]:
     return [
-        p.map(SIZE, target) for p in place_samples(augment, target, 0, 0, np.arange(count), Purpose.PLACE)
+        p.map(SIZE, target, Framing("crop"))
+        for p in place_samples(augment, target, 0, 0, np.arange(count), Purpose.PLACE)
     ]
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_the_identity_changes_nothing(sample, name):
-    for moved in (placed(), centre_map(SIZE, SIZE), resize_map(SIZE, SIZE)):
+    for moved in (placed(), Framing("crop").map(SIZE, SIZE), resize_map(SIZE, SIZE)):
         warped = warp(name, sample[name], moved)
         assert warped.dtype == sample[name].dtype
         np.testing.assert_array_equal(warped, sample[name])
@@ -111,7 +113,7 @@ def test_image_labels_boxes_and_joints_stay_together():
         mask[50:66, 70:86] = 200
         centre = np.array([[[*(corner + 8), 2.0]] * 17], np.float32)
         box = np.array([[*corner, *(corner + 16), 1]], np.float32)
-        moved_map = moved.map((height, width), (96, 96))
+        moved_map = moved.map((height, width), (96, 96), Framing("crop"))
         image = warp("image", mask[..., None].repeat(3, 2), moved_map)[..., 0]
         labels = warp("segmentation", mask, moved_map)
         x0, y0, x1, y1, _ = warp("boxes", box, moved_map)[0]
@@ -144,8 +146,8 @@ def test_depth_is_divided_by_the_zoom_and_not_by_a_resize():
     assert (warp("depth", depth, placed(zoom=2)) == 6).all()
     for moved in (
         resize_map(SIZE, (40, 48)),
-        centre_map(SIZE, (10, 12)),
-        centre_map(SIZE, SIZE, crop_ratio=0.5),
+        Framing("crop").map(SIZE, (10, 12)),
+        Framing("crop", 0.5).map(SIZE, SIZE),
     ):
         assert (warp("depth", depth, moved) == 12).all()
 
@@ -178,7 +180,7 @@ def test_shrinking_averages_instead_of_picking(factor):
 
 def test_a_turned_and_shrunk_image_is_averaged_too():
     squares = (np.indices((60, 120)).sum(0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, 2)
-    turned = Placement(1, 1, (0.5, 0.5), (0, 0), 0.1, False).map((60, 120), (15, 30))
+    turned = Placement(1, 1, (0.5, 0.5), (0, 0), 0.1, False).map((60, 120), (15, 30), Framing("crop"))
     inner = warp("image", squares, turned)[4:-4, 4:-4]
     assert inner.min() > 110, "black and white squares, picked one by one, would come through"
     assert inner.max() < 145
@@ -227,21 +229,21 @@ def test_unlabelled_joints_stay_unlabelled():
 def test_validation_takes_the_central_part_at_its_own_aspect():
     columns = np.broadcast_to(np.arange(40, dtype=np.uint8)[None, :, None], (30, 40, 3)).copy()
     np.testing.assert_array_equal(
-        warp("image", columns, centre_map((30, 40), (30, 30)))[0, :, 0], np.arange(5, 35)
+        warp("image", columns, Framing("crop").map((30, 40), (30, 30)))[0, :, 0], np.arange(5, 35)
     )
     np.testing.assert_array_equal(
-        warp("image", columns, centre_map((30, 40), (24, 24), crop_ratio=0.8))[0, :, 0], np.arange(8, 32)
+        warp("image", columns, Framing("crop", 0.8).map((30, 40), (24, 24)))[0, :, 0], np.arange(8, 32)
     )
-    moved = centre_map((30, 40), (60, 60), crop_ratio=0.5)
+    moved = Framing("crop", 0.5).map((30, 40), (60, 60))
     np.testing.assert_allclose(moved.matrix @ [20, 15, 1], [30, 30, 1])
     assert moved.matrix[0, 0] == moved.matrix[1, 1] == 4
 
 
 def test_a_longer_sample_is_cropped_anywhere_along_its_length():
     places = place_samples(Augment(hflip=0), (20, 20), 0, 0, np.arange(200), Purpose.PLACE)
-    offsets = {int(place.map((20, 30), (20, 20)).matrix[0, 2]) for place in places}
+    offsets = {int(place.map((20, 30), (20, 20), Framing("crop")).matrix[0, 2]) for place in places}
     assert offsets == set(range(-10, 1))
-    assert all(place.map((20, 30), (20, 20)).matrix[1, 2] == 0 for place in places)
+    assert all(place.map((20, 30), (20, 20), Framing("crop")).matrix[1, 2] == 0 for place in places)
 
 
 def test_shifts_are_whole_pixels_and_equally_likely():
@@ -291,8 +293,10 @@ def test_linear_interpolation_is_that_of_opencv_at_pixel_centres(sample):
 def test_whole_samples_are_stretched_and_at_zoom_one_nothing_sticks_out() -> None:
     (place,) = place_samples(Augment(hflip=0), (16, 16), 0, 0, np.array([3]), Purpose.PLACE)
     np.testing.assert_allclose(
-        place.map((20, 40), (16, 16), whole=True).matrix, resize_map((20, 40), (16, 16)).matrix
+        place.map((20, 40), (16, 16), Framing("stretch")).matrix, resize_map((20, 40), (16, 16)).matrix
     )
-    assert place.map((20, 40), (16, 16)).matrix[0, 0] == 0.8  # covers: as high as the input, and wider
-    same = place.map((20, 40), (8, 16)).matrix
-    assert (place.map((20, 40), (8, 16), whole=True).matrix == same).all()
+    assert (
+        place.map((20, 40), (16, 16), Framing("crop")).matrix[0, 0] == 0.8
+    )  # covers: as high as the input, and wider
+    same = place.map((20, 40), (8, 16), Framing("crop")).matrix
+    assert (place.map((20, 40), (8, 16), Framing("stretch")).matrix == same).all()

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from xvision.data.cache import prepared
-from xvision.data.geometry import centre_map, warp
+from xvision.data.framing import Framing
+from xvision.data.geometry import warp
 from xvision.data.loader import Loader, calibration_batches
 from xvision.data.settings import Augment, Data
 from xvision.fields import FIELDS
@@ -29,7 +30,7 @@ def data(augment: Augment | None = None, **changes) -> Data:
 
 
 def load(split, fields=("image", "class"), settings=None, **options) -> Loader:
-    options = {"batch_size": 8, "train": True, "seed": 0, **options}
+    options = {"batch_size": 8, "train": True, "seed": 0, "framing": Framing("crop"), **options}
     return Loader(split, fields, settings or data(), **options)
 
 
@@ -65,7 +66,7 @@ def test_validation_gives_every_sample_once_in_order(make_split, cache):
     batches = list(load(split, train=False, settings=data(cache=cache)).epoch(0))
     assert [len(batch["name"]) for batch in batches] == [8, 8, 3]
     assert torch.cat([batch["index"] for batch in batches]).tolist() == list(range(19))
-    expected = warp("image", split.load(9)["image"], centre_map((20, 24), (16, 16)))
+    expected = warp("image", split.load(9)["image"], Framing("crop").map((20, 24), (16, 16)))
     assert torch.equal(batches[1]["image"][1], torch.from_numpy(expected).permute(2, 0, 1))
     assert batches[1]["class"][1] == 9 % 4
 
@@ -237,7 +238,9 @@ def test_what_workers_need_can_be_sent_to_them(make_split):
 def test_calibration_sees_samples_from_all_over_the_split_as_validation_does(make_split):
     split, settings = make_split(100), data(BUSY)
     batches = list(
-        calibration_batches(split, ("image", "class"), settings, num_samples=20, batch_size=8, seed=1)
+        calibration_batches(
+            split, ("image", "class"), settings, num_samples=20, batch_size=8, seed=1, framing=Framing("crop")
+        )
     )
     names = [name for batch in batches for name in batch["name"]]
     assert [len(batch["name"]) for batch in batches] == [8, 8, 4]
@@ -245,10 +248,16 @@ def test_calibration_sees_samples_from_all_over_the_split_as_validation_does(mak
     assert max(int(name.split()[1]) for name in names) > 80
     first = int(names[0].split()[1])
     expected = warp(
-        "image", prepared(split, ("image",), (16, 16)).load(first)["image"], centre_map((20, 24), (16, 16))
+        "image",
+        prepared(split, ("image",), (16, 16)).load(first)["image"],
+        Framing("crop").map((20, 24), (16, 16)),
     )
     assert torch.equal(batches[0]["image"][0], torch.from_numpy(expected).permute(2, 0, 1))
-    again = calibration_batches(split, ("image", "class"), settings, num_samples=20, batch_size=8, seed=1)
+    again = calibration_batches(
+        split, ("image", "class"), settings, num_samples=20, batch_size=8, seed=1, framing=Framing("crop")
+    )
     assert same(next(again), batches[0])
-    other = calibration_batches(split, ("image", "class"), settings, num_samples=200, batch_size=8, seed=2)
+    other = calibration_batches(
+        split, ("image", "class"), settings, num_samples=200, batch_size=8, seed=2, framing=Framing("crop")
+    )
     assert sum(len(batch["name"]) for batch in other) == 100

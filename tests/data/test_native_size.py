@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from xvision.data.dataset import Split
+from xvision.data.framing import Framing
 from xvision.data.loader import Loader
 from xvision.data.settings import Data
 
@@ -28,7 +29,7 @@ def loader(request: pytest.FixtureRequest) -> Loader:
     data = Data(dataset="image_folder", size=(8, 8), cache=request.param)
     split = Split(("a", "b", "c"), load, digest)
     return Loader(
-        split, ("image", "segmentation"), data, batch_size=2, train=False, seed=0, whole=True,
+        split, ("image", "segmentation"), data, batch_size=2, train=False, seed=0, framing=Framing("stretch"),
         native_size=("segmentation",),
     )  # fmt: skip
 
@@ -51,8 +52,10 @@ def test_the_whole_sample_is_seen() -> None:
     split = Split(("wide",), lambda i: {"image": image}, digest)
     data = Data(dataset="image_folder", size=(16, 16), cache=False)
     whole, middle = (
-        next(Loader(split, ("image",), data, batch_size=1, train=False, seed=0, whole=w).epoch(0))["image"]
-        for w in (True, False)
+        next(
+            Loader(split, ("image",), data, batch_size=1, train=False, seed=0, framing=Framing(kind)).epoch(0)
+        )["image"]
+        for kind in ("stretch", "crop")
     )
     assert whole[..., -1].min() == 255
     assert middle.max() == 0

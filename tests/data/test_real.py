@@ -12,6 +12,7 @@ import torch
 from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.data.flow import with_flow
+from xvision.data.framing import Framing
 from xvision.data.loader import Loader
 from xvision.data.settings import Augment, Data
 
@@ -30,7 +31,15 @@ def test_cifar10_is_complete_and_recognised():
     assert len(made.splits["train"]) == 50000
     data = Data(dataset=dataset.cifar10(), size=(32, 32), augment=Augment(shift=0.125), cache=False)
     batch = next(
-        Loader(made.splits["train"], ("image", "class"), data, batch_size=256, train=True, seed=0).epoch(0)
+        Loader(
+            made.splits["train"],
+            ("image", "class"),
+            data,
+            batch_size=256,
+            train=True,
+            seed=0,
+            framing=Framing("crop"),
+        ).epoch(0)
     )
     assert batch["class"].bincount().shape == (10,)
     assert 90 < batch["image"].float().mean() < 150
@@ -51,7 +60,14 @@ def test_flowers5_loads_alike_with_workers():
     epochs = [
         list(
             Loader(
-                made.splits["val"], ("image", "class"), data, batch_size=64, train=True, seed=0, workers=w
+                made.splits["val"],
+                ("image", "class"),
+                data,
+                batch_size=64,
+                train=True,
+                seed=0,
+                framing=Framing("crop"),
+                workers=w,
             ).epoch(0)
         )
         for w in (0, 1)
@@ -102,7 +118,9 @@ def test_camvid_without_its_sky_and_without_labels_at_the_bottom():
     crop, mask = (height // 4, 0, height, width), (height - 20, 0, height, width)
     data = Data(dataset=dataset.camvid(), size=(96, 128), crop_rect=crop, mask_rect=mask)
     fields, own = ("image", "segmentation"), ("segmentation",)
-    loader = Loader(val, fields, data, batch_size=8, train=False, seed=0, whole=True, native_size=own)
+    loader = Loader(
+        val, fields, data, batch_size=8, train=False, seed=0, framing=Framing("stretch"), native_size=own
+    )
     batch = next(loader.epoch(0))
     assert batch["segmentation"].shape[1:] == (height - height // 4, width)
     assert (batch["segmentation"][:, -20:] == 255).all()

@@ -157,6 +157,7 @@ def test_training_calibration_and_validation_see_whole_images_in_one_aspect(tmp_
     for image in seen:
         assert (image.shape[-2:], int(image[0, 32, 0]), int(image[0, 32, 32])) == ((64, 64), 200, 0)
         assert float(image.float().mean()) == 100
-    assert idle_settings(run.recipe, maps=True) == [
-        "data.crop_ratio changes nothing: with labels per pixel the whole image is seen"
+    stretched = xv.recipe("segmentation", *settings, "data.crop_ratio=0.5", "data.framing=stretch")
+    assert idle_settings(stretched) == [
+        "data.crop_ratio changes nothing: with data.framing=stretch the whole image is seen"
     ]

@@ -14,6 +14,7 @@ from tests.train.test_loop import Calling, interrupting, lines, tiny_train
 from xvision.config.parts import parts_of
 from xvision.data.concat import join
 from xvision.data.dataset import Split
+from xvision.data.framing import Framing
 from xvision.data.loader import Loader
 from xvision.data.settings import Data
 from xvision.models.inputs import Inputs
@@ -64,7 +65,13 @@ def split(kind: str, num: int = 6) -> Split:
 def loader(kind: str = "partial", batch_size: int = 4, *, train: bool = True) -> Loader:
     data = Data(dataset="image_folder", size=(8, 8), cache=False)
     return Loader(
-        split(kind), ("image", "segmentation", "depth"), data, batch_size=batch_size, train=train, seed=0
+        split(kind),
+        ("image", "segmentation", "depth"),
+        data,
+        batch_size=batch_size,
+        train=train,
+        seed=0,
+        framing=Framing("stretch"),
     )
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from xvision.data.dataset import Sample, Split
 from xvision.data.datasets import dataset
+from xvision.data.framing import Framing
 from xvision.data.loader import Loader
 from xvision.data.settings import Data
 from xvision.models.inputs import Inputs
@@ -60,6 +61,7 @@ def tiny_loader(
         batch_size=batch_size,
         train=train,
         seed=0,
+        framing=Framing("crop"),
         workers=workers,
         rank=rank,
         world=world,

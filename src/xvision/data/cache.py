@@ -32,7 +32,8 @@ import numpy as np
 
 from xvision.data.dataset import DataError, Sample, Split
 from xvision.data.folders import listing
-from xvision.data.geometry import resize_map, warp_sample
+from xvision.data.framing import resize_map
+from xvision.data.geometry import warp_sample
 from xvision.data.sources import cache_folder
 from xvision.fields import FIELDS
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from xvision.data.dataset import DataError, Sample, Split
-from xvision.data.geometry import Map, warp
+from xvision.data.framing import Map
+from xvision.data.geometry import warp
 from xvision.data.rectangles import Rect, rect_text
 from xvision.fields import FIELDS
 

@@ -22,41 +22,13 @@ import cv2
 import numpy as np
 
 from xvision.data.dataset import Sample
+from xvision.data.framing import Array, Framing, Map, Shape
 from xvision.data.rng import uniforms
 from xvision.data.settings import Augment
 from xvision.fields import FIELDS, HFLIPPED_KEYPOINTS
 
-Array = np.ndarray[Any, Any]
-Shape = tuple[int, int]
-
 _AREA_FROM = 2  # shrinking by this factor or more starts with an area average
 _MIN_BOX_PX = 1.0  # a box of which clipping leaves less is gone
-
-
-@dataclass(frozen=True)
-class Map:
-    """Where source pixels go: `matrix` from source (x, y, 1) to target, target `size`, and the depth divisor `zoom`."""
-
-    matrix: Array
-    size: Shape
-    zoom: float = 1.0
-
-    @property
-    def mirrors(self) -> bool:
-        return float(np.linalg.det(self.matrix[:2, :2])) < 0
-
-
-def centre_map(source: Shape, target: Shape, crop_ratio: float = 1.0) -> Map:
-    """The map of validation: the central part of the source, `crop_ratio` of its shorter side, fills the target."""
-    cover = _cover(source, target)
-    return Map(
-        _framed(source, target, cover, (1 / crop_ratio, 1 / crop_ratio), (0.5, 0.5), (0.0, 0.0)), target
-    )
-
-
-def resize_map(source: Shape, target: Shape) -> Map:
-    """The whole source to the whole target, whatever their aspects."""
-    return Map(np.diag([*_stretch(source, target), 1.0]), target)
 
 
 _NUM_DRAWS = 8
@@ -73,10 +45,12 @@ class Placement:
     rotate_rad: float
     hflip: bool
 
-    def map(self, source: Shape, target: Shape, *, whole: bool = False) -> Map:
-        """The map of a training sample of shape `source`; at zoom 1 as `centre_map`, or (`whole`) as `resize_map`."""
-        cover = _stretch(source, target) if whole else _cover(source, target)
-        matrix = _framed(source, target, cover, (self.zoom_x, self.zoom_y), self.place, self.shift_px)
+    def map(self, source: Shape, target: Shape, framing: Framing) -> Map:
+        """The map of a training sample of shape `source`; at zoom 1 it is framed as for validation, but for where it is
+        cropped."""
+        matrix = framing.placed(
+            source, target, zoom=(self.zoom_x, self.zoom_y), place=self.place, shift_px=self.shift_px
+        )
         height, width = target
         if self.rotate_rad:
             cos, sin = math.cos(self.rotate_rad), math.sin(self.rotate_rad)
@@ -126,34 +100,6 @@ def _whole_shift(largest_px: float, draws: Array) -> Array:
     reach = max(1, round(largest_px))
     shifts: Array = np.floor(draws * (2 * reach + 1)) - reach
     return shifts
-
-
-def _cover(source: Shape, target: Shape) -> tuple[float, float]:
-    """Factors along x and y that cover the target and keep the aspect."""
-    cover = max(target[0] / source[0], target[1] / source[1])
-    return cover, cover
-
-
-def _stretch(source: Shape, target: Shape) -> tuple[float, float]:
-    """Factors along x and y that bring the whole source to the target."""
-    return target[1] / source[1], target[0] / source[0]
-
-
-def _framed(
-    source: Shape,
-    target: Shape,
-    scale: tuple[float, float],
-    zoom: tuple[float, float],
-    place: tuple[float, float],
-    shift_px: tuple[float, float],
-) -> Array:
-    """Scale the source, times the zoom; place what sticks out (or is missing); shift. Pairs are along x and y."""
-    scale_x, scale_y = scale[0] * zoom[0], scale[1] * zoom[1]
-    x = (target[1] - source[1] * scale_x) * place[0]
-    y = (target[0] - source[0] * scale_y) * place[1]
-    if math.isclose(scale_x, 1) and math.isclose(scale_y, 1):  # nothing to interpolate: keep pixels on pixels
-        scale_x, scale_y, x, y = 1, 1, round(x), round(y)
-    return np.array([[scale_x, 0.0, x + shift_px[0]], [0.0, scale_y, y + shift_px[1]], [0.0, 0.0, 1.0]])
 
 
 def warp(name: str, value: Array, moved: Map, out: Array | None = None) -> Array:

@@ -24,14 +24,16 @@ from xvision.data.cache import Progress, cached, prepared
 from xvision.data.concat import Joined
 from xvision.data.crop import within
 from xvision.data.dataset import DataError, Sample, Split
-from xvision.data.geometry import centre_map, place_samples, resize_map, warp
+from xvision.data.framing import Framed, Framing
+from xvision.data.geometry import place_samples, warp
 from xvision.data.photometry import Photometry
 from xvision.data.rng import Purpose, permutation
 from xvision.data.settings import Data
 from xvision.fields import FIELDS
 
 Batch = dict[str, Any]
-"""field -> Tensor (pixels: B, C, H, W or B, H, W; objects padded with rows of -1), "index": int64 (B,), "name".
+"""field -> Tensor (pixels: B, C, H, W or B, H, W; objects padded with rows of -1), "index": int64 (B,), "name"
+and, of samples that are not augmented, "framing": the way back from the network's outputs to the stored sizes.
 
 Fields that keep their own size are lists of tensors where the sizes in a batch differ. Where samples of several sets
 meet, "labelled" maps each field that some sample lacks to a list that says which have it; the others hold its fill."""
@@ -50,9 +52,9 @@ class Loader:
     Training takes whole global batches of `batch_size * world` in an order drawn per epoch; the rest of an epoch is
     dropped unless the set is smaller than one batch. Validation gives every sample once, in order.
 
-    `whole` says that samples are resized whole, whatever their aspect, and not so that they cover the input: labels per
-    pixel are wanted everywhere. What is trained, calibrated and measured must agree in this. In validation `own_size`
-    are then fields that stay as they are, such as label maps that are measured at their own resolution.
+    `framing` brings samples to the input's size: what is trained, calibrated and measured must agree in it. In
+    validation `native_size` are fields that stay as they are, such as label maps, which are measured at their own
+    resolution.
 
     Raises: DataError for damaged samples (all of them, when they are cached), named.
     """
@@ -66,15 +68,15 @@ class Loader:
         batch_size: int,
         train: bool,
         seed: int,
+        framing: Framing,
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
-        whole: bool = False,
         native_size: tuple[str, ...] = (),
         progress: Progress | None = None,
     ) -> None:
         assert 0 <= rank < world, (rank, world)
-        assert not native_size or (whole and not train), native_size
+        assert not native_size or not train, native_size
         if train and len(split) < world:
             raise DataError(
                 f"data: expected at least one training sample for each of {world} processes, "
@@ -84,7 +86,7 @@ class Loader:
         self.batch_size = batch_size
         self.train = train
         self._seed, self._rank, self._world, self._workers = seed, rank, world, workers
-        self._batches = _Batches(self.split, fields, data, train, seed, rank, whole, native_size)
+        self._batches = _Batches(self.split, fields, data, train, seed, rank, framing, native_size)
         self._plan = _Plan()
         self._processes: DataLoader[Batch] | None = None
 
@@ -159,7 +161,7 @@ def calibration_batches(
     num_samples: int,
     batch_size: int,
     seed: int,
-    whole: bool = False,
+    framing: Framing,
 ) -> Iterator[Batch]:
     """Batches of samples drawn from all over a split, not augmented: what quantization ranges are measured on."""
     opened = _opened(split, fields, data, (), None)
@@ -167,7 +169,7 @@ def calibration_batches(
     uncached = data.model_copy(
         update={"cache": False, "crop_rect": None, "mask_rect": None}
     )  # `opened` is already
-    loader = Loader(some, fields, uncached, batch_size=batch_size, train=False, seed=seed, whole=whole)
+    loader = Loader(some, fields, uncached, batch_size=batch_size, train=False, seed=seed, framing=framing)
     return loader.epoch(0)
 
 
@@ -237,7 +239,7 @@ class _Batches:
     train: bool
     seed: int
     rank: int
-    whole: bool
+    framing: Framing
     native_size: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -264,12 +266,10 @@ class _Batches:
             key = (self.seed, job.epoch, job.indices, Purpose.PLACE)
             placements = place_samples(self.data.augment, target, *key)
             pairs = zip(placements, shapes, strict=True)
-            maps = [placement.map(shape, target, whole=self.whole) for placement, shape in pairs]
-        elif self.whole:
-            maps = [resize_map(shape, target) for shape in shapes]
+            maps = [placement.map(shape, target, self.framing) for placement, shape in pairs]
         else:
-            maps = [centre_map(shape, target, self.data.crop_ratio) for shape in shapes]
-        batch: Batch = {}
+            maps = [self.framing.map(shape, target) for shape in shapes]
+        batch: Batch = {} if self.train else {"framing": Framed(self.framing, target)}
         for field in self.fields:
             has = [field in sample for sample in samples]
             if not all(has):

@@ -12,14 +12,14 @@ from xvision.data.datasets import dataset
 from xvision.data.rectangles import Rect
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
+FramingKind = Literal["crop", "stretch", "letterbox"]
 FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
 class Augment(BaseModel):
     """Random changes of training samples; the defaults are a horizontal flip and nothing else.
 
-    At zoom 1 a sample covers the input in its own aspect; with labels per pixel it is resized whole, whatever that is.
-    What sticks out is cropped at a random place.
+    At zoom 1 a sample is framed as `data.framing` says; what sticks out is cropped at a random place.
     """
 
     model_config = FROZEN
@@ -74,11 +74,14 @@ class Data(BaseModel):
     """With several data sets, an epoch: every sample once, or smaller sets repeated to the length of the largest."""
     size: Size
     """Height and width of the network's input."""
-    crop_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Validation: the sample is resized so that this central fraction of its shorter side fills the input.
+    framing: FramingKind | None = None
+    """How samples are brought to that size: `crop` covers it in the sample's aspect and cuts off what sticks out,
+    `stretch` fills it with the whole sample, `letterbox` fits the whole sample into it in its aspect.
 
-    Of class scores alone: with labels per pixel the whole sample is seen.
+    Unset: letterbox where a task has boxes or joints, else stretch where one has maps, else crop.
     """
+    crop_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Validation with framing `crop`: this central fraction of the sample's shorter side fills the input."""
     crop_rect: Rect | None = None
     """TOP,LEFT,BOTTOM,RIGHT in pixels of the stored image, for example 0,0,360,480: every sample is first cut to it.
 

@@ -113,11 +113,8 @@ def _export(run: Run) -> None:
                 "codes": run.inputs.coding,
                 **({} if run.inputs.fields == ("image",) else {"frame_gap": recipe.data.frame_gap}),
                 "size": "x".join(map(str, recipe.data.size)),
-                **(
-                    {"resize": "stretch"}
-                    if run.task.maps
-                    else {"resize": "crop", "crop_ratio": recipe.data.crop_ratio}
-                ),
+                "framing": run.framing.kind,
+                **({"crop_ratio": run.framing.crop_ratio} if run.framing.kind == "crop" else {}),
                 "crop_rect": recipe.data.crop_rect,
             }
         ),
@@ -233,7 +230,9 @@ def _checked(run: Run) -> str:
     for classes in run.task.classes.values():
         some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
         run.console.print(f"{len(classes)} classes  {some}")
-    for line in (*idle_settings(run.recipe, maps=bool(run.task.maps)), *run.task.advice(run.inputs.fields)):
+    framed = run.recipe.data.model_copy(update={"framing": run.framing.kind})
+    recipe = run.recipe.model_copy(update={"data": framed})
+    for line in (*idle_settings(recipe), *run.task.advice(run.inputs.fields)):
         run.warn(line)
     run.check_settings()
     for line in _advice(run):

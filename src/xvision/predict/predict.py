@@ -154,7 +154,7 @@ def _found(
             batch_size=len(some),
             train=False,
             seed=0,
-            whole=bool(task.maps),
+            framing=target.framing,
         )
         (batch,) = loader.epoch(0)
         images = [cut_pixels(frame.image, data.crop_rect) for frame in some]

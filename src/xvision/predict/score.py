@@ -18,6 +18,7 @@ from xvision.console import Console
 from xvision.data.concat import open_data
 from xvision.data.dataset import DataError, Split
 from xvision.data.folders import files, summary
+from xvision.data.framing import Framing
 from xvision.data.loader import Loader
 from xvision.files import read_json
 from xvision.predict.output import PREDICTIONS, file_stem
@@ -94,8 +95,9 @@ def _measure(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: 
     check_val(dataset, task, task.classes, str(folder))
     split = dataset.splits["val"]
     found = match(folder, written, split.names, [_kinds(tasks) for tasks in _labelled_tasks(split, task)])
+    whole = Framing("stretch")  # what is in the files is of whole images, whatever the network saw of them
     loader = Loader(
-        split, task.needs, recipe.data, batch_size=1, train=False, seed=0, whole=True, native_size=task.maps
+        split, task.needs, recipe.data, batch_size=1, train=False, seed=0, framing=whole, native_size=task.maps
     )  # fmt: skip
     metric = metric_over(task)
     with console.progress("score", len(split)) as bar:

@@ -16,6 +16,7 @@ from xvision.runs.run import SPLIT_USES, load_trained
 
 if TYPE_CHECKING:
     from xvision.data.dataset import Dataset
+    from xvision.data.framing import Framing
     from xvision.data.loader import Loader
     from xvision.models.inputs import Inputs
     from xvision.tasks.contract import Task
@@ -41,6 +42,13 @@ class Target:
 
         return build_task(self.recipe.task, self.classes)
 
+    @property
+    def framing(self) -> Framing:
+        """How the networks see an image."""
+        from xvision.data.framing import framing_of
+
+        return framing_of(self.recipe.data, self.task.needs)
+
     def val_loader(self, dataset: Dataset) -> Loader:
         """The validation samples of a data set, each once in order, as the networks take them and with their labels."""
         from xvision.data.flow import split_for
@@ -54,7 +62,7 @@ class Target:
             batch_size=recipe.train.batch_size,
             train=False,
             seed=recipe.seed,
-            whole=bool(task.maps),
+            framing=self.framing,
             native_size=task.maps,
         )
 

@@ -118,8 +118,8 @@ def differing_keys(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
     return {k: (x.get(k), y.get(k)) for k in [*x, *(k for k in y if k not in x)] if x.get(k) != y.get(k)}
 
 
-def idle_settings(recipe: Recipe, *, maps: bool = False) -> list[str]:
-    """Settings of a recipe that change nothing, each with the reason; `maps`: its labels are per pixel."""
+def idle_settings(recipe: Recipe) -> list[str]:
+    """Settings of a recipe that change nothing, each with the reason."""
     data, net, balancing = recipe.data, recipe.net, recipe.train.balancing.name
     one_task, one_set = len(recipe.task) == 1, len(data.dataset) == 1
     decoder = net.decoder.settings
@@ -132,7 +132,11 @@ def idle_settings(recipe: Recipe, *, maps: bool = False) -> list[str]:
             "net.shared_decoder",
             "one task uses it",
         ),
-        (data.crop_ratio != 1 and maps, "data.crop_ratio", "with labels per pixel the whole image is seen"),
+        (
+            data.crop_ratio != 1 and data.framing not in (None, "crop"),
+            "data.crop_ratio",
+            f"with data.framing={data.framing} the whole image is seen",
+        ),
         (
             decoder.get("aspp") is False and only_aspp,
             " and ".join(f"net.decoder.{key}" for key in only_aspp),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xvision.data.dataset import Dataset, Split
+    from xvision.data.framing import Framing
     from xvision.data.loader import Loader
     from xvision.models.inputs import Inputs
     from xvision.models.model import Model
@@ -86,6 +87,13 @@ class Run:
         """What the network takes."""
         return self.recipe.net.takes
 
+    @property
+    def framing(self) -> Framing:
+        """How samples are brought to the network's input."""
+        from xvision.data.framing import framing_of
+
+        return framing_of(self.recipe.data, self.task.needs)
+
     def split(self, name: str) -> Split:
         """A split of the data with what the network takes and the tasks need; DataError says what is missing."""
         from xvision.data.flow import split_for
@@ -116,7 +124,7 @@ class Run:
             workers=num_workers(self.recipe.train.workers, processes.local_world),
             rank=processes.rank,
             world=processes.world,
-            whole=bool(self.task.maps),
+            framing=self.framing,
             native_size=() if train else self.task.maps,
         )
 
@@ -136,7 +144,7 @@ class Run:
             num_samples=self.recipe.quant.method.settings["num_images"],
             batch_size=self.recipe.train.batch_size,
             seed=self.recipe.seed,
-            whole=bool(self.task.maps),
+            framing=self.framing,
         ):
             yield self.inputs.encode(batch)
 

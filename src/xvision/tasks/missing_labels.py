@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xvision.data.framing import Framed
 from xvision.tasks.metrics.contract import Batch, Outputs
 
 
@@ -42,9 +43,11 @@ def rows_of(batch: Batch, rows: Sequence[int], fields: Sequence[str] = ()) -> di
             return value[torch.tensor(rows, device=value.device)]
         if isinstance(value, Mapping):  # "labelled"
             return {field: taken(has) for field, has in value.items()}
+        if isinstance(value, Framed):  # of all samples alike
+            return value
         return same_size([value[i] for i in rows])
 
-    kept = {*fields, "name"} if fields else batch.keys()
+    kept = {*fields, "name", "framing"} if fields else batch.keys()
     return {key: taken(batch[key]) for key in batch if key in kept}
 
 

@@ -15,6 +15,7 @@ import torch
 from xvision.data.dataset import DataError, Dataset
 from xvision.data.datasets import dataset
 from xvision.data.detect import detect
+from xvision.data.framing import Framing
 from xvision.data.loader import Loader
 from xvision.data.settings import Augment, Data
 from xvision.fields import FIELDS
@@ -84,7 +85,11 @@ def test_a_loader_takes_it(made):
     data = Data(
         dataset=made.name, size=(48, 64), augment=Augment(zoom=(0.8, 1.6), rotate_deg=5, contrast=0.2)
     )
-    batch = next(Loader(some, made.fields, data, batch_size=len(some), train=True, seed=0).epoch(0))
+    batch = next(
+        Loader(
+            some, made.fields, data, batch_size=len(some), train=True, seed=0, framing=Framing("crop")
+        ).epoch(0)
+    )
     assert batch["image"].shape == (len(some), 3, 48, 64)
     assert all(
         isinstance(batch[field], torch.Tensor) and len(batch[field]) == len(some) for field in made.fields

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from xvision.data.datasets import dataset
+from xvision.data.framing import Framing
 from xvision.data.loader import Loader
 from xvision.data.settings import Data
 
@@ -251,7 +252,15 @@ def test_the_digest_changes_with_every_image_and_with_the_classes(pets):
 
 def loader(root: Path, **settings) -> Loader:
     data = Data(dataset=dataset.image_folder(root=str(root)), size=(6, 8), **settings)
-    return Loader(build(root).splits["train"], ("image", "class"), data, batch_size=6, train=False, seed=0)
+    return Loader(
+        build(root).splits["train"],
+        ("image", "class"),
+        data,
+        batch_size=6,
+        train=False,
+        seed=0,
+        framing=Framing("crop"),
+    )
 
 
 def test_an_edited_image_is_decoded_anew(pets):

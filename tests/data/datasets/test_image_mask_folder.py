@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.data.datasets.conftest import ids, photo, png
 from xvision.data.datasets import dataset
+from xvision.data.framing import Framing
 from xvision.data.loader import Loader
 from xvision.data.settings import Data
 
@@ -259,7 +260,9 @@ def test_all_wrong_masks_are_named_before_training(root):
     with pytest.raises(
         ValueError, match=r"^5 of 5 samples cannot be used:\n  .*got 9 .*\n    likewise (.*png(, )?){4}$"
     ):
-        Loader(split, ("image", "segmentation"), data, batch_size=2, train=True, seed=0)
+        Loader(
+            split, ("image", "segmentation"), data, batch_size=2, train=True, seed=0, framing=Framing("crop")
+        )
 
 
 def test_what_has_no_partner_is_listed(root):
