@@ -71,12 +71,17 @@ def test_validation_gives_every_sample_once_in_order(make_split, cache):
     assert batches[1]["class"][1] == 9 % 4
 
 
-def test_fit_crops_the_centre_in_validation_only(make_split):
-    split, near, whole = make_split(4), data(Augment(hflip=0), crop_ratio=0.5), data(Augment(hflip=0))
-    assert not same(
-        next(load(split, train=False, settings=near).epoch(0)), next(load(split, train=False).epoch(0))
+def test_crop_ratio_crops_the_centre_in_validation_only(make_split):
+    split, plain = make_split(4), data(Augment(hflip=0))
+    near, far = (
+        {
+            train: next(load(split, train=train, settings=plain, framing=framing).epoch(0))
+            for train in (True, False)
+        }
+        for framing in (Framing("crop", 0.5), Framing("crop"))
     )
-    assert same(next(load(split, settings=near).epoch(0)), next(load(split, settings=whole).epoch(0)))
+    assert not torch.equal(near[False]["image"], far[False]["image"])
+    assert torch.equal(near[True]["image"], far[True]["image"])
 
 
 def test_training_drops_the_last_part_and_reorders_every_epoch(make_split):

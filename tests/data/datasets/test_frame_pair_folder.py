@@ -103,7 +103,7 @@ def test_white_may_mean_moving(root):
     made = build(root, moving=255)
     assert np.unique(made.splits["val"].load(0)["motion"]).tolist() == [0, 1]
     with pytest.raises(
-        ValueError, match=r"^data.moving: expected the value of moving pixels in the masks, 1 to 255, c"
+        ValueError, match=r"^data.moving: expected the value of moving pixels in the masks, 1 to 255, g"
     ):
         build(root, moving=0)
 
