@@ -89,12 +89,12 @@ def _registries() -> dict[str, Registry]:
     from xvision.quant.schemes import scheme
     from xvision.recipes import recipe
     from xvision.tasks import task
-    from xvision.tasks.losses import loss
+    from xvision.tasks.losses import depth_loss, label_loss
     from xvision.train.balancing import balancing
     from xvision.train.optimizers import optimizer
     from xvision.train.schedules import schedule
 
-    trained = (loss, balancing, optimizer, schedule)
+    trained = (label_loss, depth_loss, balancing, optimizer, schedule)
     found = (recipe, dataset, task, preset, backbone, decoder, *trained, scheme, method)
     return {registry.kind: registry for registry in found}
 

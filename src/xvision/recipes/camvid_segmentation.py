@@ -27,7 +27,7 @@ def camvid_segmentation() -> Recipe:
             decoder=decoder.fpn_lite(),
             weights="package:efficientnet_lite0",
         ),
-        task=task.segmentation(losses=("cross_entropy:1", "dice:1")),
+        task=task.segmentation(losses={"cross_entropy": 1, "dice": 1}),
         train=Train(
             epochs=12,
             batch_size=8,

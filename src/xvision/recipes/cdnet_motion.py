@@ -28,7 +28,7 @@ def cdnet_motion() -> Recipe:
             inputs="image+flow+confidence",
             weights="package:efficientnet_lite0",
         ),
-        task=task.motion(losses=("cross_entropy:1", "dice:1")),
+        task=task.motion(losses={"cross_entropy": 1, "dice": 1}),
         train=Train(
             epochs=8,
             batch_size=8,

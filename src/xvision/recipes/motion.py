@@ -27,7 +27,7 @@ def motion() -> Recipe:
             decoder=decoder.fpn_lite(width=0.5),
             inputs="image+flow+confidence",
         ),
-        task=task.motion(losses=("cross_entropy:1", "dice:0.5")),
+        task=task.motion(losses={"cross_entropy": 1, "dice": 0.5}),
         train=Train(
             epochs=10, batch_size=16, optimizer=optimizer.adamw(lr=1e-3), warmup_epochs=0.5, ema=0.99
         ),

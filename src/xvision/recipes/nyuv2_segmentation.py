@@ -27,7 +27,7 @@ def nyuv2_segmentation() -> Recipe:
             decoder=decoder.fpn_lite(),
             weights="package:efficientnet_lite0",
         ),
-        task=task.segmentation(losses=("cross_entropy:1", "dice:1")),
+        task=task.segmentation(losses={"cross_entropy": 1, "dice": 1}),
         train=Train(
             epochs=6,
             batch_size=8,

@@ -25,7 +25,7 @@ def segmentation() -> Recipe:
         net=Net(
             backbone=backbone.timm(model="mobilenetv2_100", act="relu"), decoder=decoder.fpn_lite(width=0.5)
         ),
-        task=task.segmentation(losses=("cross_entropy:1", "dice:0.5")),
+        task=task.segmentation(losses={"cross_entropy": 1, "dice": 0.5}),
         train=Train(
             epochs=10, batch_size=16, optimizer=optimizer.adamw(lr=1e-3), warmup_epochs=0.5, ema=0.99
         ),

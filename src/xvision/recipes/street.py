@@ -19,7 +19,7 @@ def street() -> Recipe:
 
     Plain convolutions train faster on a CPU than depthwise ones of the same cost; one task alone: `task=depth`.
     """
-    losses = ("cross_entropy:1", "dice:0.5")
+    losses = {"cross_entropy": 1, "dice": 0.5}
     return Recipe(
         name="street",
         data=Data(dataset=dataset.scenes(), size=(128, 128), augment=Augment(brightness=0.2, contrast=0.2)),

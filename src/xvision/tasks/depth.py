@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xvision.config.weighted import WeightedParts, weighted_parts_of
 from xvision.data.dataset import DataError
 from xvision.data.images import read_depth
 from xvision.tasks import task
 from xvision.tasks.contract import Size, Task
+from xvision.tasks.losses import DepthLosses, depth_loss
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.depth import SPECS, DepthMetric
@@ -34,10 +36,10 @@ MM = 1000
 def depth(
     classes: Mapping[str, tuple[str, ...]],
     *,
-    losses: tuple[str, ...] = ("silog:1", "smooth_l1:0.1"),
+    losses: DepthLosses = "silog,smooth_l1:0.1",
 ) -> Task:
     """Depth estimation: metres per pixel."""
-    return Depth(losses)
+    return Depth(weighted_parts_of(depth_loss).parse(losses))
 
 
 def metres(raw: Tensor) -> Tensor:
@@ -52,10 +54,10 @@ class Depth(Task):
     needs = ("depth",)
     metrics = SPECS
 
-    def __init__(self, losses: Sequence[str]) -> None:
+    def __init__(self, losses: WeightedParts) -> None:
         self.classes = {}
         self.outputs = {"depth": 1}
-        self._losses = WeightedLosses(losses, "depth")
+        self._losses = WeightedLosses(losses)
         self.loss_names = self._losses.names
         self.view = DepthView()
 

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from xvision.config.weighted import WeightedParts, weighted_parts_of
 from xvision.tasks import task
 from xvision.tasks.class_weights import Balance, check_balance
 from xvision.tasks.contract import Task
+from xvision.tasks.losses import LabelLosses, label_loss
 from xvision.tasks.metrics.contract import TaskMetric
 from xvision.tasks.metrics.motion import CLASSES, SPECS, MotionMetric
 from xvision.tasks.segmentation import LabelMapView, Segmentation
@@ -25,7 +27,7 @@ GREY_AND_RED = np.array([[205, 205, 205], [240, 40, 40]], np.uint8)
 def motion(
     classes: Mapping[str, tuple[str, ...]],
     *,
-    losses: tuple[str, ...] = ("cross_entropy:1",),
+    losses: LabelLosses = "cross_entropy",
     class_weights: tuple[float, ...] = (),
     class_balance: Balance = "none",
 ) -> Task:
@@ -35,7 +37,7 @@ def motion(
     which counts the labels of the training split before training.
     """
     check_balance(class_balance, class_weights, CLASSES)
-    return Motion(losses, class_weights, class_balance)
+    return Motion(weighted_parts_of(label_loss).parse(losses), class_weights, class_balance)
 
 
 class Motion(Segmentation):
@@ -46,7 +48,7 @@ class Motion(Segmentation):
     metrics = SPECS
     class_maps = ("motion",)
 
-    def __init__(self, losses: Sequence[str], class_weights: Sequence[float], class_balance: Balance) -> None:
+    def __init__(self, losses: WeightedParts, class_weights: Sequence[float], class_balance: Balance) -> None:
         super().__init__(CLASSES, losses, class_weights, class_balance)
         self.view = MotionView(self.name, CLASSES, GREY_AND_RED)
 

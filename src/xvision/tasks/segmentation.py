@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xvision.config.weighted import WeightedParts, weighted_parts_of
 from xvision.data.dataset import DataError, Split
 from xvision.data.images import read_labels
 from xvision.fields import UNKNOWN
@@ -17,6 +18,7 @@ from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
 from xvision.tasks.contract import Size, Task
+from xvision.tasks.losses import LabelLosses, label_loss
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.label_map import SPECS, LabelMapMetric
@@ -32,7 +34,7 @@ from xvision.tasks.visualize import Colour, Image, legend, legible, row
 def segmentation(
     classes: Mapping[str, tuple[str, ...]],
     *,
-    losses: tuple[str, ...] = ("cross_entropy:1",),
+    losses: LabelLosses = "cross_entropy",
     class_weights: tuple[float, ...] = (),
     class_balance: Balance = "none",
     num_classes: int = 0,
@@ -44,7 +46,7 @@ def segmentation(
     """
     names = class_names(classes, "segmentation", "segmentation", num_classes)
     check_balance(class_balance, class_weights, names)
-    return Segmentation(names, losses, class_weights, class_balance)
+    return Segmentation(names, weighted_parts_of(label_loss).parse(losses), class_weights, class_balance)
 
 
 class Segmentation(Task):
@@ -58,7 +60,7 @@ class Segmentation(Task):
     def __init__(
         self,
         classes: tuple[str, ...],
-        losses: Sequence[str],
+        losses: WeightedParts,
         class_weights: Sequence[float],
         class_balance: Balance,
     ) -> None:
@@ -66,7 +68,7 @@ class Segmentation(Task):
         self.classes = {self.name: classes}
         self.outputs = {self.name: len(classes)}
         self.view: View = LabelMapView(self.name, classes, palette(len(classes)))
-        self._losses = WeightedLosses(losses, "label")
+        self._losses = WeightedLosses(losses)
         self.loss_names = self._losses.names
         self._weights = torch.tensor(class_weights) if class_weights else None
         self._balance = class_balance

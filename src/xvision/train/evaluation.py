@@ -18,7 +18,8 @@ from xvision.train.processes import Processes
 
 if TYPE_CHECKING:
     from xvision.data.loader import Loader
-    from xvision.tasks.contract import Task, TaskMetric
+    from xvision.tasks.contract import Task
+    from xvision.tasks.metrics.contract import TaskMetric
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from xvision.tasks.losses import loss
+from xvision.config.weighted import weighted_parts_of
+from xvision.tasks.losses import depth_loss
 from xvision.tasks.losses.depth_losses import log_depth
-from xvision.tasks.losses.weighted import ORIGINAL_DEPTH, WeightedLosses
+from xvision.tasks.losses.weighted import WeightedLosses
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -123,7 +124,7 @@ def test_a_loss_equals_plain_numpy(
     name: str, settings: dict[str, Any], reference: Callable[[Array, Array], float], unknown_ratio: float
 ) -> None:
     prediction, depth = batch(1, unknown_ratio)
-    got = loss.part(name, settings).build()(prediction, depth)
+    got = depth_loss.part(name, settings).build()(prediction, depth)
     assert float(got) == pytest.approx(float(reference(prediction.numpy()[:, 0], depth.numpy())), rel=1e-9)
 
 
@@ -131,7 +132,9 @@ def test_the_triple_of_the_original_by_hand() -> None:
     """d = 1, 1, 4 m: smooth L1 (0.5 + 0.5 + 3.5) / 3, Charbonnier of the mean 2, variance 3."""
     depth = torch.tensor([[[1.0, 2.0, 3.0, 0.0]]], dtype=torch.float64)
     prediction = torch.tensor([[[[2.0, 3.0, 7.0, 9.0]]]], dtype=torch.float64)
-    terms = WeightedLosses(ORIGINAL_DEPTH, "depth")(prediction, depth)
+    terms = WeightedLosses(
+        weighted_parts_of(depth_loss).parse("smooth_l1:0.125,mean_scale:0.125,error_variance:4")
+    )(prediction, depth)
     assert float(terms["smooth_l1"]) == pytest.approx(0.125 * 1.5)
     assert float(terms["mean_scale"]) == pytest.approx(0.125 * (2**0.9 - 1e-6**0.45), rel=1e-6)
     assert float(terms["error_variance"]) == pytest.approx(4 * 3)
@@ -141,7 +144,7 @@ def test_the_triple_of_the_original_by_hand() -> None:
 def test_what_is_unknown(depth: float) -> None:
     target = torch.tensor([[[2.0, depth]]])
     prediction = torch.tensor([[[[3.0, 50.0]]]], requires_grad=True)
-    value = loss.l1().build()(prediction, target)
+    value = depth_loss.l1().build()(prediction, target)
     value.backward()
     assert value.item() == 1
     assert prediction.grad is not None
@@ -149,7 +152,9 @@ def test_what_is_unknown(depth: float) -> None:
 
 
 def test_one_known_pixel_has_no_variance() -> None:
-    assert loss.error_variance().build()(torch.full((1, 1, 1, 2), 9.0), torch.tensor([[[1.0, 0.0]]])) == 0
+    assert (
+        depth_loss.error_variance().build()(torch.full((1, 1, 1, 2), 9.0), torch.tensor([[[1.0, 0.0]]])) == 0
+    )
 
 
 def test_silog_does_not_see_a_factor_per_image() -> None:
@@ -157,19 +162,21 @@ def test_silog_does_not_see_a_factor_per_image() -> None:
     _, depth = batch(2, 0.2)
     depth[2] = 3
     factors = torch.tensor([0.5, 2.0, 5.0]).reshape(3, 1, 1)
-    assert float(loss.silog(invariance=1.0).build()(depth * factors, depth)) == pytest.approx(0, abs=1e-12)
-    half = float(loss.silog().build()(depth * factors, depth))
+    assert float(depth_loss.silog(invariance=1.0).build()(depth * factors, depth)) == pytest.approx(
+        0, abs=1e-12
+    )
+    half = float(depth_loss.silog().build()(depth * factors, depth))
     assert half == pytest.approx(0.5 * float((factors.double().log() ** 2).mean()), rel=1e-6)
 
 
 def test_gradient_does_not_see_a_factor_but_edges() -> None:
     depth = torch.ones(1, 8, 8, dtype=torch.float64)
-    assert loss.gradient().build()(2 * depth, depth) == 0
+    assert depth_loss.gradient().build()(2 * depth, depth) == 0
     edge = depth.clone()
     edge[:, :, 4:] = 2
-    one_scale = loss.gradient(scales=1, log=False).build()(edge, depth)
+    one_scale = depth_loss.gradient(scales=1, log=False).build()(edge, depth)
     assert float(one_scale) == pytest.approx(8 / 64)
-    two_scales = loss.gradient(scales=2, log=False).build()(edge, depth)
+    two_scales = depth_loss.gradient(scales=2, log=False).build()(edge, depth)
     assert float(two_scales) == pytest.approx(8 / 64 + 4 / 16)
 
 
@@ -177,7 +184,7 @@ def test_gradient_does_not_see_a_factor_but_edges() -> None:
 def test_a_prediction_below_zero_learns(name: str) -> None:
     prediction = torch.linspace(-1, 1, 16).reshape(1, 1, 4, 4).requires_grad_()
     depth = 1 + torch.arange(16.0).reshape(1, 4, 4) % 5
-    value = loss.part(name).build()(prediction, depth)
+    value = depth_loss.part(name).build()(prediction, depth)
     value.backward()
     assert value.isfinite()
     assert prediction.grad is not None
@@ -197,7 +204,7 @@ def test_the_logarithm_goes_on_along_its_tangent() -> None:
 def test_the_bend_of_berhu_is_a_constant_to_the_gradient() -> None:
     """d = 1, -10, c = 0.2 * 10: |d| has gradient 1, (d^2 + c^2) / (2c) has d / c = -5; the mean halves both."""
     prediction = torch.tensor([[[[2.0, 1.0]]]], requires_grad=True)
-    value = loss.berhu().build()(prediction, torch.tensor([[[1.0, 11.0]]]))
+    value = depth_loss.berhu().build()(prediction, torch.tensor([[[1.0, 11.0]]]))
     value.backward()
     assert value.item() == pytest.approx((1 + (100 + 4) / 4) / 2)
     assert prediction.grad is not None
@@ -222,4 +229,4 @@ def test_the_bend_of_berhu_is_a_constant_to_the_gradient() -> None:
 )
 def test_settings_that_cannot_be(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        loss.part(name, settings).build()
+        depth_loss.part(name, settings).build()

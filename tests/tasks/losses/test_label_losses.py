@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xvision.tasks.losses import loss
+from xvision.tasks.losses import label_loss
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 WEIGHTS = np.array([0.5, 2.0, 1.25, 3.0])
@@ -115,7 +115,7 @@ def test_a_loss_equals_plain_numpy(
     weights: Array,
 ) -> None:
     scores, labels = batch(3, unknown_ratio)
-    got = loss.part(name, settings).build()(scores, labels, torch.from_numpy(weights))
+    got = label_loss.part(name, settings).build()(scores, labels, torch.from_numpy(weights))
     assert float(got) == pytest.approx(reference(*known_rows(scores, labels), weights), rel=1e-9)
 
 
@@ -123,7 +123,7 @@ def test_cross_entropy_by_hand() -> None:
     """Two classes of equal score, weights 1 and 3: (ln 2 + 3 ln 2) / 2 pixels; PyTorch divides by 4."""
     scores, labels = torch.zeros(1, 2, 1, 3), torch.tensor([[[0, 1, 255]]])
     weights = torch.tensor([1.0, 3.0])
-    got = loss.cross_entropy().build()(scores, labels, weights)
+    got = label_loss.cross_entropy().build()(scores, labels, weights)
     assert float(got) == pytest.approx(2 * math.log(2))
     torchs = F.cross_entropy(scores, labels, weights, ignore_index=255)
     assert float(torchs) == pytest.approx(math.log(2))
@@ -132,7 +132,7 @@ def test_cross_entropy_by_hand() -> None:
 def test_accumulated_batches_equal_the_whole() -> None:
     """Weighted by their known pixels, the parts of a batch add up: what PyTorch's weighted mean does not do."""
     scores, labels = batch(5, 0.3)
-    function = loss.cross_entropy().build()
+    function = label_loss.cross_entropy().build()
     weights = torch.from_numpy(WEIGHTS)
     known = (labels != 255).sum((1, 2)).double()
     parts = torch.stack([function(scores[i : i + 1], labels[i : i + 1], weights) for i in range(2)])
@@ -144,13 +144,13 @@ def test_accumulated_batches_equal_the_whole() -> None:
 def test_focal_by_hand() -> None:
     """Lin et al., ICCV 2017, section 3.2: with gamma 2 a pixel of p = 0.9 costs 100 times less."""
     scores, labels = torch.tensor([[[[math.log(9.0)]], [[0.0]]]]), torch.tensor([[[0]]])
-    plain = loss.cross_entropy().build()(scores, labels)
-    assert float(plain / loss.focal().build()(scores, labels)) == pytest.approx(100, rel=1e-4)
+    plain = label_loss.cross_entropy().build()(scores, labels)
+    assert float(plain / label_loss.focal().build()(scores, labels)) == pytest.approx(100, rel=1e-4)
 
 
 def test_focal_below_one_is_finite_at_certainty() -> None:
     scores = torch.tensor([[[[100.0]], [[0.0]]]], requires_grad=True)
-    value = loss.focal(gamma=0.5).build()(scores, torch.tensor([[[0]]]))
+    value = label_loss.focal(gamma=0.5).build()(scores, torch.tensor([[[0]]]))
     value.backward()
     assert value.item() == 0
     assert scores.grad is not None
@@ -160,7 +160,9 @@ def test_focal_below_one_is_finite_at_certainty() -> None:
 def test_ohem_keeps_at_least_its_share_of_easy_pixels() -> None:
     scores = torch.tensor([5.0, 6.0, 7.0, 8.0]).reshape(1, 1, 1, 4)
     scores = torch.cat([scores, torch.zeros_like(scores)], 1)
-    got = loss.ohem(min_share=0.25, threshold=0.7).build()(scores, torch.zeros(1, 1, 4, dtype=torch.long))
+    got = label_loss.ohem(min_share=0.25, threshold=0.7).build()(
+        scores, torch.zeros(1, 1, 4, dtype=torch.long)
+    )
     assert float(got) == pytest.approx(math.log1p(math.exp(-5.0)), rel=1e-4)
 
 
@@ -169,7 +171,7 @@ def test_lovasz_of_hard_predictions_is_one_minus_iou() -> None:
     labels = torch.tensor([[[0, 0, 1, 1, 1]]])
     found = torch.tensor([0, 1, 0, 1, 1])
     scores = 1e3 * F.one_hot(found, 2).T.reshape(1, 2, 1, 5).double()
-    got = loss.lovasz().build()(scores, labels)
+    got = label_loss.lovasz().build()(scores, labels)
     assert float(got) == pytest.approx(1 - (1 / 3 + 2 / 4) / 2)
 
 
@@ -177,7 +179,7 @@ def test_dice_by_hand() -> None:
     """Hard predictions, class 0: 2*1/(2+2), class 1: 2*2/(3+3)."""
     labels = torch.tensor([[[0, 0, 1, 1, 1]]])
     scores = 1e3 * F.one_hot(torch.tensor([0, 1, 0, 1, 1]), 2).T.reshape(1, 2, 1, 5).double()
-    got = loss.dice().build()(scores, labels)
+    got = label_loss.dice().build()(scores, labels)
     assert float(got) == pytest.approx(1 - (1 / 2 + 2 / 3) / 2)
 
 
@@ -201,4 +203,4 @@ def test_dice_by_hand() -> None:
 )
 def test_settings_that_cannot_be(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        loss.part(name, settings).build()
+        label_loss.part(name, settings).build()

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xvision.tasks.losses import loss
+from xvision.tasks.losses import depth_loss
 from xvision.tasks.losses.masked import masked_mean, precise
 
 DepthLoss = Callable[[Tensor, Tensor], Tensor]
@@ -79,7 +79,7 @@ def _positive(**settings: float) -> None:
         raise ValueError("; ".join(problems))
 
 
-@loss
+@depth_loss
 def smooth_l1(*, beta: float = 1.0) -> DepthLoss:
     """d^2 / (2 beta) up to |d| = beta, |d| - beta / 2 beyond.
 
@@ -89,19 +89,19 @@ def smooth_l1(*, beta: float = 1.0) -> DepthLoss:
     return _of_differences(lambda d: F.smooth_l1_loss(d, torch.zeros_like(d), beta=beta, reduction="none"))
 
 
-@loss
+@depth_loss
 def l1() -> DepthLoss:
     """|d|: every metre costs the same."""
     return _of_differences(torch.abs)
 
 
-@loss
+@depth_loss
 def l2() -> DepthLoss:
     """d squared. (The original system's "l2" is the norm over channels, which for one channel is l1.)"""
     return _of_differences(torch.square)
 
 
-@loss
+@depth_loss
 def rmse() -> DepthLoss:
     """Root of the mean of d squared: as l2, but in metres, so that no weight has to follow its size.
 
@@ -115,7 +115,7 @@ def rmse() -> DepthLoss:
     return of
 
 
-@loss
+@depth_loss
 def relative(*, min_m: float = 0.0) -> DepthLoss:
     """|d| / depth where the depth is above `min_m`: what is near counts more; the metric ARD as a loss.
 
@@ -129,7 +129,7 @@ def relative(*, min_m: float = 0.0) -> DepthLoss:
     return of
 
 
-@loss
+@depth_loss
 def berhu(*, threshold: Literal["max", "median"] = "max", share: float = 0.2) -> DepthLoss:
     """|d| up to c, (d^2 + c^2) / (2 c) beyond: the reverse of Huber, hard on large errors.
 
@@ -150,7 +150,7 @@ def berhu(*, threshold: Literal["max", "median"] = "max", share: float = 0.2) ->
     return of
 
 
-@loss
+@depth_loss
 def charbonnier(*, epsilon: float = 1e-3, power: float = 0.45, adaptive: bool = False) -> DepthLoss:
     """(d^2 + epsilon^2)^power - epsilon^(2 power): close to |d|, smooth at 0, robust to outliers.
 
@@ -176,7 +176,7 @@ def _charbonnier(d: Tensor, epsilon: Tensor | float, power: float) -> Tensor:
     return robust
 
 
-@loss
+@depth_loss
 def mean_scale(
     *, penalty: Literal["charbonnier", "l1"] = "charbonnier", epsilon: float = 1e-3, power: float = 0.45
 ) -> DepthLoss:
@@ -195,7 +195,7 @@ def mean_scale(
     return of
 
 
-@loss
+@depth_loss
 def error_variance(*, root: bool = False) -> DepthLoss:
     """Variance of d over the batch, unbiased, or its root; 0 with fewer than two known pixels.
 
@@ -212,7 +212,7 @@ def error_variance(*, root: bool = False) -> DepthLoss:
     return of
 
 
-@loss
+@depth_loss
 def silog(*, invariance: float = 0.5, min_m: float = 1e-3) -> DepthLoss:
     """Scale-invariant error: mean g^2 - invariance * (mean g)^2 of g = log prediction - log depth, per image.
 
@@ -237,7 +237,7 @@ def silog(*, invariance: float = 0.5, min_m: float = 1e-3) -> DepthLoss:
     return of
 
 
-@loss
+@depth_loss
 def gradient(*, scales: int = 4, log: bool = True, min_m: float = 1e-3) -> DepthLoss:
     """Differences between neighbours of the error map at several scales: edges sharp and in place, planes smooth.
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xvision.fields import UNKNOWN
-from xvision.tasks.losses import loss
+from xvision.tasks.losses import label_loss
 from xvision.tasks.losses.masked import masked_mean, precise
 
 
@@ -59,7 +59,7 @@ def _class_mean(values: Tensor, present: Tensor, weights: Tensor | None) -> Tens
     return (values * shares).sum() / torch.where(total > 0, total, 1)
 
 
-@loss
+@label_loss
 def cross_entropy(*, label_smoothing: float = 0.0) -> LabelLoss:
     """Cross-entropy of the softmax, mean over known pixels.
 
@@ -85,7 +85,7 @@ def cross_entropy(*, label_smoothing: float = 0.0) -> LabelLoss:
     return of
 
 
-@loss
+@label_loss
 def focal(*, gamma: float = 2.0) -> LabelLoss:
     """Cross-entropy that fades for pixels the network is already sure of: (1 - p)^gamma times -log p.
 
@@ -106,7 +106,7 @@ def focal(*, gamma: float = 2.0) -> LabelLoss:
     return of
 
 
-@loss
+@label_loss
 def ohem(*, min_share: float = 0.0625, threshold: float = 0.7) -> LabelLoss:
     """Cross-entropy of hard pixels only: those whose class has a probability under `threshold`, at least `min_share`.
 
@@ -140,7 +140,7 @@ def ohem(*, min_share: float = 0.0625, threshold: float = 0.7) -> LabelLoss:
     return of
 
 
-@loss
+@label_loss
 def dice(*, smooth: float = 0.0) -> LabelLoss:
     """One minus the overlap of probabilities and labels, 2 |p y| / (|p| + |y|), mean over the classes that occur.
 
@@ -163,7 +163,7 @@ def dice(*, smooth: float = 0.0) -> LabelLoss:
     return of
 
 
-@loss
+@label_loss
 def lovasz() -> LabelLoss:
     """Lovász-softmax: the Jaccard index (IoU) made continuous, mean over the classes that occur.
 
