@@ -50,7 +50,7 @@ ROWS = (
     Row(20, "Own COCO-style segmentation files with a split made for you"),
     Row(21, "A2D2, 38 classes"),
     Row(22, "KITTI flow and scene flow, Sintel, FlyingChairs (KITTI depth works: data=kitti_depth)"),
-    Row(23, "Pixel losses, but not the interest-point loss and the smoothness helpers that no training of the original used", WORKS, "xvision run segmentation task.losses=cross_entropy,lovasz:0.5", "tests/tasks/losses/test_label_losses.py"),
+    Row(23, "Pixel losses of labels and depth; not the end-point loss of flow, which no task here learns, nor the interest-point loss and the smoothness helpers that no training of the original used", WORKS, "xvision run segmentation task.losses=cross_entropy,lovasz:0.5", "tests/tasks/losses/test_label_losses.py"),
     Row(24, "Segmentation metrics, the ARD family; EPE and outliers of flow, of the estimators (`benchmarks/flow.py`)", WORKS, "xvision val RUN", "tests/tasks/metrics/test_depth.py", "results/nyuv2_segmentation_depth.json"),
     Row(25, "Depth loss triple 0.125 / 0.125 / 4.0", WORKS, "xvision run depth task.losses=smooth_l1:0.125,mean_scale:0.125,error_variance:4", "tests/tasks/losses/test_weighted.py"),
     Row(26, "SGD, Nesterov, Adam, RMSprop; step, poly, cosine, exponential; warm-up; accumulation", WORKS, f"{RUN} train.optimizer=rmsprop train.schedule=poly train.warmup_epochs=1 train.accumulate=2", "tests/train/test_schedules.py"),

@@ -242,7 +242,7 @@ def test_one_recipe_composes_to_itself_and_one_task_is_there_once(base: Recipe) 
 def test_keys_may_leave_out_names_that_one_setting_alone_has(several: Recipe) -> None:
     recipe = override(several, ["task.class_balance=inverse_log", "task.depth.losses=l1", "data.level=easy"])
     assert recipe.task["segmentation"].settings["class_balance"] == "inverse_log"
-    assert recipe.task["depth"].settings["losses"] == ("l1",)
+    assert recipe.task["depth"].settings["losses"] == {"l1": {"weight": 1.0}}
     assert recipe.task["segmentation"].settings["losses"] == several.task["segmentation"].settings["losses"]
     assert recipe.data.dataset["scenes"].settings["level"] == "easy"
 

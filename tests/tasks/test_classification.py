@@ -28,7 +28,10 @@ def test_outputs_follow_the_classes_of_the_data() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_classes": 2}, r"task\.num_classes: the data set has 3 classes, got 2; leave it out"),
+        (
+            {"num_classes": 2},
+            r"task\.num_classes: expected at least the 3 classes of the data set, got 2; leave",
+        ),
         ({"label_smoothing": 1.0}, r"task\.label_smoothing: expected 0 <= value < 1, got 1.0"),
     ],
 )
@@ -38,7 +41,7 @@ def test_settings_that_cannot_be(settings: dict[str, object], message: str) -> N
 
 
 def test_one_class_is_not_a_classification() -> None:
-    with pytest.raises(ValueError, match="needs at least two classes"):
+    with pytest.raises(ValueError, match=r"classification expected at least two classes, got \['cat'\]"):
         task.part("classification").build({"class": ("cat",)})
 
 

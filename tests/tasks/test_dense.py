@@ -130,7 +130,7 @@ def test_motion_is_drawn_where_something_moves() -> None:
 
 
 def test_wrong_settings_of_segmentation() -> None:
-    with pytest.raises(ValueError, match="the data set has 3 classes, got 2"):
+    with pytest.raises(ValueError, match="expected at least the 3 classes of the data set, got 2"):
         task.segmentation(num_classes=2).build(NAMES)
     with pytest.raises(
         ValueError, match="expected data with classes of 'segmentation', this has none; choose another"
@@ -138,7 +138,7 @@ def test_wrong_settings_of_segmentation() -> None:
         task.segmentation().build({})
     with pytest.raises(ValueError, match=r"task\.class_weights: expected 3 weights"):
         task.segmentation(class_weights=(1.0,)).build(NAMES)
-    with pytest.raises(ValueError, match="'silog' is no loss of a label map"):
+    with pytest.raises(ValueError, match="no label_loss is called 'silog'; known: cross"):
         task.segmentation(losses=("silog",)).build(NAMES)
 
 

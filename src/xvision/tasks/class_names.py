@@ -22,11 +22,12 @@ def class_names(
         )
     if num_classes and len(names) > num_classes:
         raise ValueError(
-            f"task.num_classes: the data set has {len(names)} classes, got {num_classes}; leave it out to use them all"
+            f"task.num_classes: expected at least the {len(names)} classes of the data set, got {num_classes}; "
+            "leave it out to use them all"
         )
     names += tuple(f"class {i}" for i in range(len(names), num_classes))
     if len(names) < 2:
         raise ValueError(
-            f"task.num_classes: {task} needs at least two classes, the data set names {list(names)}"
+            f"task.num_classes: {task} expected at least two classes, got {list(names)}; set it, or choose other data"
         )
     return names

@@ -132,9 +132,8 @@ def test_the_triple_of_the_original_by_hand() -> None:
     """d = 1, 1, 4 m: smooth L1 (0.5 + 0.5 + 3.5) / 3, Charbonnier of the mean 2, variance 3."""
     depth = torch.tensor([[[1.0, 2.0, 3.0, 0.0]]], dtype=torch.float64)
     prediction = torch.tensor([[[[2.0, 3.0, 7.0, 9.0]]]], dtype=torch.float64)
-    terms = WeightedLosses(
-        weighted_parts_of(depth_loss).parse("smooth_l1:0.125,mean_scale:0.125,error_variance:4")
-    )(prediction, depth)
+    triple = weighted_parts_of(depth_loss).parse("smooth_l1:0.125,mean_scale:0.125,error_variance:4")
+    terms = WeightedLosses(triple)(prediction, depth)
     assert float(terms["smooth_l1"]) == pytest.approx(0.125 * 1.5)
     assert float(terms["mean_scale"]) == pytest.approx(0.125 * (2**0.9 - 1e-6**0.45), rel=1e-6)
     assert float(terms["error_variance"]) == pytest.approx(4 * 3)
