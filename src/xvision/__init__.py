@@ -11,7 +11,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xvision.export.onnx import export as export
+    from xvision.export.export import export as export
     from xvision.export.verify import verify as verify
     from xvision.pipeline.run import run as run
     from xvision.quant.quantize import quantize as quantize
@@ -24,7 +24,7 @@ _PUBLIC = {
     "Recipe": "xvision.recipes.schema",
     "Run": "xvision.runs.run",
     "build": "xvision.recipes.named",
-    "export": "xvision.export.onnx",
+    "export": "xvision.export.export",
     "quantize": "xvision.quant.quantize",
     "recipe": "xvision.recipes.named",
     "run": "xvision.pipeline.run",

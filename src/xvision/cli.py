@@ -82,6 +82,8 @@ def _top(
 
 def _registries() -> dict[str, Registry]:
     from xvision.data.datasets import dataset
+    from xvision.export.executors import executor
+    from xvision.export.formats import export_format
     from xvision.models.backbones import backbone
     from xvision.models.decoders import decoder
     from xvision.models.presets import preset
@@ -95,7 +97,8 @@ def _registries() -> dict[str, Registry]:
     from xvision.train.schedules import schedule
 
     trained = (label_loss, depth_loss, balancing, optimizer, schedule)
-    found = (recipe, dataset, task, preset, backbone, decoder, *trained, scheme, method)
+    deployed = (scheme, method, export_format, executor)
+    found = (recipe, dataset, task, preset, backbone, decoder, *trained, *deployed)
     return {registry.kind: registry for registry in found}
 
 

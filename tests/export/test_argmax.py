@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import xvision as xv
 from tests.quant.patterns import planes_for, with_statistics
-from xvision.export.runtime import OnnxModel
+from xvision.export.executors.onnxruntime import OnnxRuntime
 from xvision.models.backbones import backbone
 from xvision.models.build import build_model
 from xvision.models.decoders import decoder
@@ -43,13 +43,13 @@ def test_ids_are_those_of_the_simulation_and_depth_is_untouched(networks: Networ
     assert parity.levels["off"].tensors > 10
     with torch.no_grad():
         expected = q(*planes)
-    found = OnnxModel(file)(*planes)
+    found = OnnxRuntime(file)(*planes)
     assert list(found) == ["segmentation", "depth"]
     assert found["segmentation"].dtype == torch.uint8
     assert found["segmentation"].shape == (2, 1, 64, 64)
     assert torch.equal(found["segmentation"][:, 0].long(), expected["segmentation"].argmax(1))
     assert torch.equal(found["depth"], expected["depth"])
-    outputs = {port.name: port.shape for port in OnnxModel(file).outputs}
+    outputs = {port.name: port.shape for port in OnnxRuntime(file).output_ports}
     assert outputs["segmentation"][1:] == (1, 64, 64)
 
 
@@ -58,7 +58,7 @@ def test_a_float_file_gives_ids_too(networks: Networks, tmp_path: Path) -> None:
     file = xv.export(model, tmp_path / "float.onnx", inputs=planes, argmax=["segmentation"])
     with torch.no_grad():
         expected = model(*planes)["segmentation"].argmax(1)
-    found = OnnxModel(file)(*planes)["segmentation"][:, 0].long()
+    found = OnnxRuntime(file)(*planes)["segmentation"][:, 0].long()
     assert (found == expected).double().mean() > 0.999  # sums in another order
 
 
@@ -71,7 +71,7 @@ def test_the_first_of_equal_scores_wins_as_in_torch(tmp_path: Path) -> None:
     image = torch.randn(2, 3, 8, 8)
     q = xv.quantize(model, [image])
     file = xv.export(q, tmp_path / "ties.onnx", inputs=[image], argmax=["out0"])
-    assert (OnnxModel(file)(image)["out0"] == 1).all()
+    assert (OnnxRuntime(file)(image)["out0"] == 1).all()
     assert xv.verify(q, file, [image]).ok
 
 

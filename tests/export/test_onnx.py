@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import xvision as xv
 from tests.quant.patterns import PATTERNS, planes_for, trained, with_statistics
-from xvision.export.runtime import OnnxModel
+from xvision.export.executors.onnxruntime import OnnxRuntime
 from xvision.models.build import build_model
 from xvision.models.settings import Net
 from xvision.quant.methods import method
@@ -95,7 +95,7 @@ def test_no_code_differs_at_any_level(made: Made) -> None:
 
 
 def test_the_batch_size_is_free(made: Made) -> None:
-    runtime = OnnxModel(made.file)
+    runtime = OnnxRuntime(made.file)
     for batch in (1, 3):
         planes = tuple(plane[:batch] for plane in made.planes)
         outputs = runtime(*planes)
@@ -171,7 +171,7 @@ def test_relu6_clips_the_codes(make: Callable[[str], Made], name: str) -> None:
 
 
 def test_metadata_is_kept_and_nothing_of_the_place_it_was_made_in(made: Made) -> None:
-    assert OnnxModel(made.file).metadata == {"task": made.name, "classes": '["a", "b"]'}
+    assert OnnxRuntime(made.file).metadata == {"task": made.name, "classes": '["a", "b"]'}
     assert [(o.domain, o.version) for o in made.proto.opset_import] == [("", 21)]
     content = made.file.read_bytes()
     assert str(Path(xv.__file__).parent).encode() not in content
@@ -212,15 +212,15 @@ def test_exporting_changes_nothing_and_gives_the_same_bytes_again(
 ) -> None:
     made = make("conv_relu6")
     before = {key: value.clone() for key, value in made.q.state_dict().items()}
-    again = xv.export(made.q, tmp_path / "deep/again.onnx", metadata=OnnxModel(made.file).metadata)
+    again = xv.export(made.q, tmp_path / "deep/again.onnx", metadata=OnnxRuntime(made.file).metadata)
     assert again.read_bytes() == made.file.read_bytes()
     assert all(torch.equal(value, before[key]) for key, value in made.q.state_dict().items())
 
 
 def test_float_networks_of_ours(tmp_path: Path) -> None:
     model, planes = network("resnet10t")
-    runtime = OnnxModel(xv.export(model, tmp_path / "model.onnx", metadata={"task": "x"}))
-    assert [(p.name, p.kind, p.shape) for p in runtime.inputs] == [
+    runtime = OnnxRuntime(xv.export(model, tmp_path / "model.onnx", metadata={"task": "x"}))
+    assert [(p.name, p.kind, p.shape) for p in runtime.input_ports] == [
         ("image", "tensor(uint8)", ("batch", 3, 64, 64))
     ]
     assert runtime.metadata == {"task": "x"}
@@ -242,8 +242,8 @@ class Foreign(nn.Module):
 
 def test_float_networks_of_others(tmp_path: Path) -> None:
     model, x = Foreign().eval(), torch.randn(2, 3, 8, 8)
-    runtime = OnnxModel(xv.export(model, tmp_path / "model.onnx", inputs=[x[:1]]))
-    assert [(p.name, p.kind) for p in runtime.inputs] == [("frame", "tensor(float)")]
+    runtime = OnnxRuntime(xv.export(model, tmp_path / "model.onnx", inputs=[x[:1]]))
+    assert [(p.name, p.kind) for p in runtime.input_ports] == [("frame", "tensor(float)")]
     outputs = runtime(x)
     assert list(outputs) == ["out0", "out1"]
     with torch.no_grad():
@@ -256,7 +256,7 @@ def test_quantized_networks_of_others_take_floats(tmp_path: Path) -> None:
     x = torch.randn(4, 3, 8, 8)
     q = xv.quantize(Foreign(), [x])
     file = xv.export(q, tmp_path / "model.onnx")
-    assert [(p.name, p.kind) for p in OnnxModel(file).inputs] == [("frame", "tensor(float)")]
+    assert [(p.name, p.kind) for p in OnnxRuntime(file).input_ports] == [("frame", "tensor(float)")]
     assert xv.verify(q, file, [x]).ok
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 import xvision as xv
 from tests.quant.patterns import trained
-from xvision.export.runtime import OnnxModel, Port
+from xvision.export.executors import executor
+from xvision.export.executors.onnxruntime import OnnxRuntime, Port
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +24,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, tuple
 
 def test_planes_in_named_outputs_out(exported: tuple[nn.Module, tuple[Tensor, ...], Path]) -> None:
     model, planes, file = exported
-    runtime = OnnxModel(file)
-    assert runtime.inputs == (
+    runtime = OnnxRuntime(file)
+    assert runtime.input_ports == (
         Port("y", "tensor(uint8)", ("batch", 1, 24, 24)),
         Port("uv", "tensor(uint8)", ("batch", 2, 12, 12)),
     )
-    assert [port.name for port in runtime.outputs] == ["depth", "class"]
+    assert [port.name for port in runtime.output_ports] == ["depth", "class"]
     assert runtime.metadata == {"task": "both"}
     with torch.no_grad():
         torch.testing.assert_close(runtime(*planes), model(*planes), rtol=1e-4, atol=1e-5)
@@ -39,8 +40,8 @@ def test_levels_agree_on_float_networks(
     exported: tuple[nn.Module, tuple[Tensor, ...], Path], level: str
 ) -> None:
     _, planes, file = exported
-    got = OnnxModel(file, level=level)(*planes)  # type: ignore[arg-type]
-    torch.testing.assert_close(got, OnnxModel(file)(*planes), rtol=1e-4, atol=1e-5)
+    got = OnnxRuntime(file, level=level)(*planes)  # type: ignore[arg-type]
+    torch.testing.assert_close(got, OnnxRuntime(file)(*planes), rtol=1e-4, atol=1e-5)
 
 
 Y, UV = torch.zeros(2, 1, 24, 24, dtype=torch.uint8), torch.zeros(2, 2, 12, 12, dtype=torch.uint8)
@@ -68,21 +69,19 @@ def test_planes_that_do_not_fit(
     exported: tuple[nn.Module, tuple[Tensor, ...], Path], planes: tuple[Tensor, ...], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        OnnxModel(exported[2])(*planes)
+        OnnxRuntime(exported[2])(*planes)
 
 
-def test_unknown_levels(exported: tuple[nn.Module, tuple[Tensor, ...], Path]) -> None:
-    with pytest.raises(
-        ValueError, match=r"level: no optimisation level is called 'al'; did you mean 'all'\?"
-    ):
-        OnnxModel(exported[2], level="al")  # type: ignore[arg-type]
+def test_unknown_levels() -> None:
+    with pytest.raises(ValueError, match=r"executor onnxruntime.level: .*'off', 'basic' or 'all', got 'al'"):
+        executor.onnxruntime(level="al")
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.onnx: no such file; export the network first"):
-        OnnxModel(tmp_path / "none.onnx")
+        OnnxRuntime(tmp_path / "none.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"garbage")
     with pytest.raises(
         ValueError, match=r"bad\.onnx: expected an ONNX file, ONNX Runtime cannot load it \(.*\); export"
     ):
-        OnnxModel(tmp_path / "bad.onnx")
+        OnnxRuntime(tmp_path / "bad.onnx")

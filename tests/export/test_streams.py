@@ -10,7 +10,7 @@ import torch
 
 import xvision as xv
 from tests.quant.patterns import planes_for, with_statistics
-from xvision.export.runtime import OnnxModel
+from xvision.export.executors.onnxruntime import OnnxRuntime
 from xvision.models.backbones import backbone
 from xvision.models.build import build_model
 from xvision.models.decoders import decoder
@@ -46,9 +46,9 @@ def test_two_streams_are_exact(model: str, pixels: str, inputs: str, tmp_path: P
     parity = xv.verify(q, file, [planes])
     assert parity.ok, (parity.max_lsb, parity.first_difference)
 
-    runtime = OnnxModel(file)
-    assert [p.name for p in runtime.inputs] == [p.name for p in network.inputs.planes]
-    assert {p.kind for p in runtime.inputs} == {"tensor(uint8)"}
+    runtime = OnnxRuntime(file)
+    assert [p.name for p in runtime.input_ports] == [p.name for p in network.inputs.planes]
+    assert {p.kind for p in runtime.input_ports} == {"tensor(uint8)"}
     with torch.no_grad():
         assert torch.equal(runtime(*planes)["motion"], q(*planes)["motion"])
         again = load(network, save(q, tmp_path / "q.safetensors"))
@@ -65,4 +65,4 @@ def test_a_float_network_of_two_streams_is_exported_too(tmp_path: Path) -> None:
     assert [i.name for i in onnx.load(file).graph.input] == ["image", "flow", "confidence"]
     planes = planes_for(network, size=64, batch=2)
     with torch.no_grad():
-        assert torch.allclose(OnnxModel(file)(*planes)["class"], network(*planes)["class"], atol=1e-5)
+        assert torch.allclose(OnnxRuntime(file)(*planes)["class"], network(*planes)["class"], atol=1e-5)

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 import xvision as xv
 from tests.quant.patterns import trained
-from xvision.export.runtime import OnnxModel
+from xvision.export.executors import executor
+from xvision.export.executors.onnxruntime import OnnxRuntime
+from xvision.quant.schemes import scheme
 
 Export = tuple[nn.Module, tuple[Tensor, ...], Path]
 
@@ -87,7 +89,7 @@ def test_other_answers_are_counted(residual: Export, tmp_path: Path) -> None:
     with torch.no_grad():
         wanted, got = (
             q(*planes)["class"].argmax(1),
-            OnnxModel(tmp_path / "changed.onnx")(*planes)["class"].argmax(1),
+            OnnxRuntime(tmp_path / "changed.onnx")(*planes)["class"].argmax(1),
         )
     assert parity.agreement == float((wanted == got).double().mean()) < 1
 
@@ -96,11 +98,20 @@ def test_what_was_found_as_plain_values(two_heads: Export) -> None:
     q, planes, file = two_heads
     found = xv.verify(q, file, [planes, tuple(plane[:3] for plane in planes)]).to_dict()
     levels = found.pop("levels")
-    assert found == {"ok": True, "max_lsb": 0, "agreement": 1.0, "first_difference": None, "images": 11}
+    assert found == {
+        "reference": "simulation",
+        "executor": "onnxruntime",
+        "ok": True,
+        "tolerance_lsb": 0,
+        "max_lsb": 0,
+        "max_error": 0.0,
+        "agreement": 1.0,
+        "first_difference": None,
+        "images": 11,
+    }
+    equal = {"max_lsb": 0, "max_error": 0.0, "agreement": 1.0}
     assert levels == {
-        "off": {"max_lsb": 0, "agreement": 1.0, "tensors": 7},
-        "basic": {"max_lsb": 0, "agreement": 1.0, "tensors": 2},
-        "all": {"max_lsb": 0, "agreement": 1.0, "tensors": 2},
+        level: {**equal, "tensors": tensors} for level, tensors in (("off", 7), ("basic", 2), ("all", 2))
     }
 
 
@@ -109,28 +120,42 @@ def test_a_batch_may_be_one_tensor(residual: Export) -> None:
     assert xv.verify(q, file, [image]).ok
 
 
-def test_float_networks_are_refused(residual: Export) -> None:
-    with pytest.raises(
-        ValueError, match=r"expected a quantized network to compare with, got a float one; quantize"
-    ):
-        xv.verify(trained("add_relu")[0], residual[2], [])
+def test_one_lsb_is_too_much_where_the_scheme_allows_none(tmp_path: Path) -> None:
+    """The last bias is a step of the output off: one code in one class."""
+    model, planes = trained("add_relu")
+    q = xv.quantize(model, [planes], scheme=scheme.pow2(head_bits=8))
+    head, scale = q.get_submodule("head"), q.get_submodule("quantizers.head").scale
+    step = int(scale / head.accumulator_scale())  # type: ignore[operator, arg-type]
+    assert step >= 1
+    file = xv.export(q, tmp_path / "model.onnx")
+    one_class = np.array([step] + 9 * [0], np.int32)
+    changed = tampered(file, "head.bias", tmp_path / "changed.onnx", lambda bias: bias + one_class)
+    strict = xv.verify(q, changed, [planes])
+    assert (strict.max_lsb, strict.tolerance_lsb, strict.ok) == (1, 0, False)
+    tolerant = xv.verify(q, changed, [planes], tolerance_lsb=1)
+    assert (tolerant.max_lsb, tolerant.tolerance_lsb, tolerant.ok) == (1, 1, True)
+    assert tolerant.first_difference == "head"
+
+
+def test_the_scheme_of_the_network_says_the_tolerance(residual: Export) -> None:
+    q, planes, file = residual
+    simulation = executor.simulation().build(q)
+    simulation.tolerance_lsb = 3
+    assert xv.verify(simulation, file, [planes]).tolerance_lsb == 3
+    assert xv.verify(file, simulation, [planes]).tolerance_lsb == 3
 
 
 def test_files_of_other_networks_are_refused(residual: Export, two_heads: Export, tmp_path: Path) -> None:
     q, planes, file = residual
-    model, _ = trained("add_relu")
-    other = xv.export(model, tmp_path / "float.onnx", inputs=planes)
     with pytest.raises(
-        ValueError, match=r"float\.onnx: expected the export of this network, it has no integer tensors"
-    ):
-        xv.verify(q, other, [planes])
-    with pytest.raises(
-        ValueError, match=r"two_heads\.onnx: .* its inputs are y, uv and not image; export again"
+        ValueError,
+        match=r"two_heads\.onnx: expected the same network as in simulation, its inputs are y, uv and not image; ",
     ):
         xv.verify(q, two_heads[2], [planes])
     small = xv.quantize(trained("conv_relu")[0], [planes])
     with pytest.raises(
-        ValueError, match=r"add_relu\.onnx: .* it has an unknown tensor 'body_0_branch_0'; export again"
+        ValueError,
+        match=r"add_relu\.onnx: .* it has an unknown tensor 'body_0_branch_0'; export again",
     ):
         xv.verify(small, file, [planes])
 

@@ -1,43 +1,52 @@
-"""Proof that a file computes what was trained: the integer codes of simulation and runtime, tensor by tensor."""
+"""Proof that a file computes what was trained: integer codes of two executors, tensor by tensor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
-import numpy as np
-import onnx
-import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
-from xvision.export.onnx import CODES
-from xvision.export.runtime import LEVELS, Level, OnnxModel, open_session
-from xvision.quant.fake import Quantizer
+from xvision.export.contract import Executor, Grid
+from xvision.export.executors import executor
+from xvision.export.export import format_of
+from xvision.export.integers import is_quantized
 
-OFF: Level = "off"
+FLOAT_TOLERANCE = 1e-3
+"""How far outputs without integer codes may be off, as a share of the largest: runtimes add floats in another order."""
+
+TINY = 1e-30
 
 
 @dataclass
 class LevelParity:
-    """What was found at one optimisation level; `tensors` were compared."""
+    """What was found at one optimisation level; `tensors` were compared.
+
+    `max_lsb` is of integer codes, `max_error` of float outputs (as a share of the largest value).
+    """
 
     max_lsb: int = 0
+    max_error: float = 0.0
     agreement: float = 1.0
     tensors: int = 0
 
 
 @dataclass
 class Parity:
-    """How far a runtime is from the simulation.
+    """How far an executor is from another one, the reference, and how far it may be.
 
-    `max_lsb` is the largest difference of integer codes at any tensor and level (of class ids where the file ends in an
+    `max_lsb` is the largest difference of integer codes at any tensor and level (of class ids where a file ends in an
     argmax), `agreement` the smallest share of equal answers (the class of largest score where a head has several
-    channels), `first_difference` the first
-    tensor in the order of the graph that differs, in the first batch where one does.
+    channels), `first_difference` the first tensor in the order of the graph that differs, in the first batch where one
+    does.
     """
 
+    reference: str = ""
+    executor: str = ""
+    tolerance_lsb: int = 0
     levels: dict[str, LevelParity] = field(default_factory=dict)
     first_difference: str | None = None
     images: int = 0
@@ -47,153 +56,150 @@ class Parity:
         return max((level.max_lsb for level in self.levels.values()), default=0)
 
     @property
+    def max_error(self) -> float:
+        return max((level.max_error for level in self.levels.values()), default=0.0)
+
+    @property
     def agreement(self) -> float:
         return min((level.agreement for level in self.levels.values()), default=1.0)
 
     @property
     def ok(self) -> bool:
-        return self.max_lsb == 0
+        return self.max_lsb <= self.tolerance_lsb and self.max_error <= FLOAT_TOLERANCE
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a JSON file."""
-        return {"ok": self.ok, "max_lsb": self.max_lsb, "agreement": self.agreement} | asdict(self)
+        found = {"max_lsb": self.max_lsb, "max_error": self.max_error, "agreement": self.agreement}
+        return {"ok": self.ok} | found | asdict(self)
 
 
-def verify(q: nn.Module, file: str | Path, batches: Iterable[tuple[Tensor, ...] | Tensor]) -> Parity:
-    """Compare a quantized network with its ONNX file on ONNX Runtime, optimisations off, basic and all.
+def verify(
+    reference: Executor | nn.Module | str | Path,
+    candidate: Executor | nn.Module | str | Path,
+    batches: Iterable[tuple[Tensor, ...] | Tensor],
+    tolerance_lsb: int | None = None,
+) -> Parity:
+    """Compare what two executors compute, the candidate at each of its optimisation levels.
 
-    Without optimisations every integer tensor of the file is compared, with them the heads (looking inside would
-    change what is optimised).
+    A quantized network stands for its simulation, another network for PyTorch, a file for the executor of its format.
+    Every integer tensor that both show is compared, and all outputs: as integer codes if either of the two knows their
+    quantization grid. `tolerance_lsb` is by default what the scheme of the quantized network allows.
 
-    Raises: ValueError if `q` is not quantized, the file is not its export, or there is no batch.
+    Raises: ValueError if the two are not of the same network, or there is no batch.
     """
-    if not isinstance(q, fx.GraphModule) or not any(isinstance(m, Quantizer) for m in q.modules()):
+    a, b = _executor(reference), _executor(candidate)
+    who = f"{b}: expected the same network as in {a}"
+    if a.input_names and b.input_names and a.input_names != b.input_names:
         raise ValueError(
-            f"{file}: expected a quantized network to compare with, got a float one; quantize it first"
+            f"{who}, its inputs are {_listed(b.input_names)} and not {_listed(a.input_names)}; export again"
         )
-    models: dict[Level, OnnxModel] = {level: OnnxModel(file, level=level) for level in LEVELS}
-    looking_inside = _Insides(Path(file))
-    simulation = _Simulation(q)
-    _refuse_another_network(simulation, models[OFF], looking_inside.names)
-    parity = Parity({level: LevelParity() for level in LEVELS})
-    equal: dict[Level, list[float]] = {level: [] for level in LEVELS}
+    if tolerance_lsb is None:
+        tolerance_lsb = max(a.tolerance_lsb, b.tolerance_lsb)
+    levels, grids = b.levels(), {**b.grids(), **a.grids()}
+    parity = Parity(a.name, b.name, tolerance_lsb, {level: LevelParity(agreement=0.0) for level in levels})
     for batch in batches:
-        planes = (batch,) if isinstance(batch, Tensor) else tuple(batch)
-        outputs = {level: model(*planes) for level, model in models.items()}
-        simulation.run_once(planes)
-        parity.images += len(planes[0])
-        found = looking_inside.codes(planes)
-        _compare_insides(simulation.codes, found, parity, file)
-        for level, heads in outputs.items():
-            _compare_heads(simulation, heads, parity, level, len(found))
-            equal[level].append(_share_of_equal_answers(simulation.outputs, heads) * len(planes[0]))
+        inputs = (batch,) if isinstance(batch, Tensor) else tuple(batch)
+        wanted = Pass(*a.run(inputs))
+        for level, runtime in levels.items():
+            found = Pass(*runtime.run(inputs))
+            if problem := _of_another_network(wanted, found):
+                raise ValueError(f"{who}, {problem}; export again")
+            _compare(wanted, found, grids, parity, level)
+            parity.levels[level].agreement += _share_of_equal_answers(wanted, found) * len(inputs[0])
+        parity.images += len(inputs[0])
     if not parity.images:
-        raise ValueError(f"{file}: expected at least one batch to compare on, got none")
-    for level, shares in equal.items():
-        parity.levels[level].agreement = sum(shares) / parity.images
+        raise ValueError(f"{b}: expected at least one batch to compare on, got none")
+    for here in parity.levels.values():
+        here.agreement /= parity.images
     return parity
 
 
-class _Simulation(fx.Interpreter):
-    """The quantized network, remembering the codes of every quantizer it calls."""
+class Pass(NamedTuple):
+    """What an executor computed of one batch."""
 
-    def __init__(self, q: fx.GraphModule) -> None:
-        super().__init__(q)
-        self.codes: dict[str, Tensor] = {}
-        self.outputs: dict[str, Tensor] = {}
-        self.inputs = [str(node.target) for node in q.graph.nodes if node.op == "placeholder"]
-        self.tensors = {node.all_input_nodes[0].name for node in q.graph.nodes if self._quantizer(node)}
-        (heads,) = q.graph.output_node().args
-        assert isinstance(heads, dict)
-        self.heads = {name: cast(Quantizer, q.get_submodule(node.target)) for name, node in heads.items()}
-
-    def run_once(self, planes: tuple[Tensor, ...]) -> None:
-        with torch.no_grad():
-            self.outputs = self.run(*planes)
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        quantizer = self._quantizer(n)
-        if quantizer:
-            self.codes[n.all_input_nodes[0].name] = quantizer.codes(result)
-        return result
-
-    def _quantizer(self, n: fx.Node) -> Quantizer | None:
-        module = self.submodules.get(str(n.target)) if n.op == "call_module" else None
-        return module if isinstance(module, Quantizer) else None
+    outputs: Mapping[str, Tensor]
+    codes: Mapping[str, Tensor]
 
 
-class _Insides:
-    """A copy of the file whose integer tensors are outputs too."""
-
-    def __init__(self, file: Path) -> None:
-        model = onnx.load(file)
-        self.names = [name for node in model.graph.node for name in node.output if name.endswith(CODES)]
-        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self.names)
-        self._session = open_session(model.SerializeToString(), OFF)
-        self._inputs = [i.name for i in self._session.get_inputs()]
-
-    def codes(self, planes: tuple[Tensor, ...]) -> dict[str, np.ndarray[Any, Any]]:
-        feed = {name: plane.cpu().numpy() for name, plane in zip(self._inputs, planes, strict=True)}
-        results = self._session.run(self.names, feed)
-        return {name.removesuffix(CODES): codes for name, codes in zip(self.names, results, strict=True)}
+def _executor(what: Executor | nn.Module | str | Path) -> Executor:
+    if isinstance(what, Executor):
+        return what
+    if isinstance(what, nn.Module):
+        part = executor.simulation() if is_quantized(what) else executor.pytorch()
+        found: Executor = part.build(what)
+        return found
+    return format_of(Path(what)).executor(Path(what))
 
 
-def _refuse_another_network(simulation: _Simulation, model: OnnxModel, tensors: list[str]) -> None:
-    inputs, outputs = ([port.name for port in ports] for ports in (model.inputs, model.outputs))
-    unknown = [name for name in tensors if name.removesuffix(CODES) not in simulation.tensors]
-    if not tensors:
-        problem = "it has no integer tensors"
-    elif inputs != simulation.inputs:
-        problem = f"its inputs are {', '.join(inputs)} and not {', '.join(simulation.inputs)}"
-    elif set(outputs) != set(simulation.heads):
-        problem = f"its outputs are {', '.join(outputs)} and not {', '.join(simulation.heads)}"
-    elif unknown:
-        problem = f"it has an unknown tensor '{unknown[0].removesuffix(CODES)}'"
-    else:
-        return
-    raise ValueError(f"{model.path}: expected the export of this network, {problem}; export again")
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
 
 
-def _compare_insides(
-    simulated: dict[str, Tensor], found: dict[str, np.ndarray[Any, Any]], parity: Parity, file: str | Path
-) -> None:
-    for name, codes in found.items():
-        if tuple(simulated[name].shape) != codes.shape:
-            shapes = ("x".join(map(str, shape)) for shape in (codes.shape, simulated[name].shape))
-            raise ValueError(
-                f"{file}: expected the export of this network, tensor '{name}' is {' and not '.join(shapes)}; "
-                "export again"
-            )
-        _note(parity, OFF, name, int(np.abs(simulated[name].cpu().numpy().astype(np.int64) - codes).max()))
+def _of_another_network(wanted: Pass, found: Pass) -> str | None:
+    """What says that two passes are not of the same network."""
+    unknown = [name for name in found.codes if name not in wanted.codes]
+    if unknown and wanted.codes.keys() - found.codes.keys():  # each may see more than the other, but not both
+        return f"it has an unknown tensor '{unknown[0]}'"
+    if set(wanted.outputs) != set(found.outputs):
+        return f"its outputs are {_listed(found.outputs)} and not {_listed(wanted.outputs)}"
+    both = [(name, x, found.codes[name]) for name, x in wanted.codes.items() if name in found.codes]
+    both += [
+        (name, x, found.outputs[name])
+        for name, x in wanted.outputs.items()
+        if _is_float(x, found.outputs[name])
+    ]
+    for name, x, y in both:
+        if x.shape != y.shape:
+            shapes = ("x".join(map(str, one.shape)) for one in (y, x))
+            return f"tensor '{name}' is {' and not '.join(shapes)}"
+    return None
 
 
-def _compare_heads(
-    simulation: _Simulation, outputs: dict[str, Tensor], parity: Parity, level: Level, num_insides: int
-) -> None:
-    for name, quantizer in simulation.heads.items():
-        simulated, got = simulation.outputs[name], outputs[name].to(simulation.outputs[name].device)
-        if got.is_floating_point():
-            difference = quantizer.codes(simulated) - quantizer.codes(got)
-        else:
-            difference = simulated.argmax(1, keepdim=True) - got.long()
-        _note(parity, level, name, int(difference.abs().max()))
-    parity.levels[level].tensors = num_insides if level == OFF else len(simulation.heads)
+def _is_float(x: Tensor, y: Tensor) -> bool:
+    return x.is_floating_point() and y.is_floating_point()
 
 
-def _note(parity: Parity, level: Level, name: str, lsb: int) -> None:
+def _compare(wanted: Pass, found: Pass, grids: Mapping[str, Grid], parity: Parity, level: str) -> None:
+    """Note the largest differences: of the integer tensors that both show, then of the outputs."""
+    inside = [name for name in found.codes if name in wanted.codes]
+    pairs = [(name, wanted.codes[name], found.codes[name]) for name in inside]
+    for name, x in wanted.outputs.items():
+        y = found.outputs[name]
+        if not _is_float(x, y):
+            x, y = _ids(x), _ids(y)
+        elif name in grids:
+            x, y = grids[name](x), grids[name](y)
+        pairs.append((name, x, y))
     here = parity.levels[level]
-    here.max_lsb = max(here.max_lsb, lsb)
-    if lsb and parity.first_difference is None:
-        parity.first_difference = name
+    here.tensors = len(inside) or len(pairs)
+    for name, x, y in pairs:
+        lsb, error = (0, _error(x, y)) if _is_float(x, y) else (_lsb(x, y), 0.0)
+        here.max_lsb, here.max_error = max(here.max_lsb, lsb), max(here.max_error, error)
+        if parity.first_difference is None and (lsb or error > FLOAT_TOLERANCE):
+            parity.first_difference = name
 
 
-def _share_of_equal_answers(simulated: dict[str, Tensor], outputs: dict[str, Tensor]) -> float:
+def _lsb(x: Tensor, y: Tensor) -> int:
+    return int((x.cpu().long() - y.cpu().long()).abs().max())
+
+
+def _error(x: Tensor, y: Tensor) -> float:
+    """The largest difference as a share of the largest value; infinite where one of the two is no number."""
+    share = (x.cpu() - y.cpu()).abs().max() / x.cpu().abs().max().clamp(min=TINY)
+    return float(share.nan_to_num(nan=math.inf))
+
+
+def _ids(scores: Tensor) -> Tensor:
+    """Class ids (B, 1, ...) as they are, or of scores (B, C, ...)."""
+    return scores.argmax(1, keepdim=True) if scores.is_floating_point() else scores
+
+
+def _share_of_equal_answers(wanted: Pass, found: Pass) -> float:
+    """The smallest share over outputs: of equal classes, or of equal values where an output has one channel."""
     shares = []
-    for name, x in simulated.items():
-        a, b = x.cpu(), outputs[name]
-        if a.ndim > 1 and a.shape[1] > 1:
-            a = a.argmax(1)
-            b = b.argmax(1) if b.is_floating_point() else b[:, 0]
-        shares.append(float((a == b).double().mean()))
+    for name, x in wanted.outputs.items():
+        y = found.outputs[name]
+        if (x.ndim > 1 and x.shape[1] > 1) or not _is_float(x, y):
+            x, y = _ids(x), _ids(y)
+        shares.append(float((x.cpu() == y.cpu()).double().mean()))
     return min(shares)

@@ -99,7 +99,7 @@ def _quantize(run: Run) -> None:
 
 
 def _export(run: Run) -> None:
-    from xvision.export.onnx import export
+    from xvision.export.export import export
 
     recipe = run.recipe
     metadata = {
@@ -144,12 +144,12 @@ def _is_place(value: Any) -> bool:
 def _verify(run: Run) -> None:
     from itertools import islice
 
-    from xvision.export.runtime import OnnxModel
+    from xvision.export.executors import executor
     from xvision.export.verify import verify
 
     parity = verify(run.quantized, run.file, islice(run.planes("val"), 4))
     write_json(run.folder / "export/parity.json", parity.to_dict())
-    run.evaluate("onnx", OnnxModel(run.file))
+    run.evaluate("onnx", executor.onnxruntime().build(run.file))
     if not parity.ok:
         raise ValueError(
             f"{run.file} computes something else than the simulation: {parity.max_lsb} LSB, first at "

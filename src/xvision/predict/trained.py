@@ -93,9 +93,10 @@ def open_target(path: Path, overrides: Sequence[str] = ()) -> Target:
 
 
 def _open_file(path: Path) -> Target:
-    from xvision.export.runtime import FileError, OnnxModel
+    from xvision.export.contract import FileError
+    from xvision.export.export import format_of
 
-    model = OnnxModel(path)
+    model = format_of(path).executor(path)
     try:
         recipe = Recipe.model_validate(json.loads(model.metadata["recipe"]))
         named = json.loads(model.metadata["classes"])

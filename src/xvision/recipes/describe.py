@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xvision.config.messages import nearest
-from xvision.config.parts import Part
+from xvision.config.parts import Part, Parts
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -132,5 +132,5 @@ class _Unlimited(ast.NodeTransformer):
 
 
 def _plain(value: Any) -> Any:
-    """A part by its name."""
-    return value.name if isinstance(value, Part) else value
+    """Parts by their names."""
+    return value.name if isinstance(value, Part | Parts) else value

@@ -109,6 +109,7 @@ class LevelParity(_Frozen):
     """Simulation and runtime at one optimisation level of the runtime."""
 
     max_lsb: Count
+    max_error: float = 0.0
     agreement: float
     tensors: Count
 
@@ -116,8 +117,12 @@ class LevelParity(_Frozen):
 class Parity(_Frozen):
     """What verification found: the largest difference of integer codes, and the smallest share of equal answers."""
 
+    reference: str = ""
+    executor: str = ""
     ok: bool
+    tolerance_lsb: Count = 0
     max_lsb: Count
+    max_error: float = 0.0
     agreement: float
     levels: dict[str, LevelParity]
     first_difference: str | None = None

@@ -1,0 +1,112 @@
+"""What executors and formats are: something that runs, and a kind of file.
+
+An *executor* runs a network or a file. Verification compares any two, validation measures any. A *format* writes a
+network as a file and knows what runs it. Each is one file in `executors/` or `formats/`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Grid = Callable[[Tensor], Tensor]  # float values to integer codes
+
+
+class FileError(ValueError):
+    """A file that is no network of ours; `exit_code` is what the command returns."""
+
+    exit_code = 4
+
+
+class Executor(ABC):
+    """Runs a network or a file; a callable like the network itself."""
+
+    name: str
+    """The name of its builder: what measurements call it."""
+    input_names: tuple[str, ...] = ()
+    """Its inputs in order; empty if they have no names."""
+    metadata: Mapping[str, str] = {}
+    """What the file says of itself."""
+    tolerance_lsb: int = 0
+    """How far other executors may be off, where the network's quantization scheme says so."""
+    device: torch.device = torch.device("cpu")
+    """Where it takes its inputs from."""
+
+    @abstractmethod
+    def outputs(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """The network's outputs by name: float values, or class ids where a file ends in an argmax."""
+
+    def codes(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Every integer tensor by name; empty where there are none or none can be seen."""
+        return {}
+
+    def run(self, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """`outputs` and `codes`, of one pass where that is cheaper."""
+        return self.outputs(inputs), self.codes(inputs)
+
+    def grids(self) -> Mapping[str, Grid]:
+        """The quantization grid of each output that has one."""
+        return {}
+
+    def levels(self) -> Mapping[str, Executor]:
+        """The same at every optimisation level, all of which are verified; itself alone if there are none."""
+        return {self.name: self}
+
+    def __call__(self, *inputs: Tensor) -> dict[str, Tensor]:
+        return self.outputs(inputs)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Format(ABC):
+    """A kind of file that networks are exported to."""
+
+    name: str
+    """The name of its builder."""
+    suffix: str
+    """How its files end, such as ``.onnx``; no two formats share one, the longest that fits decides."""
+    network: str = "int8"
+    """Which network of a run it takes: float or int8."""
+
+    @property
+    def file_name(self) -> str:
+        """What the file of a run is called."""
+        return f"model{self.suffix}"
+
+    @abstractmethod
+    def write(
+        self,
+        network: nn.Module,
+        path: Path,
+        inputs: tuple[Tensor, ...],
+        argmax: tuple[str, ...],
+        metadata: Mapping[str, str],
+    ) -> None:
+        """Write a network, whole or not at all; it is left as it was.
+
+        `inputs` are examples that fix sizes and types, the batch size stays free. Outputs in `argmax` give the id of
+        the largest score.
+
+        Raises: ValueError if the network cannot be expressed, OSError naming the file if it cannot be written.
+        """
+
+    @abstractmethod
+    def executor(self, path: Path) -> Executor:
+        """What runs a file of this format.
+
+        Raises: FileError if the file is none, OSError if it is missing.
+        """
+
+
+def by_name(outputs: Any) -> dict[str, Tensor]:
+    """What a network returns as a dict; a tensor, tuple or list as out0, out1, …"""
+    if isinstance(outputs, dict):
+        return outputs
+    values = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    return {f"out{i}": value for i, value in enumerate(values)}

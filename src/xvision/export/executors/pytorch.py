@@ -1,0 +1,32 @@
+"""PyTorch: a network as it was trained, in float."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xvision.export.contract import Executor, by_name
+from xvision.export.executors import executor
+from xvision.graph.trace import input_names
+
+
+class PyTorch(Executor):
+    """A network in eval mode, without gradients, on the device that it is on."""
+
+    name = "pytorch"
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network.eval()
+        self.input_names = input_names(network)
+        first = next(iter(network.state_dict().values()), None)
+        self.device = torch.device("cpu") if first is None else first.device
+
+    def outputs(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return by_name(self.network(*(plane.to(self.device) for plane in inputs)))
+
+
+@executor
+def pytorch(network: nn.Module) -> Executor:
+    """A float network in PyTorch; it is put into eval mode."""
+    return PyTorch(network)

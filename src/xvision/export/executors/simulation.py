@@ -1,0 +1,69 @@
+"""The simulation: a quantized network in PyTorch, whose float values are integers times a scale."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from xvision.export.contract import Grid
+from xvision.export.executors import executor
+from xvision.export.executors.pytorch import PyTorch
+from xvision.export.integers import is_quantized
+from xvision.quant.fake import Quantizer
+
+
+class Simulation(PyTorch):
+    """A quantized network; the codes of a tensor are those of the quantizer after it."""
+
+    name = "simulation"
+
+    def __init__(self, network: nn.Module) -> None:
+        if not isinstance(network, fx.GraphModule) or not is_quantized(network):
+            raise ValueError(f"{self.name}: expected a quantized network, got a float one; quantize it first")
+        super().__init__(network)
+        nodes = network.graph.nodes
+        self.input_names = tuple(str(node.target) for node in nodes if node.op == "placeholder")
+        self.tolerance_lsb = getattr(network.meta["scheme"], "tolerance_lsb", 0)
+        (heads,) = network.graph.output_node().args
+        assert isinstance(heads, dict)
+        self._heads = {
+            name: cast(Quantizer, network.get_submodule(node.target)) for name, node in heads.items()
+        }
+        self._recorder = _Recorder(network)
+
+    def codes(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        return self.run(inputs)[1]
+
+    def run(self, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        self._recorder.codes = {}
+        with torch.no_grad():
+            outputs = self._recorder.run(*(plane.to(self.device) for plane in inputs))
+        return outputs, self._recorder.codes
+
+    def grids(self) -> dict[str, Grid]:
+        return {name: _grid(quantizer) for name, quantizer in self._heads.items()}
+
+
+def _grid(quantizer: Quantizer) -> Grid:
+    return lambda values: quantizer.codes(values.to(quantizer.scale.device))
+
+
+class _Recorder(fx.Interpreter):
+    """Runs a quantized network and keeps the codes of every tensor."""
+
+    codes: dict[str, Tensor]
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        module = self.submodules.get(str(n.target)) if n.op == "call_module" else None
+        if isinstance(module, Quantizer):
+            self.codes[n.all_input_nodes[0].name] = module.codes(result)
+        return result
+
+
+@executor
+def simulation(network: nn.Module) -> Simulation:
+    """A quantized network in PyTorch, as the device computes it; it is put into eval mode."""
+    return Simulation(network)

@@ -1,0 +1,68 @@
+"""Export: a network as a file, in the format that the file's name says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, fx, nn
+
+from xvision.config.parts import Part, part_of
+from xvision.export.contract import Format
+from xvision.export.formats import export_format
+from xvision.models.model import Model
+
+
+def export(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    format: Part | str | None = None,
+    inputs: Sequence[Tensor] | None = None,
+    argmax: Sequence[str] = (),
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a float or quantized network as a file, whole or not at all.
+
+    `format` is a part or its name; by default the end of the file's name says it. `inputs` are example planes that fix
+    sizes and types; our own networks and quantized ones know theirs. The batch size stays free. Outputs are called as
+    the keys of what the network returns; those in `argmax` give the id of the largest score in place of float scores,
+    uint8 with one channel.
+
+    Raises: ValueError if the network cannot be exported or has no such output, OSError naming the file if it cannot be
+    written.
+    """
+    path = Path(path)
+    chosen = format_of(path) if format is None else part_of(export_format).parse(format).build()
+    chosen.write(model, path, tuple(inputs or _known_inputs(model)), tuple(argmax), metadata or {})
+    return path
+
+
+def find_format(path: Path) -> Format | None:
+    """The format that a file's name says, whether there is such a file or not; None if it says none."""
+    known: list[Format] = [export_format.part(name).build() for name in export_format.builders()]
+    fits = [one for one in known if path.name.endswith(one.suffix)]
+    return max(fits, key=lambda one: len(one.suffix), default=None)
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's name says. Raises: ValueError if it says none."""
+    found = find_format(path)
+    if found is None:
+        known = [export_format.part(name).build() for name in export_format.builders()]
+        endings = ", ".join(f"{one.suffix} ({one.name})" for one in known)
+        raise ValueError(f"{path}: expected a name that ends with the suffix of a format; known: {endings}")
+    return found
+
+
+def _known_inputs(model: nn.Module) -> Sequence[Tensor]:
+    if isinstance(model, Model):
+        return model.inputs.example(model.size)
+    if isinstance(model, fx.GraphModule) and "inputs" in model.meta:
+        return [
+            torch.zeros(1, *shape[1:], dtype=getattr(torch, kind)) for shape, kind in model.meta["inputs"]
+        ]
+    raise ValueError(
+        f"{type(model).__name__}: expected inputs=(tensor, …), example inputs of the size to export for"
+    )

@@ -1,0 +1,103 @@
+"""A network as an ONNX graph, by PyTorch's exporter and the two operators that become Q and DQ."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from onnxscript import opset21 as op
+from torch import Tensor, nn
+
+from xvision.export.contract import by_name
+from xvision.export.integers import REQUANTIZE
+from xvision.export.onnx_graph import CODES
+from xvision.graph.trace import input_names
+
+OPSET = 21  # the first with 16-bit QuantizeLinear
+
+
+def _to_qdq(x: Any, scale: Any, zero_point: Any, low: int, high: int, name: str) -> Any:
+    codes = op.QuantizeLinear(x, scale, zero_point)
+    kind = zero_point.dtype.numpy()
+    limits = np.iinfo(kind)
+    if (low, high) != (limits.min, limits.max):
+        bounds = [op.Constant(value=onnx.numpy_helper.from_array(np.array(v, kind))) for v in (low, high)]
+        codes = op.Clip(codes, *bounds)
+    codes.name = f"{name}{CODES}"
+    return op.DequantizeLinear(codes, scale, zero_point)
+
+
+def _to_dq(codes: Any, scale: Any, zero_point: Any = None) -> Any:
+    if zero_point is None and codes.dtype == ir.DataType.INT8:
+        # written out: ONNX Runtime's int8-to-uint8 pass adds a scalar one, even to a scale for each channel
+        zeros = np.zeros(scale.shape.numpy(), np.int8)
+        zero_point = op.Constant(value=onnx.numpy_helper.from_array(zeros))
+    return op.DequantizeLinear(codes, scale, zero_point, axis=0)
+
+
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    REQUANTIZE: _to_qdq,
+    torch.ops.xvision.dequantize.default: _to_dq,
+}
+
+
+def translate(network: nn.Module, inputs: tuple[Tensor, ...]) -> ir.Model:
+    """The graph of a network, its inputs and outputs called as the network calls them.
+
+    Raises: ValueError if the network does not take the inputs, or has an operator that ONNX does not know.
+    """
+    # the exporter would take a batch of one for a constant
+    inputs = tuple(plane.cpu().repeat(2, *[1] * (plane.ndim - 1)) for plane in inputs)
+    try:
+        with torch.no_grad():
+            outputs = network(*inputs)
+    except Exception as error:  # whatever the network raises
+        shapes = ", ".join("x".join(map(str, plane.shape[1:])) for plane in inputs)
+        raise ValueError(
+            f"{type(network).__name__}: expected inputs that the network takes, it fails on {shapes} "
+            f"({str(error).splitlines()[0]}); check number, size and channels of the planes"
+        ) from error
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                network,
+                inputs,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=input_names(network) or None,
+                output_names=list(by_name(outputs)),
+                dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in inputs),
+                custom_translation_table=TRANSLATIONS,
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise ValueError(
+            f"{type(network).__name__}: expected a network that ONNX can express, the exporter refused it "
+            f"({reason}); replace the operator it names"
+        ) from error
+    assert program is not None
+    return program.model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's deprecation warnings and progress notes, which are about its own code, from the user."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
