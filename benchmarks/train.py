@@ -75,7 +75,7 @@ class InMemory:
 def build(net: str) -> Model:
     torch.manual_seed(0)
     settings = Net(backbone=backbone.timm(**NETS[net]), decoder=decoder.classifier())
-    return build_model(settings, TASK.outputs, (32, 32))
+    return build_model(settings, TASK.outputs_by_task, (32, 32))
 
 
 def bare(model: Model, loader: Any, steps: int) -> None:

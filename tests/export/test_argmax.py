@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import xvision as xv
+from tests.models.outputs import outputs_by_task
 from tests.quant.patterns import planes_for, with_statistics
 from xvision.export.executors.onnxruntime import OnnxRuntime
 from xvision.models.backbones import backbone
@@ -28,7 +29,7 @@ def networks() -> Networks:
         backbone=backbone.timm(model="resnet10t"),
         decoder=decoder.part("lraspp_lite", {"width": 0.25}),
     )
-    model = build_model(net, {"segmentation": 5, "depth": 1}, (64, 64))
+    model = build_model(net, outputs_by_task({"segmentation": 5, "depth": 1}), (64, 64))
     planes = planes_for(model, size=64, batch=2)
     model = with_statistics(model, planes)
     return model, xv.quantize(model, [planes]), planes

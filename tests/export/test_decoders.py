@@ -10,6 +10,7 @@ import torch
 from onnx import numpy_helper
 
 import xvision as xv
+from tests.models.outputs import outputs_by_task
 from tests.quant.patterns import planes_for, with_statistics
 from xvision.models.backbones import backbone
 from xvision.models.build import build_model
@@ -17,7 +18,7 @@ from xvision.models.decoders import decoder
 from xvision.models.settings import Net
 
 CASES = [(name, {}) for name in sorted(decoder.builders().keys() - {"classifier"})] + [
-    ("fpn_lite", {"enlarge_by": mode})
+    ("fpn_lite", {"upsample_mode": mode})
     for mode in ("nearest", "transposed", "conv", "depthwise_conv", "pixel_shuffle")
 ]
 
@@ -29,7 +30,7 @@ def test_a_decoder_is_exact(name: str, settings: dict[str, str], tmp_path: Path)
     torch.manual_seed(0)
     bb = backbone.timm(model="regnetx_002" if "fpn" in name and not settings else "resnet10t")
     net = Net(backbone=bb, decoder=decoder.part(name, {"width": 0.25, **settings}))
-    model = build_model(net, {"map": 3}, (128, 128))
+    model = build_model(net, outputs_by_task({"map": 3}), (128, 128))
     planes = planes_for(model, size=128, batch=2)
     q = xv.quantize(with_statistics(model, planes), [planes], method="ptq")
     file = xv.export(q, tmp_path / "model.onnx")
@@ -37,7 +38,7 @@ def test_a_decoder_is_exact(name: str, settings: dict[str, str], tmp_path: Path)
     assert parity.ok, (parity.max_lsb, parity.first_difference)
     scales = {scale for node_scales in resize_scales(file) for scale in node_scales}
     assert scales <= {1, 2, 4}
-    assert scales or settings, "decoders enlarge by Resize unless they are told otherwise"
+    assert scales or settings, "decoders upsample by Resize unless they are told otherwise"
 
 
 def resize_scales(file: Path) -> list[list[float]]:
@@ -55,7 +56,7 @@ def test_planes_that_are_joined_and_layers_that_join_have_scales_of_their_own(tm
         decoder=decoder.deeplabv3_lite(width=0.25),
         pixels="nv12",
     )
-    model = build_model(net, {"map": 3}, (64, 64))
+    model = build_model(net, outputs_by_task({"map": 3}), (64, 64))
     planes = planes_for(model, size=64, batch=2)
     q = xv.quantize(with_statistics(model, planes), [planes], method="ptq")
     file = xv.export(q, tmp_path / "model.onnx")

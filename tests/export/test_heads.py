@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 import xvision as xv
+from tests.models.outputs import outputs_by_task
 from tests.models.test_heads import net
 from tests.quant.patterns import planes_for, with_statistics
 from xvision.models.build import build_model
@@ -17,8 +18,8 @@ def test_several_tasks_are_exact(tmp_path: Path) -> None:
     heads = {"classification": "classifier", "depth": {"lraspp_lite": {"width": 0.25}}}
     outputs = {"segmentation": 3, "motion": 2, "depth": 1, "class": 2}
     settings = net(backbone="timm:regnetx_002", shared_decoder=True, heads=heads)
-    model = build_model(settings, outputs, (64, 64), {k: k for k in outputs} | {"class": "classification"})
-    assert list(model.heads) == ["segmentation+motion", "depth", "class"]
+    model = build_model(settings, outputs_by_task(outputs), (64, 64))
+    assert model.tasks_of("segmentation") == ("segmentation", "motion")
     planes = planes_for(model, size=64, batch=2)
     q = xv.quantize(with_statistics(model, planes), [planes], method="ptq")
     assert q(*planes).keys() == outputs.keys()

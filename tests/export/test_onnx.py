@@ -17,6 +17,7 @@ from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 
 import xvision as xv
+from tests.models.outputs import outputs_by_task
 from tests.quant.patterns import PATTERNS, planes_for, trained, with_statistics
 from xvision.export.executors.onnxruntime import OnnxRuntime
 from xvision.models.build import build_model
@@ -57,7 +58,9 @@ class Made:
 def network(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     torch.manual_seed(0)
     model = build_model(
-        Net.model_validate({"backbone": f"timm:{name}", "decoder": "classifier"}), {"class": 10}, (64, 64)
+        Net.model_validate({"backbone": f"timm:{name}", "decoder": "classifier"}),
+        outputs_by_task({"class": 10}),
+        (64, 64),
     )
     planes = planes_for(model, size=64, batch=4)
     return with_statistics(model, planes), planes

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import xvision as xv
+from tests.models.outputs import outputs_by_task
 from tests.quant.patterns import planes_for, with_statistics
 from xvision.export.executors.onnxruntime import OnnxRuntime
 from xvision.models.backbones import backbone
@@ -37,7 +38,7 @@ def test_two_streams_are_exact(model: str, pixels: str, inputs: str, tmp_path: P
             "inputs": inputs,
         }
     )
-    network = build_model(net, {"motion": 2}, (64, 64))
+    network = build_model(net, outputs_by_task({"motion": 2}), (64, 64))
     planes = planes_for(network, size=64, batch=2)
     q = xv.quantize(with_statistics(network, planes), [planes], method="ptq")
     scales = [m for key, m in q.named_modules() if key.startswith("quantizers.") and key.endswith("pixels")]
@@ -60,7 +61,7 @@ def test_a_float_network_of_two_streams_is_exported_too(tmp_path: Path) -> None:
     net = Net.model_validate(
         {"backbone": "timm:mobilenetv2_035", "decoder": "classifier", "inputs": "image+flow+confidence"}
     )
-    network = build_model(net, {"class": 3}, (64, 64)).eval()
+    network = build_model(net, outputs_by_task({"class": 3}), (64, 64)).eval()
     file = xv.export(network, tmp_path / "model.onnx")
     assert [i.name for i in onnx.load(file).graph.input] == ["image", "flow", "confidence"]
     planes = planes_for(network, size=64, batch=2)

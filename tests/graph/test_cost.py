@@ -5,6 +5,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from tests.models.outputs import outputs_by_task
 from xvision.graph.cost import count
 from xvision.models.build import build_model
 from xvision.models.settings import Net
@@ -67,7 +68,7 @@ def test_a_model_of_ours_is_counted_and_left_as_it_was(pixels: str) -> None:
     settings = Net.model_validate(
         {"backbone": "timm:mobilenetv2_100", "decoder": "classifier", "pixels": pixels}
     )
-    model = build_model(settings, {"class": 1000}, (224, 224))
+    model = build_model(settings, outputs_by_task({"class": 1000}), (224, 224))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     cost = count(model, (224, 224))
     assert cost.macs == 300_774_272  # 0.3008 GMACs, as torch's own counter on the published network

@@ -1,7 +1,8 @@
-"""Heads of several tasks: own or shared decoders, and the layers that all of them depend on."""
+"""Networks of several tasks: own or shared decoders, and the layers that all tasks depend on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -10,16 +11,17 @@ import torch
 from torch import Tensor
 
 import xvision as xv
-from xvision.models.blocks import Enlarge
+from tests.models.outputs import outputs_by_task
+from xvision.models.blocks import UpsampleMode
 from xvision.models.build import build_model
 from xvision.models.decoders import decoder
-from xvision.models.model import Model, Shared
+from xvision.models.model import Model
+from xvision.models.outputs import OutputSpec
 from xvision.models.settings import Net
 from xvision.runs.run import Run, SettingError
 
 MAPS = decoder.builders().keys() - {"classifier"}
 OUTPUTS = {"segmentation": 3, "depth": 1, "class": 2}
-OWNERS = {"segmentation": "segmentation", "depth": "depth", "class": "classification"}
 
 
 def net(**changes: object) -> Net:
@@ -27,10 +29,10 @@ def net(**changes: object) -> Net:
     return Net.model_validate({"backbone": "timm:mobilenetv2_035", "decoder": decoder, **changes})
 
 
-def build(outputs: dict[str, int] = OUTPUTS, size: tuple[int, int] = (64, 64), **changes: object) -> Model:
+def build(outputs: Mapping[str, int] = OUTPUTS, size: tuple[int, int] = (64, 64), **changes: object) -> Model:
     torch.manual_seed(0)
     heads = {"heads": {"classification": "classifier"}} if "class" in outputs else {}
-    return build_model(net(**{**heads, **changes}), outputs, size, OWNERS).eval()
+    return build_model(net(**{**heads, **changes}), outputs_by_task(outputs), size).eval()
 
 
 def image() -> Tensor:
@@ -39,60 +41,83 @@ def image() -> Tensor:
     )
 
 
-def test_each_task_has_a_head_of_its_own() -> None:
+def test_each_task_has_a_decoder_of_its_own() -> None:
     model = build()
     assert model.outputs == tuple(OUTPUTS)
-    assert model.map_outputs == ("segmentation", "depth")
+    assert list(model.decoders) == ["segmentation", "depth", "classification"]
     with torch.no_grad():
         shapes = {name: tuple(value.shape) for name, value in model(image()).items()}
     assert shapes == {"segmentation": (2, 3, 64, 64), "depth": (2, 1, 64, 64), "class": (2, 2)}
 
 
-def test_heads_are_named_by_tasks() -> None:
+def test_decoders_of_single_tasks_are_named_by_them() -> None:
     model = build(heads={"classification": "classifier", "depth": {"unet_lite": {"width": 0.25}}})
-    kinds = {name: type(head).__name__ for name, head in model.heads.items()}
-    assert list(kinds) == list(OUTPUTS)
-    assert len(set(kinds.values())) == 3
-    by_output = build_model(net(heads={"depth": "unet_lite"}), {"depth": 1}, (64, 64))
-    assert type(by_output.heads["depth"]).__name__ == kinds["depth"]
+    kinds = {task: type(decoder).__name__ for task, decoder in model.decoders.items()}
+    assert kinds == {"segmentation": "fpn_lite", "depth": "unet_lite", "classification": "classifier"}
 
 
 def test_a_shared_decoder_gives_each_output_its_channels() -> None:
     model = build(shared_decoder=True)
-    assert list(model.heads) == ["segmentation+depth", "class"]
-    assert set(model.outputs) == OUTPUTS.keys()
-    assert model.map_outputs == ("segmentation", "depth")
-    shared = model.heads["segmentation+depth"]
-    assert isinstance(shared, Shared)
+    assert model.decoder_of == {
+        "segmentation": "segmentation",
+        "depth": "segmentation",
+        "classification": "classification",
+    }
+    assert model.outputs == tuple(OUTPUTS)
+    last: list[Tensor] = []
+    model.decoders["segmentation"].heads.maps.upsample.register_forward_hook(  # type: ignore[union-attr]
+        lambda module, args, out: last.append(out)
+    )
     with torch.no_grad():
         found = model(image())
-        features = model.backbone(model.pixels(image()))
-        whole = shared.decoder(*(features[i] for i in model.routes["segmentation+depth"]))
-    assert whole.shape[1] == 4
-    assert torch.equal(found["segmentation"], whole[:, :3])
-    assert torch.equal(found["depth"], whole[:, 3:])
+    assert last[0].shape[1] == 4
+    assert torch.equal(found["segmentation"], last[0][:, :3])
+    assert torch.equal(found["depth"], last[0][:, 3:])
     separate = sum(p.numel() for p in build().parameters())
     assert sum(p.numel() for p in model.parameters()) < separate
 
 
-def test_one_map_task_shares_with_none() -> None:
+def test_a_task_alone_shares_with_none() -> None:
     model = build({"depth": 1}, shared_decoder=True)
-    assert list(model.heads) == ["depth"]
+    assert model.tasks_of("depth") == ("depth",)
     own = build(shared_decoder=True, heads={"classification": "classifier", "depth": "unet_lite"})
-    assert list(own.heads) == list(OUTPUTS)
+    assert list(own.decoders) == ["segmentation", "depth", "classification"]
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_sizes_must_fit_every_head(shared: bool) -> None:
+def test_sizes_must_fit_every_decoder(shared: bool) -> None:
     with pytest.raises(ValueError, match=r"data.size: expected multiples of 32 .*the nearest is 64x64"):
-        build_model(net(shared_decoder=shared), {"segmentation": 3, "depth": 1}, (64, 80 - 7))
+        build({"segmentation": 3, "depth": 1}, (64, 80 - 7), shared_decoder=shared)
 
 
-def test_a_head_of_no_task_is_an_error() -> None:
+def test_a_decoder_of_no_task_is_an_error() -> None:
     with pytest.raises(
         ValueError, match=r"net.heads.dpth: no task of this network is called so; did you mean 'depth'\?"
     ):
         build(heads={"classification": "classifier", "dpth": "unet_lite"})
+
+
+def test_outputs_of_one_name_are_an_error() -> None:
+    boxes = {
+        "detection": (OutputSpec("boxes", 4, "pyramid", (8,)),),
+        "faces": outputs_by_task({"boxes_8": 4})["boxes_8"],
+    }
+    with pytest.raises(ValueError, match="expected outputs with names of their own, got 'boxes_8' twice"):
+        build_model(net(), boxes, (64, 64))
+
+
+def test_a_backbone_has_one_classifier_which_tasks_may_share() -> None:
+    two = {name: (OutputSpec(name, count, "scores"),) for name, count in (("weather", 2), ("place", 3))}
+    with pytest.raises(
+        ValueError, match=r"has one classifier, which two decoders ask for; set net\.shared_decoder"
+    ):
+        build_model(net(decoder="classifier"), two, (64, 64))
+    model = build_model(net(decoder="classifier", shared_decoder=True), two, (64, 64)).eval()
+    with torch.no_grad():
+        assert {name: x.shape[1] for name, x in model(image()).items()} == {"weather": 2, "place": 3}
+    (last,) = names_of(model, model.shared_parameters("last"))
+    assert last == "conv_head.weight"
+    assert "classifier.weight" not in names_of(model, model.shared_parameters("all"))
 
 
 # ------------------------------------------------------------------------------------------------ what is shared
@@ -103,7 +128,7 @@ def names_of(model: Model, parameters: list[Tensor]) -> list[str]:
     return [known[id(p)] for p in parameters]
 
 
-def test_shared_layers_are_those_of_every_head() -> None:
+def test_shared_layers_are_those_of_every_task() -> None:
     """A classifier's last convolution is in the backbone, but no gradient of a map reaches it."""
     model = build()
     assert model.shared_parameters("none") == []
@@ -121,21 +146,22 @@ def test_shared_layers_are_those_of_every_head() -> None:
     assert set(shared) - set(names_of(model, model.shared_parameters("all"))) == {"conv_stem.weight"}
 
 
-@pytest.mark.parametrize("enlarge_by", get_args(Enlarge))
+@pytest.mark.parametrize("mode", get_args(UpsampleMode))
 @pytest.mark.parametrize("name", sorted(MAPS))
-def test_what_a_shared_decoder_shares_depends_on_no_number_of_channels(name: str, enlarge_by: str) -> None:
+def test_what_a_shared_decoder_shares_depends_on_no_number_of_channels(name: str, mode: str) -> None:
     """The last common layer has the channels of no output, even where their number is that of an inner layer."""
     outputs = {"segmentation": 15, "depth": 1}
-    settings = {"enlarge_by": enlarge_by} | ({"width": 0.0625} if name == "fpn_lite" else {"width": 0.25})
+    settings = {"upsample_mode": mode} | ({"width": 0.0625} if name == "fpn_lite" else {"width": 0.25})
     model = build(outputs, (128, 128), decoder={name: settings}, shared_decoder=True)
-    head = model.heads["segmentation+depth"]
-    assert isinstance(head, Shared)
-    own = [p for layer in head.decoder.last for p in layer.parameters()]
-    common = head.common_parameters()
-    assert len(own) + len(common) == len(list(head.parameters()))
+    shared = model.decoders["segmentation"]
+    layers = shared.prediction_layers
+    assert layers["segmentation"] == layers["depth"]  # type: ignore[index]
+    own = {id(p): p for layer in layers["depth"] for p in layer.parameters()}  # type: ignore[index]
+    common = [p for p in shared.parameters() if id(p) not in own]
+    assert len(own) + len(common) == len(list(shared.parameters()))
     (last,) = model.shared_parameters("last")
     assert last is [p for p in common if p.ndim > 1][-1]
-    assert all(len(p) % 16 == 0 for p in own)
+    assert all(len(p) % 16 == 0 for p in own.values())
 
 
 def test_every_task_pulls_at_what_is_shared() -> None:
@@ -162,17 +188,18 @@ def test_a_single_classifier_shares_the_whole_backbone() -> None:
         (
             "segmentation+depth",
             "net.decoder=classifier",
-            "net.decoder: segmentation needs maps, classifier gives class scores; choose",
+            "net.decoder: segmentation needs maps, classifier gives class scores; choose .*fpn_lite or lraspp_lite",
         ),
         (
             "segmentation+depth",
             "net.heads.depth=classifier",
-            "depth needs maps, classifier gives class scores.*for depth alone: net.heads.depth=NAME",
+            "net.heads.depth: depth needs maps, classifier gives.*for depth alone: net.heads.depth=NAME",
         ),
         (
             "segmentation",
             "task=segmentation+classification",
-            "classification needs class scores, fpn_lite gives maps.*alone: net.heads.classification=NAME",
+            "classification needs class scores, fpn_lite gives maps.*; choose classifier; for classification alone: "
+            "net.heads.classification=NAME",
         ),
         (
             "segmentation+depth",

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from tests.models.outputs import outputs_by_task
 from xvision.graph.trace import trace
 from xvision.models.build import build_model
 from xvision.models.pixels import encode
@@ -19,7 +20,7 @@ def net(pixels: str = "rgb", model: str = "mobilenetv3_small_100") -> Net:
 
 @pytest.mark.parametrize("pixels", ["rgb", "bgr", "gray", "yuv444", "nv12"])
 def test_planes_in_scores_out(pixels: str) -> None:
-    model = build_model(net(pixels), {"class": 4}, (64, 64)).eval()
+    model = build_model(net(pixels), outputs_by_task({"class": 4}), (64, 64)).eval()
     assert model.outputs == ("class",)
     planes = encode(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), pixels)
     assert [plane.channels for plane in model.inputs.planes] == [plane.shape[1] for plane in planes]
@@ -37,7 +38,7 @@ def test_planes_in_scores_out(pixels: str) -> None:
 def test_the_same_seed_gives_the_same_weights() -> None:
     def state(seed: int) -> dict[str, torch.Tensor]:
         torch.manual_seed(seed)
-        return build_model(net(), {"class": 4}, (64, 64)).state_dict()
+        return build_model(net(), outputs_by_task({"class": 4}), (64, 64)).state_dict()
 
     first, again, other = state(0), state(0), state(1)
     assert all(torch.equal(first[key], again[key]) for key in first)
@@ -45,14 +46,14 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 
 def test_outputs_are_raw_in_train_mode_too() -> None:
-    model = build_model(net(), {"class": 4}, (64, 64)).train()
+    model = build_model(net(), outputs_by_task({"class": 4}), (64, 64)).train()
     out = model(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))["class"]
     assert out.shape == (2, 4)
     assert out.requires_grad
 
 
-def test_two_heads_share_the_backbone() -> None:
-    """A decoder may ask for a level that another output's head does not know of."""
+def test_two_decoders_share_the_backbone() -> None:
+    """A decoder may ask for a level that another task's decoder does not know of."""
     from torch import Tensor, nn
 
     from xvision.models.backbone import Backbone
@@ -60,20 +61,25 @@ def test_two_heads_share_the_backbone() -> None:
     from xvision.models.model import Model
 
     class Coarse(nn.Module):
+        size_divisor = 16
+
         def __init__(self, backbone: Backbone, channels: int) -> None:
             super().__init__()
-            tap = backbone.last(16)
-            self.taps = (tap,)
-            self.score = nn.Conv2d(backbone.levels[tap].channels, channels, 1)
+            level = backbone.last(16)
+            self.in_features = (level,)
+            self.predict = nn.Conv2d(backbone.levels[level].channels, channels, 1)
 
-        def forward(self, level: Tensor) -> Tensor:
-            scores: Tensor = self.score(level)
-            return scores
+        def forward(self, level: Tensor) -> dict[str, Tensor]:
+            return {"segmentation": self.predict(level)}
 
     settings = net()
     backbone = settings.backbone.build(3, (64, 64))
-    heads = {"class": settings.decoder.build(backbone, 4), "segmentation": Coarse(backbone, 9)}
-    model = Model(Inputs("rgb"), backbone, heads, (64, 64)).eval()
+    outputs = outputs_by_task({"class": 4, "segmentation": 9})
+    decoders = {
+        "classification": settings.decoder.build(backbone, outputs["classification"]),
+        "segmentation": Coarse(backbone, 9),
+    }
+    model = Model(Inputs("rgb"), backbone, decoders, outputs, (64, 64)).eval()
     planes = model.pixels.example((64, 64), batch=2)
     out = model(*planes)
     assert (out["class"].shape, out["segmentation"].shape) == ((2, 4), (2, 9, 4, 4))

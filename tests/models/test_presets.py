@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.models.outputs import outputs_by_task
 from xvision.graph.cost import count
 from xvision.graph.trace import trace
 from xvision.models.build import build_model
@@ -96,7 +97,7 @@ def test_all_networks_of_the_original_are_there() -> None:
 @pytest.mark.parametrize(("name", "expected"), RECOUNTED.items(), ids=RECOUNTED)
 def test_costs_are_those_of_the_original(name: str, expected: tuple[float, float]) -> None:
     with torch.device("meta"):
-        model = build_model(net_of(name), {"class": 1000}, (224, 224))
+        model = build_model(net_of(name), outputs_by_task({"class": 1000}), (224, 224))
     cost = count(model, (224, 224))
     assert (cost.macs / 1e9, cost.params / 1e6) == pytest.approx(expected, rel=0.01)
     if name == "vgg16_x1":
@@ -112,7 +113,7 @@ def test_costs_for_maps_are_those_of_the_original(
 ) -> None:
     name, size, classes = case
     with torch.device("meta"):
-        model = build_model(net_of(name), {"segmentation": classes}, size)
+        model = build_model(net_of(name), outputs_by_task({"segmentation": classes}), size)
     cost = count(model, size)
     assert cost.macs / 1e9 == pytest.approx(expected[0], rel=0.005)
     assert expected[1] == 0 or cost.params / 1e6 == pytest.approx(expected[1], rel=0.005)
@@ -127,7 +128,7 @@ def test_costs_of_two_streams_are_those_of_the_original(
     inputs, outputs = case
     net = net_of("deeplabv3plus_mobilenetv2_tv_edgeailite").model_copy(update={"inputs": inputs})
     with torch.device("meta"):
-        model = build_model(net, dict(outputs), (384, 768))
+        model = build_model(net, outputs_by_task(dict(outputs)), (384, 768))
     assert count(model, (384, 768)).macs / 1e9 == pytest.approx(gmacs, rel=0.0005)
 
 
@@ -135,7 +136,7 @@ def test_costs_of_two_streams_are_those_of_the_original(
 def test_every_preset_for_maps_gives_one_as_large_as_the_image(name: str) -> None:
     net = net_of(name)
     with torch.device("meta"):
-        model = build_model(net, {"segmentation": 7}, (256, 512)).train()
+        model = build_model(net, outputs_by_task({"segmentation": 7}), (256, 512)).train()
     out = model(*model.pixels.example((256, 512), batch=2, device="meta"))["segmentation"]
     assert out.shape == (2, 7, 256, 512)
     out.sum().backward()
@@ -146,7 +147,7 @@ def test_every_preset_for_maps_gives_one_as_large_as_the_image(name: str) -> Non
 def test_every_preset_builds_trains_and_traces(name: str) -> None:
     net = net_of(name)
     torch.manual_seed(0)
-    model = build_model(net, {"class": 7}, (64, 64))
+    model = build_model(net, outputs_by_task({"class": 7}), (64, 64))
     rgb = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     planes = encode(rgb, net.pixels)
     out = model.train()(*planes)["class"]
@@ -161,8 +162,10 @@ def test_every_preset_builds_trains_and_traces(name: str) -> None:
 
 def test_fast_down_resnet_has_the_originals_levels() -> None:
     with torch.device("meta"):
-        model = build_model(net_of("unet_aspp_resnet50_fd_edgeailite"), {"segmentation": 19}, (256, 512))
-    used = [model.levels[tap] for tap in model.taps if tap != "logits"]
+        model = build_model(
+            net_of("unet_aspp_resnet50_fd_edgeailite"), outputs_by_task({"segmentation": 19}), (256, 512)
+        )
+    used = [model.levels[level] for level in model.features if level != "logits"]
     strides, channels = (2, 4, 8, 16, 32, 64), (64, 64, 256, 512, 1024, 2048)
     assert [(level.stride, level.channels) for level in used] == list(zip(strides, channels, strict=True))
 
@@ -178,7 +181,7 @@ def test_original_activations() -> None:
     kinds = {
         name: {
             type(m).__name__
-            for m in build_model(net_of(name), {"class": 2}, (64, 64)).modules()
+            for m in build_model(net_of(name), outputs_by_task({"class": 2}), (64, 64)).modules()
             if type(m).__name__ in ("ReLU", "ReLU6", "Hardswish", "Hardsigmoid")
         }
         for name in (

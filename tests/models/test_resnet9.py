@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.models.outputs import outputs_by_task
 from xvision.graph.cost import count
 from xvision.models.backbone import Level
 from xvision.models.backbones import backbone
@@ -20,4 +21,4 @@ def test_cost_is_what_a_count_by_hand_gives() -> None:
     net = Net(backbone=backbone.resnet9(widths=(16, 32, 96, 192)), decoder=decoder.classifier())
     weights = 9 * (3 * 16 + 16 * 32), 9 * (2 * 32 * 32 + 32 * 96), 9 * 96 * 192, 9 * 2 * 192 * 192, 192 * 10
     macs = sum(w * pixels for w, pixels in zip(weights, (32 * 32, 16 * 16, 8 * 8, 4 * 4, 1), strict=True))
-    assert count(build_model(net, {"class": 10}, (32, 32)), (32, 32)).macs == macs
+    assert count(build_model(net, outputs_by_task({"class": 10}), (32, 32)), (32, 32)).macs == macs

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+from tests.models.outputs import outputs_by_task
 from xvision.config.parts import Part
 from xvision.graph.trace import trace
 from xvision.models.backbone import Backbone, Published
@@ -51,7 +52,10 @@ def net(part: Part, inputs: str, pixels: str = "rgb", head: Part | None = None) 
 def test_streams_are_joined_at_a_quarter_of_the_resolution(case: tuple[Part, int, int]) -> None:
     part, channels, stride = case
     with torch.device("meta"):
-        one, two = (build_model(net(part, inputs), {"class": 3}, (64, 64)) for inputs in ("image", INPUTS[0]))
+        one, two = (
+            build_model(net(part, inputs), outputs_by_task({"class": 3}), (64, 64))
+            for inputs in ("image", INPUTS[0])
+        )
     fuse = two.backbone.get_submodule("fuse")
     shapes: list[torch.Size] = []
     fuse.register_forward_hook(lambda module, args, out: shapes.append(out.shape))
@@ -72,7 +76,7 @@ def test_streams_are_joined_at_a_quarter_of_the_resolution(case: tuple[Part, int
 )
 def test_two_streams_train_and_trace(name: str, inputs: str) -> None:
     torch.manual_seed(0)
-    model = build_model(net(CUTS[name][0], inputs), {"class": 3}, (64, 64)).train()
+    model = build_model(net(CUTS[name][0], inputs), outputs_by_task({"class": 3}), (64, 64)).train()
     planes = [
         torch.randint(0, 256, p.shape, dtype=torch.uint8) for p in model.inputs.example((64, 64), batch=2)
     ]
@@ -93,7 +97,9 @@ def test_two_streams_train_and_trace(name: str, inputs: str) -> None:
 
 def test_decoders_see_joined_levels_and_those_before_of_the_image() -> None:
     head = decoder.unet_lite(width=0.25)  # takes strides 2, 4, 8, 16 and 32
-    model = build_model(net(CUTS["mobilenetv2"][0], "image+flow", head=head), {"map": 2}, (64, 64)).eval()
+    model = build_model(
+        net(CUTS["mobilenetv2"][0], "image+flow", head=head), outputs_by_task({"map": 2}), (64, 64)
+    ).eval()
     image, flow = (torch.randint(0, 256, p.shape, dtype=torch.uint8) for p in model.inputs.example((64, 64)))
     with torch.no_grad():
         levels, others = (model.backbone(*model._streams((image, f))) for f in (flow, 255 - flow))
@@ -105,9 +111,13 @@ def test_decoders_see_joined_levels_and_those_before_of_the_image() -> None:
 def test_one_stream_is_what_it_was() -> None:
     """The second stream draws its weights after those of the first."""
     torch.manual_seed(0)
-    one = build_model(net(CUTS["mobilenetv2"][0], "image"), {"class": 3}, (64, 64)).state_dict()
+    one = build_model(
+        net(CUTS["mobilenetv2"][0], "image"), outputs_by_task({"class": 3}), (64, 64)
+    ).state_dict()
     torch.manual_seed(0)
-    two = build_model(net(CUTS["mobilenetv2"][0], "image+previous"), {"class": 3}, (64, 64)).state_dict()
+    two = build_model(
+        net(CUTS["mobilenetv2"][0], "image+previous"), outputs_by_task({"class": 3}), (64, 64)
+    ).state_dict()
     body = [key for key in one if key.startswith("backbone.") and "classifier" not in key]
     assert all(torch.equal(one[key], two[key]) for key in body)
     assert not torch.equal(two["backbone.previous_stem.conv_stem.weight"], two["backbone.conv_stem.weight"])
@@ -119,7 +129,11 @@ def test_networks_without_such_a_place_are_refused_by_name() -> None:
         match=r"^net\.inputs: .* of stride 4 or less, and vit_tiny_patch16_224 has no such place \(it has none\); set "
         r"net\.inputs=image",
     ):
-        build_model(net(backbone.timm(model="vit_tiny_patch16_224"), "image+flow"), {"class": 3}, (224, 224))
+        build_model(
+            net(backbone.timm(model="vit_tiny_patch16_224"), "image+flow"),
+            outputs_by_task({"class": 3}),
+            (224, 224),
+        )
 
     class Bypassed(nn.Module):
         def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -142,7 +156,7 @@ def test_published_weights_fill_the_stems_of_both_streams() -> None:
     published = Published("somewhere", "MIT", mean, std, lambda: dict(state))
 
     torch.manual_seed(0)
-    model = build_model(net(part, "image+previous", "nv12"), {"class": 1000}, (64, 64))
+    model = build_model(net(part, "image+previous", "nv12"), outputs_by_task({"class": 1000}), (64, 64))
     loaded = load(model, "pretrained", published)
     have = model.state_dict()
     for key in ("conv_stem.weight", "bn1.running_mean", "blocks.1.1.conv_dw.weight"):
@@ -155,7 +169,7 @@ def test_published_weights_fill_the_stems_of_both_streams() -> None:
         if key.startswith("fuse.") and "num_batches" not in key
     )  # fmt: skip
 
-    model = build_model(net(part, "image+flow+confidence"), {"class": 1000}, (64, 64))
+    model = build_model(net(part, "image+flow+confidence"), outputs_by_task({"class": 1000}), (64, 64))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     loaded = load(model, "pretrained", published)
     after, key = model.state_dict(), "backbone.flow_stem.blocks.1.1.conv_dw.weight"

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tests.models.outputs import outputs_by_task
 from xvision.models.backbone import Published
 from xvision.models.build import build_model
 from xvision.models.model import Model
@@ -27,7 +28,9 @@ def build(weights: str = "none", model: str = "resnet18", classes: int = 5, **ne
     torch.manual_seed(0)
     part = {"timm": {"model": model}}
     return build_model(
-        Net(backbone=part, decoder="classifier", weights=weights, **net), {"class": classes}, (64, 64)
+        Net(backbone=part, decoder="classifier", weights=weights, **net),
+        outputs_by_task({"class": classes}),
+        (64, 64),
     )
 
 

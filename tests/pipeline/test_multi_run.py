@@ -90,7 +90,7 @@ def test_two_data_sets_with_different_labels(tmp_path: Path) -> None:
     assert record.classes["class"] == ("blue", "red")
     assert {"segmentation/miou", "classification/top1"} <= record.metrics["onnx"].keys()
     assert record.affinity is not None
-    assert record.heads.keys() == {"segmentation", "class"}
+    assert record.heads.keys() == {"segmentation", "classification"}
     samples = json.loads((run.folder / "samples/samples.json").read_text())
     assert any("segmentation:" in row["label"] for row in samples)
     assert not any("classification:" in row["label"] and "segmentation:" in row["label"] for row in samples)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from xvision.models.outputs import OutputSpec
 from xvision.tasks import task
 from xvision.tasks.classification import Classification
 from xvision.tasks.contract import Task
@@ -21,7 +22,7 @@ def make(**settings: object) -> Task:
 
 
 def test_outputs_follow_the_classes_of_the_data() -> None:
-    assert make().outputs == {"class": 3}
+    assert make().outputs == (OutputSpec("class", 3, "scores", field="class"),)
     assert make(num_classes=5).classes == {"class": ("cat", "dog", "newt", "class 3", "class 4")}
 
 

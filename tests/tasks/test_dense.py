@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from xvision.models.outputs import OutputSpec
 from xvision.tasks import task
 from xvision.tasks.depth import LOG_RANGE, metres
 from xvision.tasks.multi import MultiTask
@@ -105,7 +106,7 @@ def test_motion_is_drawn_where_something_moves() -> None:
     made = task.motion(class_weights=(0.05, 0.95)).build({})
     assert (made.needs, made.outputs, made.classes["motion"]) == (
         ("motion",),
-        {"motion": 2},
+        (OutputSpec("motion", 2, "map", field="motion"),),
         ("static", "moving"),
     )
     image = np.full((1, 4, 3), 100, np.uint8)

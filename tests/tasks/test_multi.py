@@ -80,8 +80,8 @@ def test_one_task_is_itself_and_several_know_what_all_know(multi: Task) -> None:
     assert [part.name for part in multi.parts] == ["segmentation", "depth", "classification"]
     assert multi.needs == ("segmentation", "depth", "class")
     assert multi.needs_of_parts["classification"] == ("class",)
-    assert multi.outputs == {"segmentation": 3, "depth": 1, "class": 2}
-    assert multi.owners == {"segmentation": "segmentation", "depth": "depth", "class": "classification"}
+    assert [(o.name, o.channels) for o in multi.outputs] == [("segmentation", 3), ("depth", 1), ("class", 2)]
+    assert multi.outputs_by_task == {task.name: task.outputs for task in multi.parts}
     assert multi.maps == ("segmentation", "depth")
     assert multi.class_maps == ("segmentation",)
     assert multi.classes == CLASSES

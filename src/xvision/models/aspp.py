@@ -15,21 +15,26 @@ from xvision.models.blocks import conv, separable
 
 
 class ASPP(nn.Module):
-    """A 1x1 and a dilated lite branch for each of `dilations`, side by side, joined by a 1x1 convolution.
+    """A 1x1 and a dilated lite branch for each of `dilations`, concatenated and projected by a 1x1 convolution.
 
-    Shapes: (B, inputs, H, W) to (B, outputs, H, W).
+    Shapes: (B, in_channels, H, W) to (B, out_channels, H, W).
     """
 
     def __init__(
-        self, inputs: int, outputs: int, group_width: int, dilations: Sequence[int], dropout: float
+        self, in_channels: int, out_channels: int, group_width: int, dilations: Sequence[int], dropout: float
     ) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            [conv(inputs, outputs), *(separable(inputs, outputs, group_width, dilation=d) for d in dilations)]
+            [
+                conv(in_channels, out_channels),
+                *(separable(in_channels, out_channels, group_width, dilation=d) for d in dilations),
+            ]
         )
         self.dropout = nn.Dropout2d(dropout)
-        self.join = conv(outputs * len(self.branches), outputs)
+        self.project = conv(out_channels * len(self.branches), out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        joined: Tensor = self.join(self.dropout(torch.cat([branch(x) for branch in self.branches], dim=1)))
-        return joined
+        projected: Tensor = self.project(
+            self.dropout(torch.cat([branch(x) for branch in self.branches], dim=1))
+        )
+        return projected

@@ -20,8 +20,8 @@ from xvision.models.blocks import separable
 from xvision.models.streams import find_cut, join
 from xvision.models.strides import AS_PUBLISHED, PROBE_PX, add_fast_down, set_output_stride, set_strides
 
-Tap = int | Literal["logits"]
-"""What a decoder asks of a backbone: a level by its index, or the class scores."""
+Feature = int | Literal["logits"]
+"""What a decoder reads of a backbone: a level by its index, or the class scores."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Backbone:
         self.name = name
         self.published = published
         self._whole = graph
+        self._is_classifying = False
         height, width = size or (PROBE_PX, PROBE_PX)
         self._example = torch.empty(1, channels, height, width, device="meta")
         try:
@@ -148,18 +149,29 @@ class Backbone:
         convs = [m for m in self._whole.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
         return min((m.in_channels // m.groups for m in convs), default=1)
 
-    def classify(self, num_classes: int, dropout: float = 0.0) -> Tap:
-        """Give the network's own head `num_classes` outputs, with dropout before its last layer.
+    def classify(self, num_classes: int, dropout: float = 0.0) -> tuple[nn.Module, ...]:
+        """Give the network's own classifier `num_classes` outputs, with dropout before its last layer, and return it.
 
         A new last layer is drawn from N(0, 0.01), as the original system does; one of the right size is kept.
+
+        Raises: ValueError if it serves another decoder already.
         """
-        for head in self._classifiers():
-            layer: Any = self._whole.get_submodule(str(head.target))
+        if self._is_classifying:
+            raise ValueError(
+                f"net.decoder: {self.name} has one classifier, which two decoders ask for; set "
+                "net.shared_decoder=true, or leave a task out"
+            )
+        self._is_classifying = True
+        layers = []
+        for node in self._classifiers():
+            layer: Any = self._whole.get_submodule(str(node.target))
             if num_classes != self.num_classes:
-                self._whole.set_submodule(str(head.target), _fresh_classifier(layer, num_classes))
-            self._set_dropout(head, dropout)
+                layer = _fresh_classifier(layer, num_classes)
+                self._whole.set_submodule(str(node.target), layer)
+            self._set_dropout(node, dropout)
+            layers.append(layer)
         self.num_classes = num_classes
-        return "logits"
+        return tuple(layers)
 
     def join(self, others: Mapping[str, Backbone]) -> None:
         """Give the network further inputs, by name: each of `others` is the same network, built for that input.
@@ -197,31 +209,31 @@ class Backbone:
             )
         return found
 
-    def _set_dropout(self, head: fx.Node, ratio: float) -> None:
-        source = head.all_input_nodes[0]
+    def _set_dropout(self, classifier: fx.Node, ratio: float) -> None:
+        source = classifier.all_input_nodes[0]
         before = self._whole.get_submodule(str(source.target)) if source.op == "call_module" else None
         if isinstance(before, nn.Dropout):
             before.p = ratio
         elif ratio:
-            name = f"{head.name}_dropout"
+            name = f"{classifier.name}_dropout"
             self._whole.add_submodule(name, nn.Dropout(ratio))
-            with self._whole.graph.inserting_before(head):
+            with self._whole.graph.inserting_before(classifier):
                 dropped = self._whole.graph.call_module(name, (source,))
-            head.replace_input_with(source, dropped)
+            classifier.replace_input_with(source, dropped)
 
     def _outputs(self) -> tuple[fx.Node, ...]:
         (outputs,) = self._whole.graph.output_node().args
         assert isinstance(outputs, tuple)
         return outputs  # type: ignore[return-value]
 
-    def graph(self, taps: Sequence[Tap]) -> fx.GraphModule:
-        """The module that computes `taps`, a tuple in that order, without the layers they do not need.
+    def graph(self, features: Sequence[Feature]) -> fx.GraphModule:
+        """The module that computes `features`, a tuple in that order, without the layers they do not need.
 
         Shapes: (B, C, H, W) of each input to a tuple of (B, level.channels, H / stride, W / stride) or
         (B, num_classes).
         """
         outputs = self._outputs()
-        module = _computing(self._whole, tuple(outputs[-1 if tap == "logits" else tap] for tap in taps))
+        module = _computing(self._whole, tuple(outputs[-1 if x == "logits" else x] for x in features))
         module.graph.eliminate_dead_code()
         module.delete_all_unused_submodules()
         module.recompile()

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from xvision.fields import FIELDS, Code
 from xvision.models.pixels import Plane, encode, example, planes_of
-
-if TYPE_CHECKING:
-    from xvision.models.settings import Names
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,8 @@ class Inputs:
     """
 
     format: str = "rgb"
-    names: Names = "image"
+    names: str = "image"
+    """As the setting `net.inputs` says it."""
 
     @property
     def fields(self) -> tuple[str, ...]:

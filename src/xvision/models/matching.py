@@ -23,6 +23,39 @@ class Match:
     rule: str = ""  # how names were changed, "" if they were not
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What became of a file's tensors; names are the model's, `unexpected` ones the file's."""
+
+    source: str
+    matched: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    wrong_size: tuple[str, ...] = ()
+    renamed: str = ""
+    trained_on: str = ""
+    fold_db: float | None = None
+    shared: tuple[str, ...] = ()
+    """What further streams took of the image's stem, a line each."""
+
+    def __str__(self) -> str:
+        lines = [f"weights: {len(self.matched)} tensors from {self.source}"]
+        if self.renamed:
+            lines.append(f"  names matched {self.renamed}")
+        if self.trained_on:
+            near = "" if self.fold_db is None else f"; folded, outputs within {self.fold_db:.1f} dB"
+            lines.append(f"  trained on {self.trained_on}{near}")
+        lines += [f"  {line}" for line in self.shared]
+        for what, names in (
+            ("left as they were, not in the file", self.missing),
+            ("left as they were, other size", self.wrong_size),
+            ("in the file only", self.unexpected),
+        ):
+            if names:
+                lines.append(f"  {what} ({len(names)}): {', '.join(names)}")
+        return "\n".join(lines)
+
+
 def match(own: Shapes, given: Shapes) -> Match:
     """Pair the tensors of a file (`given`) with those of a network (`own`).
 

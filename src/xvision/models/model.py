@@ -1,68 +1,75 @@
-"""Model: pixels, backbone, heads; raw outputs, the same in train and eval mode."""
+"""Model: pixels, backbone, decoders; raw outputs, the same in train and eval mode."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from torch import Tensor, fx, nn
 
-from xvision.models.backbone import Backbone, Tap
+from xvision.models.backbone import Backbone, Feature
 from xvision.models.inputs import Inputs
+from xvision.models.matching import Loaded
+from xvision.models.outputs import OutputSpec, tensor_names
 from xvision.models.pixels import Pixels
-
-if TYPE_CHECKING:
-    from xvision.models.weights import Loaded
-
-
-SEPARATOR = "+"  # between the outputs in the name of a head that gives several
 
 
 class Model(nn.Module):
     """A network from uint8 planes to named raw outputs: no loss, no argmax, no task inside.
 
-    `inputs` says which planes `forward` takes, in order.
+    `inputs` says which planes `forward` takes, in order; `outputs_by_task` what each task gets.
 
-    `heads` are decoders: each has `taps`, what it asks of the backbone, and takes those tensors in order; one of maps
-    has `divisor`, of which the image's sides must be multiples, so that every factor is whole, and `last`, its layers
-    whose channels are those of the output. A `Shared` one gives several outputs.
-    `routes` says which outputs of `backbone` each head takes, `taps` which of `levels` those are; `loaded` what became
-    of the weights that were asked for.
+    A decoder says what it reads with `in_features` (and takes those tensors in order), and with `size_divisor` what
+    the image's sides must be multiples of, so that every factor is whole; it returns all outputs of its tasks by name.
+    Tasks that share a decoder are given the same module, which is kept under the name of the first.
+    `features` is what the decoders read together, `routes` which of these each takes; `loaded` says what became of the
+    weights that were asked for.
 
     Raises: ValueError if the size is not such a multiple.
     """
 
     def __init__(
-        self, inputs: Inputs, backbone: Backbone, heads: Mapping[str, nn.Module], size: tuple[int, int]
+        self,
+        inputs: Inputs,
+        backbone: Backbone,
+        decoders: Mapping[str, nn.Module],
+        outputs_by_task: Mapping[str, Sequence[OutputSpec]],
+        size: tuple[int, int],
     ) -> None:
         super().__init__()
-        _check_size(size, max((getattr(head, "divisor", 1) for head in heads.values()), default=1))
-        wanted: list[Tap] = list(dict.fromkeys(tap for head in heads.values() for tap in _taps(head)))
+        own: dict[nn.Module, str] = {}
+        for task, decoder in decoders.items():
+            own.setdefault(decoder, task)
+        _check_size(size, max(_size_divisor(decoder) for decoder in own))
         self.inputs = inputs
         self.levels = backbone.levels
-        self.taps = tuple(wanted)
+        self.size = size
+        self.loaded: Loaded | None = None
+        self.outputs_by_task = {task: tuple(outputs) for task, outputs in outputs_by_task.items()}
+        self.decoder_of = {task: own[decoder] for task, decoder in decoders.items()}
+        self.features: tuple[Feature, ...] = tuple(dict.fromkeys(f for d in own for f in _in_features(d)))
+        self.routes = {key: tuple(self.features.index(f) for f in _in_features(d)) for d, key in own.items()}
         self.pixels = Pixels(inputs.format)
         for stream in inputs.streams[1:]:
             self.add_module(f"{stream.name}_pixels", Pixels(stream.format, stream.name))
-        self.backbone = backbone.graph(wanted)
-        self.heads = nn.ModuleDict(heads)
-        self.size = size
-        self.loaded: Loaded | None = None
-        self.routes = {name: tuple(wanted.index(tap) for tap in _taps(head)) for name, head in heads.items()}
+        self.backbone = backbone.graph(self.features)
+        self.decoders = nn.ModuleDict({key: decoder for decoder, key in own.items()})
+
+    def tasks_of(self, key: str) -> tuple[str, ...]:
+        """The tasks that a decoder serves."""
+        return tuple(task for task, decoder in self.decoder_of.items() if decoder == key)
+
+    def outputs_of(self, key: str) -> tuple[OutputSpec, ...]:
+        """What a decoder gives."""
+        return tuple(output for task in self.tasks_of(key) for output in self.outputs_by_task[task])
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names that `forward` returns."""
-        return tuple(name for key in self.heads for name in key.split(SEPARATOR))
-
-    @property
-    def map_outputs(self) -> tuple[str, ...]:
-        """The outputs that are maps of the image's size; the others are class scores."""
-        heads = self.heads.items()
-        return tuple(name for key, head in heads if hasattr(head, "divisor") for name in key.split(SEPARATOR))
+        return tuple(name for key in self.decoders for name in tensor_names(self.outputs_of(key)))
 
     def needed_by(self, key: str) -> set[fx.Node]:
-        """The nodes of the backbone that a head depends on."""
+        """The nodes of the backbone that a decoder depends on."""
         (ends,) = self.backbone.graph.output_node().args
         assert isinstance(ends, tuple)
         ahead: list[Any] = [ends[i] for i in self.routes[key]]
@@ -75,14 +82,14 @@ class Model(nn.Module):
         return seen
 
     def shared_parameters(self, scope: Literal["none", "last", "all"]) -> list[Tensor]:
-        """Parameters that every output depends on: all of them, or the last layer's weight alone.
+        """Parameters that every task depends on: all of them, or the last layer's weight alone.
 
-        They are the backbone's, but for what only one head reads, such as the layers before a classifier; where all
-        outputs come from one shared decoder, also its own, but for the last layers.
+        They are the backbone's, but for what only one decoder reads, such as the layers before a classifier; where one
+        decoder serves several tasks and there is no other, also its own, but for the layers that predict.
         """
         if scope == "none":
             return []
-        common = set.intersection(*(self.needed_by(key) for key in self.heads))
+        common = set.intersection(*(self.needed_by(key) for key in self.decoders))
         modules = [
             self.backbone.get_submodule(str(node.target))
             for node in self.backbone.graph.nodes
@@ -90,17 +97,21 @@ class Model(nn.Module):
         ]
         found = dict.fromkeys(p for module in modules for p in module.parameters())
         layers = [m.weight for m in modules if isinstance(m, nn.Conv2d | nn.Linear)]
-        if len(self.heads) == 1 and isinstance(shared := next(iter(self.heads.values())), Shared):
-            found |= dict.fromkeys(shared.common_parameters())
-            layers += [p for p in shared.common_parameters() if p.ndim > 1]
+        if len(self.decoders) == 1 and len(self.decoder_of) > 1:
+            (decoder,) = self.decoders.values()
+            predicting: Any = decoder.prediction_layers
+            own = {id(p) for of_one in predicting.values() for layer in of_one for p in layer.parameters()}
+            further = [p for p in decoder.parameters() if id(p) not in own]
+            found |= dict.fromkeys(further)
+            layers = [p for p in layers if id(p) not in own] + [p for p in further if p.ndim > 1]
+            found = {p: None for p in found if id(p) not in own}
         return layers[-1:] if scope == "last" else [p for p in found if p.requires_grad]
 
     def forward(self, *planes: Tensor) -> dict[str, Tensor]:
         features = self.backbone(*self._streams(planes))
         found: dict[str, Tensor] = {}
-        for key, head in self.heads.items():
-            out = head(*(features[i] for i in self.routes[key]))
-            found |= out if isinstance(head, Shared) else {key: out}
+        for key, decoder in self.decoders.items():
+            found |= decoder(*(features[i] for i in self.routes[key]))
         return found
 
     def _streams(self, planes: tuple[Tensor, ...]) -> list[Tensor]:
@@ -113,40 +124,6 @@ class Model(nn.Module):
         return streams
 
 
-class Shared(nn.Module):
-    """One decoder of maps for several outputs: the channels of its last layers, one output's after the other's."""
-
-    def __init__(self, decoder: nn.Module, channels: Mapping[str, int]) -> None:
-        super().__init__()
-        self.decoder = decoder
-        self.channels = dict(channels)
-        self.taps = decoder.taps
-        if hasattr(decoder, "divisor"):
-            self.divisor = decoder.divisor
-
-    @property
-    def _last(self) -> tuple[nn.Module, ...]:
-        last: tuple[nn.Module, ...] = self.decoder.last  # type: ignore[assignment]
-        return last
-
-    def common_parameters(self) -> list[nn.Parameter]:
-        """All but those of the last layers, which have the channels of each output."""
-        own = {id(p) for layer in self._last for p in layer.parameters()}
-        return [p for p in self.decoder.parameters() if id(p) not in own]
-
-    def last_layers(self) -> list[str]:
-        """The names of the last layers' modules."""
-        own = {id(part) for layer in self._last for part in layer.modules()}
-        return [name for name, module in self.named_modules() if id(module) in own]
-
-    def forward(self, *levels: Tensor) -> dict[str, Tensor]:
-        out, start, found = self.decoder(*levels), 0, {}
-        for name, channels in self.channels.items():
-            found[name] = out[:, start : start + channels]
-            start += channels
-        return found
-
-
 def _check_size(size: tuple[int, int], divisor: int) -> None:
     if any(side % divisor for side in size):
         height, width = (max(1, round(side / divisor)) * divisor for side in size)
@@ -156,7 +133,11 @@ def _check_size(size: tuple[int, int], divisor: int) -> None:
         )
 
 
-def _taps(head: nn.Module) -> tuple[Tap, ...]:
-    taps = head.taps
-    assert isinstance(taps, tuple), f"{type(head).__name__}.taps"
-    return taps
+def _in_features(decoder: nn.Module) -> tuple[Feature, ...]:
+    assert isinstance(decoder.in_features, tuple), f"{type(decoder).__name__}.in_features"
+    return decoder.in_features
+
+
+def _size_divisor(decoder: nn.Module) -> int:
+    assert isinstance(decoder.size_divisor, int), f"{type(decoder).__name__}.size_divisor"
+    return decoder.size_divisor

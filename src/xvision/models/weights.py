@@ -28,43 +28,11 @@ from torch import Tensor
 from xvision.config.messages import nearest
 from xvision.models.backbone import Published
 from xvision.models.folding import FirstLayer, Trained, first_layers, fold, fold_difference_db, own_pixels
+from xvision.models.matching import Loaded
 from xvision.models.model import Model
 from xvision.models.stem_weights import stream_match
 
 CONTAINERS = ("ema", "state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What became of a file's tensors; names are the model's, `unexpected` ones the file's."""
-
-    source: str
-    matched: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    wrong_size: tuple[str, ...] = ()
-    renamed: str = ""
-    trained_on: str = ""
-    fold_db: float | None = None
-    shared: tuple[str, ...] = ()
-    """What further streams took of the image's stem, a line each."""
-
-    def __str__(self) -> str:
-        lines = [f"weights: {len(self.matched)} tensors from {self.source}"]
-        if self.renamed:
-            lines.append(f"  names matched {self.renamed}")
-        if self.trained_on:
-            near = "" if self.fold_db is None else f"; folded, outputs within {self.fold_db:.1f} dB"
-            lines.append(f"  trained on {self.trained_on}{near}")
-        lines += [f"  {line}" for line in self.shared]
-        for what, names in (
-            ("left as they were, not in the file", self.missing),
-            ("left as they were, other size", self.wrong_size),
-            ("in the file only", self.unexpected),
-        ):
-            if names:
-                lines.append(f"  {what} ({len(names)}): {', '.join(names)}")
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True)

@@ -44,4 +44,4 @@ def build(recipe: Recipe) -> Model:
 
     torch.manual_seed(recipe.seed)
     task = build_task(recipe.task, open_data(recipe.data).classes)
-    return build_model(recipe.net, task.outputs, recipe.data.size, task.owners)
+    return build_model(recipe.net, task.outputs_by_task, recipe.data.size)

@@ -67,20 +67,19 @@ def describe(model: Model, title: str) -> Architecture:
     """The parts of a network, measured without computing anything."""
     from xvision.graph.cost import count
     from xvision.graph.shapes import run_on_meta
-    from xvision.models.model import Shared
+    from xvision.models.outputs import tensor_names
     from xvision.models.streams import stem_of
 
     cost = count(model, model.size)
     ends = [la for la in cost.layers if la.name.startswith("backbone.") and len(la.output) == 1]
     outputs = run_on_meta(model, *model.inputs.example(model.size, device="meta"))
     heads = []
-    for key, head in model.heads.items():
-        taps = [model.taps[i] for i in model.routes[key]]
-        strides = {model.levels[-1 if tap == "logits" else tap].stride for tap in taps}
-        decoder = head.decoder if isinstance(head, Shared) else head
-        shapes = tuple((name, tuple(outputs[name].shape[1:])) for name in key.split("+"))
-        layers = [la for la in cost.layers if la.name.startswith(f"heads.{key}.")]
-        layers += ends if "logits" in taps else []
+    for key, decoder in model.decoders.items():
+        read = [model.features[i] for i in model.routes[key]]
+        strides = {model.levels[-1 if feature == "logits" else feature].stride for feature in read}
+        shapes = tuple((name, tuple(outputs[name].shape[1:])) for name in tensor_names(model.outputs_of(key)))
+        layers = [la for la in cost.layers if la.name.startswith(f"decoders.{key}.")]
+        layers += ends if "logits" in read else []
         macs, params = sum(la.macs for la in layers), sum(la.params for la in layers)
         heads.append(Head(type(decoder).__name__, tuple(sorted(strides)), macs, params, shapes))
     stems = {s.name: f"backbone.{stem_of(s.name)}" for s in model.inputs.streams[1:]}
@@ -116,7 +115,7 @@ def _stages(model: Model, stems: tuple[str, ...]) -> tuple[Stage, ...]:
     height, width = model.size
     factor = 4 if min(model.size) < 2 * max(level.stride for level in model.levels) else 1
     last = {level.stride: level.channels for level in model.levels}  # of several levels of a stride the last
-    read = max(model.levels[-1 if tap == "logits" else tap].stride for tap in model.taps)
+    read = max(model.levels[-1 if feature == "logits" else feature].stride for feature in model.features)
     macs = {stride: 0 for stride in sorted(last) if stride <= read}
     now = min(macs)
     layers = _encoder(count(model, model.size), stems)
@@ -287,7 +286,7 @@ def drawing(recipe: Recipe) -> str:
 
     net = recipe.net.model_copy(update={"weights": "none"})
     task = build_task(recipe.task, open_data(recipe.data).classes)
-    model = build_model(net, task.outputs, recipe.data.size, task.owners)
+    model = build_model(net, task.outputs_by_task, recipe.data.size)
     return draw(describe(model, title(recipe.to_dict())))
 
 

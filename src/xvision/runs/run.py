@@ -156,21 +156,11 @@ class Run:
 
         torch.manual_seed(self.recipe.seed)
         net = self.recipe.net if weights else self.recipe.net.model_copy(update={"weights": "none"})
-        outputs, owners = self.task.outputs, self.task.owners  # errors of the data are none of settings
+        outputs = self.task.outputs_by_task  # errors of the data are none of settings
         try:
-            model = build_model(net, outputs, self.recipe.data.size, owners)
+            return build_model(net, outputs, self.recipe.data.size)
         except ValueError as e:
             raise SettingError(str(e)) from e
-        for output, task in owners.items():
-            wanted = output in self.task.maps
-            if (output in model.map_outputs) != wanted:
-                needed, given = ("maps", "class scores") if wanted else ("class scores", "maps")
-                alone = f"; for {task} alone: net.heads.{task}=NAME" if len(self.task.parts) > 1 else ""
-                raise SettingError(
-                    f"net.decoder: {task} needs {needed}, {net.heads.get(task, net.decoder).name} gives {given}; "
-                    f"choose another decoder or preset (see `xvision list decoder`){alone}"
-                )
-        return model
 
     def check_settings(self) -> None:
         """Raise SettingError, or DataError, now for what a stage hours later could not do; it reads no image."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
+from xvision.models.outputs import OutputSpec
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.contract import Size, Task
@@ -51,7 +52,7 @@ class Classification(Task):
     def __init__(self, classes: tuple[str, ...], label_smoothing: float) -> None:
         self.names = classes
         self.classes = {"class": classes}
-        self.outputs = {"class": len(classes)}
+        self.outputs = (OutputSpec("class", len(classes), "scores", field="class"),)
         self.label_smoothing = label_smoothing
         self.view = ClassView()
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from xvision.data.dataset import Split
 from xvision.fields import FIELDS
+from xvision.models.outputs import OutputSpec, tensor_names
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.keyed import KeyedMetric
 from xvision.tasks.metrics.spec import MetricSpec, find
@@ -29,8 +30,8 @@ class Task(ABC):
     name: str
     needs: tuple[str, ...]
     """Label fields of a sample that the loss and the metric read."""
-    outputs: Mapping[str, int]
-    """Raw outputs of the network and their channels; each is called like the label that it is compared with."""
+    outputs: tuple[OutputSpec, ...]
+    """What the network gives for it: one decoder gives all of them."""
     classes: Mapping[str, tuple[str, ...]]
     """Label fields that are classes, and the names of those in the order of their ids."""
     loss_names: tuple[str, ...]
@@ -78,9 +79,9 @@ class Task(ABC):
         return (self,)
 
     @property
-    def owners(self) -> dict[str, str]:
-        """The name of the part that each output belongs to."""
-        return {output: part.name for part in self.parts for output in part.outputs}
+    def outputs_by_task(self) -> dict[str, tuple[OutputSpec, ...]]:
+        """The outputs of each of `parts`, by its name."""
+        return {part.name: part.outputs for part in self.parts}
 
     @property
     def needs_of_parts(self) -> dict[str, tuple[str, ...]]:
@@ -122,4 +123,6 @@ class Task(ABC):
 
     def metric(self) -> TaskMetric:
         """A new count of all metrics by their keys, as `metric_specs` lists them."""
-        return KeyedMetric({self.name: self.own_metric()}, {self.name: (self.needs, tuple(self.outputs))})
+        return KeyedMetric(
+            {self.name: self.own_metric()}, {self.name: (self.needs, tensor_names(self.outputs))}
+        )

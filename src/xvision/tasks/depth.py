@@ -17,6 +17,7 @@ from torch import Tensor
 from xvision.config.weighted import WeightedParts, weighted_parts_of
 from xvision.data.dataset import DataError
 from xvision.data.images import read_depth
+from xvision.models.outputs import OutputSpec
 from xvision.tasks import task
 from xvision.tasks.contract import Size, Task
 from xvision.tasks.losses import DepthLosses, depth_loss
@@ -56,7 +57,7 @@ class Depth(Task):
 
     def __init__(self, losses: WeightedParts) -> None:
         self.classes = {}
-        self.outputs = {"depth": 1}
+        self.outputs = (OutputSpec("depth", 1, "map", field="depth"),)
         self._losses = WeightedLosses(losses)
         self.loss_names = self._losses.names
         self.view = DepthView()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xvision.config.parts import Parts
 from xvision.data.dataset import Split
+from xvision.models.outputs import tensor_names
 from xvision.tasks.contract import Size, Task
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.keyed import KeyedMetric
@@ -39,10 +40,10 @@ def build_task(parts: Parts, classes: Mapping[str, tuple[str, ...]]) -> Task:
         return tasks[0]
     owners: dict[str, str] = {}
     for task in tasks:
-        for output in task.outputs:
-            if owners.setdefault(output, task.name) != task.name:
+        for name in tensor_names(task.outputs):
+            if owners.setdefault(name, task.name) != task.name:
                 raise ValueError(
-                    f"task: {owners[output]} and {task.name} both give the output '{output}'; leave one out"
+                    f"task: {owners[name]} and {task.name} both give the output '{name}'; leave one out"
                 )
     return MultiTask(tasks)
 
@@ -54,7 +55,7 @@ class MultiTask(Task):
         self.tasks = tuple(tasks)
         self.name = "+".join(task.name for task in tasks)
         self.needs = tuple(dict.fromkeys(chain.from_iterable(task.needs for task in tasks)))
-        self.outputs = {name: channels for task in tasks for name, channels in task.outputs.items()}
+        self.outputs = tuple(chain.from_iterable(task.outputs for task in tasks))
         self.classes = {field: names for task in tasks for field, names in task.classes.items()}
         self.class_maps = tuple(chain.from_iterable(task.class_maps for task in tasks))
         self.view = MultiView(self.tasks)
@@ -89,7 +90,7 @@ class MultiTask(Task):
     def losses(self, out: Outputs, batch: Batch) -> dict[str, dict[str, Tensor]]:
         found = {}
         for task in self.tasks:
-            own = labelled(task.needs, tuple(task.outputs), out, batch)
+            own = labelled(task.needs, tensor_names(task.outputs), out, batch)
             if own is not None:
                 found[task.name] = task.loss(*own)
         return found
@@ -182,7 +183,7 @@ class ScoredMetric(KeyedMetric):
     def __init__(self, tasks: Sequence[Task]) -> None:
         super().__init__(
             {task.name: task.own_metric() for task in tasks},
-            {task.name: (task.needs, tuple(task.outputs)) for task in tasks},
+            {task.name: (task.needs, tensor_names(task.outputs)) for task in tasks},
         )
         self.primaries = [task.spec(task.primary) for task in tasks]
 

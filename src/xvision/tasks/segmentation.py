@@ -14,6 +14,7 @@ from xvision.config.weighted import WeightedParts, weighted_parts_of
 from xvision.data.dataset import DataError, Split
 from xvision.data.images import read_labels
 from xvision.fields import UNKNOWN
+from xvision.models.outputs import OutputSpec
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
@@ -66,7 +67,7 @@ class Segmentation(Task):
     ) -> None:
         self.names = classes
         self.classes = {self.name: classes}
-        self.outputs = {self.name: len(classes)}
+        self.outputs = (OutputSpec(self.name, len(classes), "map", field=self.name),)
         self.view: View = LabelMapView(self.name, classes, palette(len(classes)))
         self._losses = WeightedLosses(losses)
         self.loss_names = self._losses.names

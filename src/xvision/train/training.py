@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from xvision.console import Console, Progress
 from xvision.models.inputs import Inputs
+from xvision.models.outputs import tensor_names
 from xvision.train.balancing.contract import Balancing
 from xvision.train.checkpoint import (
     Checkpoints,
@@ -235,7 +236,8 @@ class Training:
 
     def _balanced(self, out: Mapping[str, Tensor], losses: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
         """The tasks' losses as one; outputs that no label speaks to get a gradient of zero, which DDP waits for."""
-        silent = [out[name].sum() * 0 for name, task in self.task.owners.items() if task not in losses]
+        names = (n for part in self.task.parts if part.name not in losses for n in tensor_names(part.outputs))
+        silent = [out[name].sum() * 0 for name in names]
         totals = {task: torch.stack(list(terms.values())).sum() for task, terms in losses.items()}
         return sum(silent, start=self.balancing.combine(totals, self.shared))
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.models.outputs import outputs_by_task
 from xvision.config.parts import Part
 from xvision.graph.trace import trace
 from xvision.models.backbone import Backbone
@@ -33,7 +34,7 @@ def built(kind: str) -> Backbone:
 
 def model_of(kind: str, head: Part, size: tuple[int, int] = (128, 128)) -> nn.Module:
     torch.manual_seed(0)
-    return build_model(Net(backbone=BACKBONES[kind], decoder=head), {"map": 5}, size)
+    return build_model(Net(backbone=BACKBONES[kind], decoder=head), outputs_by_task({"map": 5}), size)
 
 
 @pytest.mark.parametrize("kind", BACKBONES)

@@ -1,7 +1,7 @@
 """Bidirectional feature pyramid with lite convolutions.
 
 Source: Tan et al., "EfficientDet" (2020), figure 2d, in the form of the original system: plain additions without
-weights, a ReLU and a lite convolution after each, and only the way down in the last block.
+weights, a ReLU and a lite convolution after each, and only the top-down path in the last block.
 """
 
 from __future__ import annotations
@@ -12,22 +12,27 @@ from torch import Tensor, nn
 
 from xvision.models.aspp import ASPP
 from xvision.models.backbone import Backbone
-from xvision.models.blocks import Enlarge, conv, enlarge, prediction, separable, width_of
+from xvision.models.blocks import UpsampleMode, conv, scaled_channels, separable, upsample
 from xvision.models.decoders import decoder
+from xvision.models.heads import Heads, PredictionLayers, finest_stride
+from xvision.models.outputs import OutputSpec
 
 
 @decoder
 class bifpn_lite(nn.Module):
-    """BiFPN-Lite: several rounds down and up the pyramid; raw outputs from the largest level.
+    """BiFPN-Lite: several rounds down and up the pyramid; maps from the largest level, others at their strides.
 
-    Shapes: levels of strides S, 2 S, … to (B, K, H, W). `first_stride` is S (0: three halvings above the deepest);
+    Shapes: levels of strides S, 2 S, … to (B, K, H, W), or (B, K, H / s, W / s) for outputs of stride s.
+    `first_stride` is S (0: three halvings above the deepest for maps, else the smallest of the outputs);
     `extra_levels` further ones, each half as large, are pooled from the deepest.
     """
+
+    gives = ("map", "pyramid")
 
     def __init__(
         self,
         backbone: Backbone,
-        channels: int,
+        outputs: Sequence[OutputSpec],
         *,
         width: float = 1.0,
         fpn_channels: int = 128,
@@ -36,68 +41,73 @@ class bifpn_lite(nn.Module):
         first_stride: int = 0,
         aspp: bool = True,
         dilations: tuple[int, ...] = (6, 12, 18),
-        enlarge_by: Enlarge = "bilinear",
+        upsample_mode: UpsampleMode = "bilinear",
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
         last, group = backbone.levels[-1], backbone.group_width
-        first = first_stride or last.stride // 8
-        self.taps = backbone.between(first, last.stride)
-        self.divisor = last.stride << extra_levels
-        inner = width_of(fpn_channels, width, group)
-        self.sides = nn.ModuleList([conv(backbone.levels[tap].channels, inner) for tap in self.taps[:-1]])
-        self.sides.append(
+        self.size_divisor = last.stride << extra_levels
+        self.first = finest_stride(outputs, first_stride, last.stride // 8, self.size_divisor)
+        self.in_features = backbone.between(self.first, last.stride)
+        inner = scaled_channels(fpn_channels, width, group)
+        self.lateral = nn.ModuleList(
+            [conv(backbone.levels[level].channels, inner) for level in self.in_features[:-1]]
+        )
+        self.lateral.append(
             ASPP(last.channels, inner, group, dilations, dropout) if aspp else conv(last.channels, inner)
         )
         self.pool = nn.ModuleList([nn.MaxPool2d(3, 2, 1) for _ in range(extra_levels)])
-        num_levels = len(self.taps) + extra_levels
-        self.down = nn.ModuleList([_Down(inner, num_levels, group, enlarge_by) for _ in range(num_blocks)])
-        self.up = nn.ModuleList([_Up(inner, num_levels, group) for _ in range(num_blocks - 1)])
-        self.predict = prediction(inner, channels, group)
-        self.restore = enlarge(first, channels, enlarge_by)
-        self.last = (self.predict[-1], self.restore)
+        num_levels = len(self.in_features) + extra_levels
+        self.down = nn.ModuleList(
+            [_TopDown(inner, num_levels, group, upsample_mode) for _ in range(num_blocks)]
+        )
+        self.up = nn.ModuleList([_BottomUp(inner, num_levels, group) for _ in range(num_blocks - 1)])
+        self.heads = Heads(inner, outputs, self.first, upsample_mode, group)
 
-    def forward(self, *levels: Tensor) -> Tensor:
-        maps = [side(level) for side, level in zip(self.sides, levels, strict=True)]
+    @property
+    def prediction_layers(self) -> PredictionLayers:
+        return self.heads.prediction_layers
+
+    def forward(self, *features: Tensor) -> dict[str, Tensor]:
+        levels = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
         for pool in self.pool:
-            maps.append(pool(maps[-1]))
+            levels.append(pool(levels[-1]))
         for number, down in enumerate(self.down):
-            lowered = down(maps)
-            maps = self.up[number](maps, lowered) if number < len(self.up) else lowered
-        out: Tensor = self.restore(self.predict(maps[0]))
-        return out
+            lowered = down(levels)
+            levels = self.up[number](levels, lowered) if number < len(self.up) else lowered
+        return self.heads(levels[0], {self.first << i: level for i, level in enumerate(levels)})  # type: ignore[no-any-return]
 
 
-class _Down(nn.Module):
-    """From the deepest level to the largest: each gets the one below it, enlarged."""
+class _TopDown(nn.Module):
+    """From the deepest level to the largest: each gets the one below it, upsampled."""
 
-    def __init__(self, channels: int, num_levels: int, group_width: int, enlarge_by: Enlarge) -> None:
+    def __init__(self, channels: int, num_levels: int, group_width: int, upsample_mode: UpsampleMode) -> None:
         super().__init__()
-        self.grow = nn.ModuleList(
-            [enlarge(2, channels, enlarge_by, group_width) for _ in range(num_levels - 1)]
+        self.upsample = nn.ModuleList(
+            [upsample(2, channels, upsample_mode, group_width) for _ in range(num_levels - 1)]
         )
         self.fuse = _fusions(channels, num_levels - 1, group_width)
 
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        done = [maps[-1]]
-        for level, grow, fuse in zip(reversed(maps[:-1]), self.grow, self.fuse, strict=True):
-            done.insert(0, fuse(level + grow(done[0])))
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        done = [levels[-1]]
+        for level, enlarge, fuse in zip(reversed(levels[:-1]), self.upsample, self.fuse, strict=True):
+            done.insert(0, fuse(level + enlarge(done[0])))
         return done
 
 
-class _Up(nn.Module):
-    """From the largest level to the deepest: each gets what came in, what the way down made, and the one above."""
+class _BottomUp(nn.Module):
+    """From the largest level to the deepest: each gets its input, its top-down map, and the level above."""
 
     def __init__(self, channels: int, num_levels: int, group_width: int) -> None:
         super().__init__()
-        self.shrink = nn.ModuleList([nn.MaxPool2d(3, 2, 1) for _ in range(num_levels - 1)])
+        self.downsample = nn.ModuleList([nn.MaxPool2d(3, 2, 1) for _ in range(num_levels - 1)])
         self.fuse = _fusions(channels, num_levels - 1, group_width)
 
-    def forward(self, maps: Sequence[Tensor], lowered: Sequence[Tensor]) -> list[Tensor]:
+    def forward(self, levels: Sequence[Tensor], lowered: Sequence[Tensor]) -> list[Tensor]:
         done = [lowered[0]]
-        for i, (shrink, fuse) in enumerate(zip(self.shrink, self.fuse, strict=True), start=1):
-            whole = maps[i] + shrink(done[-1])
-            done.append(fuse(whole if lowered[i] is maps[i] else whole + lowered[i]))
+        for i, (downsample, fuse) in enumerate(zip(self.downsample, self.fuse, strict=True), start=1):
+            total = levels[i] + downsample(done[-1])
+            done.append(fuse(total if lowered[i] is levels[i] else total + lowered[i]))
         return done
 
 

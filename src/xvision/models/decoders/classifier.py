@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from xvision.models.backbone import Backbone
 from xvision.models.decoders import decoder
+from xvision.models.heads import PredictionLayers, channels_of, split
+from xvision.models.outputs import OutputSpec
 
 
 @decoder
@@ -16,9 +20,19 @@ class classifier(nn.Module):
     published names.
     """
 
-    def __init__(self, backbone: Backbone, channels: int, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.taps = (backbone.classify(channels, dropout),)
+    gives = ("scores",)
+    in_features = ("logits",)
+    size_divisor = 1
 
-    def forward(self, logits: Tensor) -> Tensor:
-        return logits
+    def __init__(self, backbone: Backbone, outputs: Sequence[OutputSpec], *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.outputs = tuple(outputs)
+        self._classifiers = backbone.classify(channels_of(outputs), dropout)
+
+    @property
+    def prediction_layers(self) -> PredictionLayers:
+        """Those of the backbone that give the scores."""
+        return {output.name: self._classifiers for output in self.outputs}
+
+    def forward(self, logits: Tensor) -> dict[str, Tensor]:
+        return split(logits, self.outputs)

@@ -5,46 +5,56 @@ Source: Howard et al., "Searching for MobileNetV3" (2019), section 6.4, with the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from xvision.models.backbone import Backbone
-from xvision.models.blocks import Enlarge, conv, enlarge, width_of
+from xvision.models.blocks import UpsampleMode, conv, scaled_channels, upsample
 from xvision.models.decoders import decoder
+from xvision.models.heads import PredictionLayers, channels_of, split
+from xvision.models.outputs import OutputSpec
 
 
 @decoder
 class lraspp_lite(nn.Module):
     """LR-ASPP: the cheapest decoder; the deepest level, gated, and the one twice as large.
 
-    Shapes: levels of strides S and 2 S to (B, K, H, W). The deepest stride is meant to be 16.
+    Shapes: levels of strides S / 2 and S to (B, K, H, W). The deepest stride S is meant to be 16.
     """
+
+    gives = ("map",)
 
     def __init__(
         self,
         backbone: Backbone,
-        channels: int,
+        outputs: Sequence[OutputSpec],
         *,
         width: float = 1.0,
         inner_channels: int = 128,
-        enlarge_by: Enlarge = "bilinear",
+        upsample_mode: UpsampleMode = "bilinear",
     ) -> None:
         super().__init__()
         last = backbone.levels[-1]
         near = backbone.last(last.stride // 2)
-        self.taps = (near, backbone.last(last.stride))
-        self.divisor = last.stride
-        inner = width_of(inner_channels, width, 1)
+        self.outputs = tuple(outputs)
+        self.in_features = (near, backbone.last(last.stride))
+        self.size_divisor = last.stride
+        inner, channels = scaled_channels(inner_channels, width, 1), channels_of(outputs)
         self.reduce = conv(last.channels, inner)
         self.gate = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Conv2d(last.channels, inner, 1, bias=False), nn.Sigmoid()
         )
-        self.enlarge = enlarge(2, inner, enlarge_by)
-        self.near = nn.Conv2d(backbone.levels[near].channels, channels, 1)
-        self.far = nn.Conv2d(inner, channels, 1)
-        self.restore = enlarge(last.stride // 2, channels, enlarge_by)
-        self.last = (self.near, self.far, self.restore)
+        self.upsample_last = upsample(2, inner, upsample_mode)
+        self.predict_near = nn.Conv2d(backbone.levels[near].channels, channels, 1)
+        self.predict_last = nn.Conv2d(inner, channels, 1)
+        self.upsample = upsample(last.stride // 2, channels, upsample_mode)
 
-    def forward(self, near: Tensor, last: Tensor) -> Tensor:
-        x = self.enlarge(self.reduce(last) * self.gate(last))
-        out: Tensor = self.restore(self.near(near) + self.far(x))
-        return out
+    @property
+    def prediction_layers(self) -> PredictionLayers:
+        layers = (self.predict_near, self.predict_last, self.upsample)
+        return {output.name: layers for output in self.outputs}
+
+    def forward(self, near: Tensor, last: Tensor) -> dict[str, Tensor]:
+        x = self.upsample_last(self.reduce(last) * self.gate(last))
+        return split(self.upsample(self.predict_near(near) + self.predict_last(x)), self.outputs)
