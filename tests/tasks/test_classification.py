@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from xvision.data.framing import spanning
 from xvision.models.outputs import OutputSpec
 from xvision.tasks import task
 from xvision.tasks.classification import Classification
@@ -83,7 +84,7 @@ def test_top5_comes_with_more_than_five_classes() -> None:
 
 
 def test_what_people_read_and_see() -> None:
-    (found,) = make().decode({"class": torch.tensor([[0.0, 3.0, 0.0]])}, [(32, 40)])
+    (found,) = make().decode({"class": torch.tensor([[0.0, 3.0, 0.0]])}, [spanning((32, 40))])
     assert found.values["class"] == "dog"
     assert found.values["score"] == pytest.approx(math.exp(3) / (math.exp(3) + 2))
     assert found.values["top5"][0]["class"] == "dog"

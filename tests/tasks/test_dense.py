@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from xvision.data.framing import spanning
 from xvision.models.outputs import OutputSpec
 from xvision.tasks import task
 from xvision.tasks.depth import LOG_RANGE, metres
@@ -43,7 +44,7 @@ def test_class_weights_always_apply() -> None:
 def test_scores_are_enlarged_before_the_argmax() -> None:
     made = task.segmentation().build(NAMES)
     scores = torch.tensor([[[[4.0, 0.0]], [[0.0, 1.0]], [[0.0, 0.0]]]])
-    (found,) = made.decode({"segmentation": scores}, [(1, 4)])
+    (found,) = made.decode({"segmentation": scores}, [spanning((1, 4))])
     assert found.maps["segmentation"].tolist() == [[0, 0, 0, 1]]
     assert found.values["shares"] == {"road": 0.75, "sky": 0.25}
     assert made.view.caption(found) == "road 75 %, sky 25 %"
@@ -53,7 +54,7 @@ def test_ids_of_a_file_take_the_nearest_pixel() -> None:
     made = task.segmentation().build(NAMES)
     assert made.class_maps == ("segmentation",)
     ids = torch.tensor([[[[0, 1]]]], dtype=torch.uint8)
-    (found,) = made.decode({"segmentation": ids}, [(1, 4)])
+    (found,) = made.decode({"segmentation": ids}, [spanning((1, 4))])
     assert found.maps["segmentation"].tolist() == [[0, 0, 1, 1]]
     metric = made.metric()
     metric.update({"segmentation": ids}, {"segmentation": torch.tensor([[[0, 0, 0, 1]]], dtype=torch.uint8)})
@@ -164,7 +165,7 @@ def test_depth_counts_known_pixels_in_metres() -> None:
 
 def test_depth_is_drawn_with_its_scale_and_written_in_millimetres() -> None:
     made = task.depth().build({})
-    (found,) = made.decode({"depth": torch.full((1, 1, 4, 4), math.log(2.5))}, [(8, 120)])
+    (found,) = made.decode({"depth": torch.full((1, 1, 4, 4), math.log(2.5))}, [spanning((8, 120))])
     assert found.maps["depth"].shape == (8, 120)
     assert made.view.files(found)["depth.png"].dtype == np.uint16
     assert (made.view.files(found)["depth.png"] == 2500).all()
@@ -206,7 +207,7 @@ def test_what_files_say_is_read_back(tmp_path: Path) -> None:
         "segmentation": torch.tensor([[[[9.0, 0, 0]], [[0, 9.0, 0]], [[0, 0, 9.0]]]]),
         "depth": torch.tensor([2.0, 0.5, 60.0]).log().reshape(1, 1, 1, 3),
     }
-    (found,) = both.decode(out, [(1, 3)])
+    (found,) = both.decode(out, [spanning((1, 3))])
     for ending, content in both.view.files(found).items():
         cv2.imwrite(str(tmp_path / ending), content)
     files = {ending: tmp_path / ending for ending in both.view.file_endings}

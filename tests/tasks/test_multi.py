@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from xvision.config.parts import Parts, parts_of
+from xvision.data.framing import spanning
 from xvision.tasks import task
 from xvision.tasks.contract import Task
 from xvision.tasks.missing_labels import rows_of, which
@@ -177,7 +178,7 @@ def test_metrics_are_those_of_each_task_alone(
 
 
 def test_answers_stand_side_by_side(multi: Task, out: dict[str, torch.Tensor]) -> None:
-    sizes = [(16, 12)] * 4
+    sizes = [spanning((16, 12))] * 4
     found = multi.decode(out, sizes)
     for name in ROWS:
         for ours, theirs in zip(found, alone(name).decode(out, sizes), strict=True):
@@ -209,7 +210,7 @@ def test_labels_are_those_that_a_sample_has(
     assert [multi.view.caption(found).count(";") for found in truth] == [1, 0, 2, 1]
     right = [
         multi.view.is_right(found, label)
-        for found, label in zip(multi.decode(out, [(8, 8)] * 4), truth, strict=True)
+        for found, label in zip(multi.decode(out, [spanning((8, 8))] * 4), truth, strict=True)
     ]
     classes = out["class"].argmax(1).tolist()
     assert right == [None, None, classes[2] == 1, classes[3] == 0]
@@ -227,7 +228,7 @@ def test_pictures_stand_below_each_other(
     multi: Task, out: dict[str, torch.Tensor], batch: dict[str, Any]
 ) -> None:
     image = np.full((8, 8, 3), 90, np.uint8)
-    found = multi.decode(out, [(8, 8)] * 4)
+    found = multi.decode(out, [spanning((8, 8))] * 4)
     for label in (None, *multi.ground_truth(batch | {"labelled": HAS})):
         drawn = multi.view.draw(image, found[0], label)
         single = {}

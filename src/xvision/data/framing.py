@@ -132,6 +132,12 @@ class Inverse:
         """Maps (B, C, h, w) as (B, C, H, W) of the image, interpolated linearly.
 
         Pixels that the network did not see (outside a crop) take the nearest value it gave.
+
+        >>> spanning((1, 4)).linear(torch.tensor([[[[0.0, 4.0]]]])).flatten().tolist()
+        [0.0, 1.0, 3.0, 4.0]
+        >>> letterbox = Framing("letterbox").inverse((1, 4), (4, 4))
+        >>> letterbox.linear(torch.tensor([[[[9.0, 9], [1, 5], [1, 5], [9, 9]]]])).flatten().tolist()
+        [1.0, 2.0, 4.0, 5.0]
         """
         if self.is_resize:
             if maps.shape[-2:] == self.image_hw:
@@ -147,12 +153,20 @@ class Inverse:
         return maps
 
     def nearest(self, maps: Tensor) -> Tensor:
-        """Maps (..., h, w) as (..., H, W) of the image: the pixel in which each new centre lies; for ids."""
+        """Maps (..., h, w) as (..., H, W) of the image: the pixel in which each new centre lies; for ids.
+
+        >>> spanning((1, 4)).nearest(torch.tensor([[3, 7]])).tolist()
+        [[3, 3, 7, 7]]
+        """
         rows, columns = (self._at(axis, maps).clamp(0, maps.shape[axis] - 1).long() for axis in (-2, -1))
         return maps[..., rows[:, None], columns]
 
     def flow(self, maps: Tensor) -> Tensor:
-        """Vectors (B, 2, h, w) in pixels of the map as (B, 2, H, W) in pixels of the image: they grow with it."""
+        """Vectors (B, 2, h, w) in pixels of the map as (B, 2, H, W) in pixels of the image: they grow with it.
+
+        >>> spanning((2, 4)).flow(torch.ones(1, 2, 1, 1))[0, :, 0, 0].tolist()
+        [4.0, 2.0]
+        """
         factors = [self._factor_offset(axis, maps.shape[axis])[0] for axis in (-1, -2)]
         return self.linear(maps) / maps.new_tensor(factors, dtype=torch.float32)[:, None, None]
 
@@ -179,9 +193,19 @@ class Framed:
     framing: Framing
     input_hw: Shape
 
+    @property
+    def spans(self) -> bool:
+        """Whether the whole input is the whole image."""
+        return self.framing.kind == "stretch"
+
     def inverse(self, image_hw: Shape) -> Inverse:
         """To an image, or to its labels, of this size."""
         return self.framing.inverse(image_hw, self.input_hw)
+
+
+def spanning(image_hw: Shape) -> Inverse:
+    """The way back for maps of the whole image, whatever their resolution."""
+    return Framing("stretch").inverse(image_hw, image_hw)
 
 
 def framing_of(data: Data, labels: Iterable[str]) -> Framing:

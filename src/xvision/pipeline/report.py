@@ -65,6 +65,7 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     import cv2
     import torch
 
+    from xvision.data.framing import spanning
     from xvision.tasks.missing_labels import rows_of
     from xvision.tasks.visualize import side_by_side, titled
 
@@ -73,12 +74,14 @@ def write_samples(run: Run, num_samples: int = 12) -> None:
     batch = next(run.loader("val").epoch(0))
     batch = rows_of(batch, range(min(num_samples, len(batch["name"]))))
     images = batch["image"]
-    sizes = [tuple(images.shape[2:])] * len(images)
+    inverses = [spanning((images.shape[2], images.shape[3]))] * len(
+        images
+    )  # pictures of what the network sees
     with torch.inference_mode():
         planes = run.inputs.encode(batch)
         found = {
-            "float": task.decode(run.model(*planes), sizes),
-            "int8": task.decode(run.quantized(*planes), sizes),
+            "float": task.decode(run.model(*planes), inverses),
+            "int8": task.decode(run.quantized(*planes), inverses),
         }
     rows = []
     for i, (image, label) in enumerate(zip(images, task.ground_truth(batch), strict=True)):

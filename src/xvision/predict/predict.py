@@ -158,7 +158,8 @@ def _found(
         )
         (batch,) = loader.epoch(0)
         images = [cut_pixels(frame.image, data.crop_rect) for frame in some]
-        answers = task.decode(forward(model, batch, target.inputs), [image.shape[:2] for image in images])
+        inverses = [batch["framing"].inverse(image.shape[:2]) for image in images]
+        answers = task.decode(forward(model, batch, target.inputs), inverses)
         yield from zip(some, images, answers, _flows(batch), strict=True)
 
 
@@ -214,7 +215,8 @@ def _of_data(target: Target, path: Path, output: Output | None, console: Console
             out = forward(model, batch, target.inputs)
             metric.update(out, batch)
             images = [stored.load(int(i))["image"] for i in batch["index"]]
-            answers = task.decode(out, [_size(task, batch, i, image) for i, image in enumerate(images)])
+            sizes = (_size(task, batch, i, image) for i, image in enumerate(images))
+            answers = task.decode(out, [batch["framing"].inverse(size) for size in sizes])
             labels, flows = task.ground_truth(batch), _flows(batch)
             for i, (name, image, found) in enumerate(zip(batch["name"], images, answers, strict=True)):
                 rows.append(_alone(task, out, batch, i))

@@ -13,7 +13,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from xvision import api
 from xvision.console import Console
 from xvision.data.concat import open_data
 from xvision.data.dataset import DataError, Split
@@ -23,6 +22,7 @@ from xvision.data.loader import Loader
 from xvision.files import read_json
 from xvision.predict.output import PREDICTIONS, file_stem
 from xvision.predict.trained import check_val
+from xvision.recipes.named import recipe as named_recipe
 from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe
 from xvision.tasks.contract import Task
@@ -75,7 +75,7 @@ def _what_was_predicted(folder: Path, written: Mapping[str, Any], settings: Sequ
         )
     before = written.get("task", {})  # one without settings is stored as its name
     known = {before: {}} if isinstance(before, str) else before
-    recipe = api.recipe(named[0] if named else "+".join(known))
+    recipe = named_recipe(named[0] if named else "+".join(known))
     plain = recipe.to_dict()
     if written:
         plain["data"] = written["data"]

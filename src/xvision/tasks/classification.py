@@ -13,10 +13,11 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
+from xvision.data.framing import Inverse
 from xvision.models.outputs import OutputSpec
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
-from xvision.tasks.contract import Size, Task
+from xvision.tasks.contract import Task
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.spec import MetricSpec
 from xvision.tasks.view import Prediction, View
@@ -67,7 +68,7 @@ class Classification(Task):
     def own_metric(self) -> TaskMetric:
         return ClassificationMetric(len(self.names))
 
-    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
+    def decode(self, out: Outputs, inverses: Sequence[Inverse]) -> list[Prediction]:
         """The five most likely classes and their softmax scores."""
         scores, ids = out["class"].float().softmax(dim=1).topk(min(5, len(self.names)), dim=1)
         return [

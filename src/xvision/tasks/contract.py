@@ -14,14 +14,13 @@ from dataclasses import replace
 from torch import Tensor
 
 from xvision.data.dataset import Split
+from xvision.data.framing import Inverse
 from xvision.fields import FIELDS
 from xvision.models.outputs import OutputSpec, tensor_names
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.keyed import KeyedMetric
 from xvision.tasks.metrics.spec import MetricSpec, find
 from xvision.tasks.view import Prediction, View
-
-Size = tuple[int, int]
 
 
 class Task(ABC):
@@ -64,8 +63,8 @@ class Task(ABC):
         """A new count of `metrics`."""
 
     @abstractmethod
-    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
-        """What was found in each image of a batch; maps are brought to `sizes`, height and width of each."""
+    def decode(self, out: Outputs, inverses: Sequence[Inverse]) -> list[Prediction]:
+        """What was found in each image of a batch; `inverses` bring maps, boxes and points back to it."""
 
     @abstractmethod
     def ground_truth(self, batch: Batch) -> list[Prediction]:

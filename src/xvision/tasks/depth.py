@@ -16,15 +16,15 @@ from torch import Tensor
 
 from xvision.config.weighted import WeightedParts, weighted_parts_of
 from xvision.data.dataset import DataError
+from xvision.data.framing import Inverse
 from xvision.data.images import read_depth
 from xvision.models.outputs import OutputSpec
 from xvision.tasks import task
-from xvision.tasks.contract import Size, Task
+from xvision.tasks.contract import Task
 from xvision.tasks.losses import DepthLosses, depth_loss
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.depth import SPECS, DepthMetric
-from xvision.tasks.metrics.resolution import linear
 from xvision.tasks.palette import depth_picture, depth_range, depth_scale
 from xvision.tasks.view import Prediction, View
 from xvision.tasks.visualize import Image, legible, row
@@ -69,10 +69,10 @@ class Depth(Task):
     def own_metric(self) -> TaskMetric:
         return LogDepthMetric()
 
-    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
+    def decode(self, out: Outputs, inverses: Sequence[Inverse]) -> list[Prediction]:
         """Depth in metres, enlarged to each image."""
-        maps = zip(metres(out["depth"].float())[:, None], sizes, strict=True)
-        return [_prediction(linear(depth_m[None], *size)[0, 0].cpu().numpy()) for depth_m, size in maps]
+        maps = zip(metres(out["depth"].float())[:, None], inverses, strict=True)
+        return [_prediction(inverse.linear(depth_m[None])[0, 0].cpu().numpy()) for depth_m, inverse in maps]
 
     def ground_truth(self, batch: Batch) -> list[Prediction]:
         return [_prediction(torch.as_tensor(d).cpu().numpy()) for d in batch["depth"]]

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from xvision.config.parts import Parts
 from xvision.data.dataset import Split
+from xvision.data.framing import Inverse
 from xvision.models.outputs import tensor_names
-from xvision.tasks.contract import Size, Task
+from xvision.tasks.contract import Task
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.keyed import KeyedMetric
 from xvision.tasks.metrics.spec import MetricSpec
@@ -101,9 +102,9 @@ class MultiTask(Task):
     def metric(self) -> TaskMetric:
         return ScoredMetric(self.tasks)
 
-    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
+    def decode(self, out: Outputs, inverses: Sequence[Inverse]) -> list[Prediction]:
         """What each task finds: its values under its name, its maps under theirs."""
-        return self._side_by_side([task.decode(out, sizes) for task in self.tasks])
+        return self._side_by_side([task.decode(out, inverses) for task in self.tasks])
 
     def ground_truth(self, batch: Batch) -> list[Prediction]:
         """Labels; a task without labels for a sample has no entry there."""

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from xvision.config.weighted import WeightedParts, weighted_parts_of
 from xvision.data.dataset import DataError, Split
+from xvision.data.framing import Inverse
 from xvision.data.images import read_labels
 from xvision.fields import UNKNOWN
 from xvision.models.outputs import OutputSpec
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
-from xvision.tasks.contract import Size, Task
+from xvision.tasks.contract import Task
 from xvision.tasks.losses import LabelLosses, label_loss
 from xvision.tasks.losses.weighted import WeightedLosses
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
@@ -91,11 +92,11 @@ class Segmentation(Task):
     def own_metric(self) -> TaskMetric:
         return LabelMapMetric(self.name, self.name, self.names)
 
-    def decode(self, out: Outputs, sizes: Sequence[Size]) -> list[Prediction]:
+    def decode(self, out: Outputs, inverses: Sequence[Inverse]) -> list[Prediction]:
         """Ids of the largest score, after enlarging the scores to each image; ids take the nearest pixel."""
         return [
-            self._prediction(class_ids(maps, size).cpu().numpy())
-            for maps, size in zip(out[self.name], sizes, strict=True)
+            self._prediction(class_ids(maps, inverse).cpu().numpy())
+            for maps, inverse in zip(out[self.name], inverses, strict=True)
         ]
 
     def ground_truth(self, batch: Batch) -> list[Prediction]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from xvision.data.framing import Inverse
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
-from xvision.tasks.metrics.resolution import linear, pairs
+from xvision.tasks.metrics.resolution import pairs
 from xvision.tasks.metrics.spec import MetricSpec
 from xvision.tasks.metrics.sums import Sums, ratio
 
@@ -88,7 +89,7 @@ class DepthMetric(TaskMetric):
         """
         maps = out[self.output]
         maps = maps[:, None] if maps.ndim == 3 else maps
-        for found, depth in pairs(maps, batch[self.field], linear):
+        for found, depth in pairs(maps, batch[self.field], batch.get("framing"), Inverse.linear):
             known = (depth > 0) & depth.isfinite()
             truth = torch.where(known, depth, 1).float()
             prediction = torch.where(known, found[:, 0].float(), 1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from xvision.tasks.metrics import resolution
+from xvision.data.framing import Inverse
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
+from xvision.tasks.metrics.resolution import pairs
 from xvision.tasks.metrics.sums import Sums, ratio
 
 OUTLIER_PX = 3.0
@@ -27,7 +28,9 @@ class FlowMetric(TaskMetric):
 
     def update(self, out: Outputs, batch: Batch) -> None:
         """`out[output]` (B, 2, h, w), labels (B, 2, H, W) or a list of (2, H, W); not finite is unknown."""
-        for prediction, truth in resolution.pairs(out[self.output], batch[self.field], resolution.flow):
+        for prediction, truth in pairs(
+            out[self.output], batch[self.field], batch.get("framing"), Inverse.flow
+        ):
             known = truth.isfinite().all(1)
             error = torch.linalg.vector_norm(
                 torch.where(known[:, None], prediction.float() - truth, 0), dim=1

@@ -9,9 +9,10 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from xvision.data.dataset import DataError
+from xvision.data.framing import Inverse
 from xvision.fields import UNKNOWN
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
-from xvision.tasks.metrics.resolution import linear, nearest, pairs
+from xvision.tasks.metrics.resolution import pairs
 from xvision.tasks.metrics.spec import MetricSpec
 
 SPECS = (
@@ -53,7 +54,12 @@ class LabelMapMetric(TaskMetric):
         if not is_scores and maps.ndim == 3:
             maps = maps[:, None]
         for first, (found, label) in enumerate(
-            pairs(maps, batch[self.field], linear if is_scores else nearest)
+            pairs(
+                maps,
+                batch[self.field],
+                batch.get("framing"),
+                Inverse.linear if is_scores else Inverse.nearest,
+            )
         ):
             self._check(label, batch, first)
             ids = found.argmax(1) if is_scores else found[:, 0].long()
