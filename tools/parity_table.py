@@ -41,7 +41,7 @@ ROWS = (
     Row(11, "Fast-down variants, variants without ASPP, with 128 channels, 1.4x", WORKS, "xvision run segmentation net=fpn128_aspp_mobilenetv2_tv_fd_edgeailite", PRESETS),
     Row(12, "Multi-input fusion at stride 4, in RegNets of every size too", WORKS, "xvision run motion net.inputs=image+flow+confidence", "tests/models/test_streams.py", "results/cdnet_motion_flow_confidence.json"),
     Row(13, "Several decoders, a joint decoder, split outputs", WORKS, f"{BOTH} net.shared_decoder=true", "tests/models/test_heads.py", "results/street.json"),
-    Row(14, "Alternative upsampling (deconvolution, convolution, depthwise, sub-pixel)", WORKS, "xvision run segmentation net.decoder.enlarge_by=pixel_shuffle", "tests/export/test_decoders.py"),
+    Row(14, "Alternative upsampling (deconvolution, convolution, depthwise, sub-pixel)", WORKS, "xvision run segmentation net.decoder.upsample_mode=pixel_shuffle", "tests/export/test_decoders.py"),
     Row(15, "NV12 input", WORKS, f"{RUN} net.pixels=nv12", "tests/models/test_pixels.py"),
     Row(16, "Cityscapes, 19 classes"),
     Row(17, "Cityscapes five classes, motion, depth, multi-task loaders"),
