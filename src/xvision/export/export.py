@@ -41,8 +41,7 @@ def export(
 
 def find_format(path: Path) -> Format | None:
     """The format that a file's name says, whether there is such a file or not; None if it says none."""
-    known: list[Format] = [export_format.part(name).build() for name in export_format.builders()]
-    fits = [one for one in known if path.name.endswith(one.suffix)]
+    fits = [one for one in _formats() if path.name.endswith(one.suffix)]
     return max(fits, key=lambda one: len(one.suffix), default=None)
 
 
@@ -50,10 +49,15 @@ def format_of(path: Path) -> Format:
     """The format that a file's name says. Raises: ValueError if it says none."""
     found = find_format(path)
     if found is None:
-        known = [export_format.part(name).build() for name in export_format.builders()]
-        endings = ", ".join(f"{one.suffix} ({one.name})" for one in known)
-        raise ValueError(f"{path}: expected a name that ends with the suffix of a format; known: {endings}")
+        endings = ", ".join(f"{one.suffix} ({one.name})" for one in _formats())
+        raise ValueError(
+            f"{path}: expected a name that ends like a file of a format: {endings}; rename it, or say format="
+        )
     return found
+
+
+def _formats() -> list[Format]:
+    return [export_format.part(name).build() for name in export_format.builders()]
 
 
 def _known_inputs(model: nn.Module) -> Sequence[Tensor]:

@@ -43,8 +43,9 @@ def evaluate(
     """The task's metrics of `model` on the loader's split.
 
     `model` is any callable from planes to named outputs: a module (put into eval mode meanwhile), a quantized
-    one, an exported file. `inputs` is what it takes, by default what its own `inputs` says; `device` is by default
-    where its parameters are. Each of several `processes` has a loader of its share, and gets the metrics of all.
+    one, an executor of an exported file. `inputs` is what it takes, by default what its own `inputs` says; `device` is
+    by default where its parameters are, or what its own `device` says. Each of several `processes` has a loader of its
+    share, and gets the metrics of all.
     """
     device = device or _device(model)
     inputs = inputs or model.inputs  # type: ignore[attr-defined]
@@ -83,5 +84,7 @@ def defined(metrics: dict[str, float], primary: str) -> dict[str, float]:
 
 
 def _device(model: object) -> torch.device:
-    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if not isinstance(model, nn.Module):
+        return getattr(model, "device", torch.device("cpu"))
+    parameter = next(model.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device

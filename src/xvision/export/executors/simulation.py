@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -28,9 +28,8 @@ class Simulation(PyTorch):
         self.tolerance_lsb = getattr(network.meta["scheme"], "tolerance_lsb", 0)
         (heads,) = network.graph.output_node().args
         assert isinstance(heads, dict)
-        self._heads = {
-            name: cast(Quantizer, network.get_submodule(node.target)) for name, node in heads.items()
-        }
+        modules = dict(network.named_modules())
+        self._heads = {name: modules.get(str(node.target)) for name, node in heads.items()}
         self._recorder = _Recorder(network)
 
     def codes(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
@@ -43,7 +42,7 @@ class Simulation(PyTorch):
         return outputs, self._recorder.codes
 
     def grids(self) -> dict[str, Grid]:
-        return {name: _grid(quantizer) for name, quantizer in self._heads.items()}
+        return {name: _grid(one) for name, one in self._heads.items() if isinstance(one, Quantizer)}
 
 
 def _grid(quantizer: Quantizer) -> Grid:
