@@ -43,9 +43,12 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Move an old folder to FOLD
 
 def main() -> None:
     """Run the command; every foreseen failure is one message and an exit code."""
+    from xvision.data.resources import explaining_resources
+
     warnings.showwarning = _show_warning
     try:
-        app()
+        with explaining_resources():
+            app()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as e:

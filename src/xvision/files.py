@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+_DAY_S = 86400.0
 
 
 @contextlib.contextmanager
@@ -16,9 +21,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The content reaches the disk before the name does. An OSError (a full disk, say) comes again naming `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    name = path.name.encode()[:100].decode(errors="ignore")  # file systems take 255 bytes
+    temporary = path.with_name(f".{name}.{socket.gethostname()[:64]}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_over(path.parent.glob(f".{glob.escape(name)}.*.tmp"))
         yield temporary
         with temporary.open("rb") as f:
             os.fsync(f.fileno())
@@ -30,6 +37,29 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_left_over(temporaries: Iterable[Path]) -> None:
+    """Remove those that a process which was killed has left: of this machine at once, of another one after a day."""
+    for path in temporaries:
+        host, _, number = path.name.removesuffix(".tmp").rpartition(".")
+        with contextlib.suppress(OSError):  # another process was faster, or it is not ours to remove
+            if host.endswith(f".{socket.gethostname()[:64]}") and number.isdecimal():
+                stale = not _is_running(int(number))
+            else:
+                stale = time.time() - path.stat().st_mtime > _DAY_S
+            if stale:
+                path.unlink()
+
+
+def _is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

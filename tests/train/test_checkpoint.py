@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save as to_bytes
 from tiny import TinyNet
 from torch import Tensor
 
@@ -25,7 +26,11 @@ from xvision.train.optimizers import optimizer
 def save(checkpoints: Checkpoints, step: int, size: int = 4) -> None:
     """A checkpoint in which every tensor says which step it is of."""
     tensors = {"weight": torch.full((size,), float(step))}
-    checkpoints.save_last(Manifest("me", step=step, epoch=0), tensors, {"momentum": tensors["weight"]})
+    checkpoints.save_last(
+        Manifest("me", step=step, epoch=step / 2, validated_step=step, best={"top1": 50.0}),
+        tensors,
+        {"momentum": tensors["weight"]},
+    )
 
 
 def steps_in(folder: Path) -> set[float]:
@@ -95,8 +100,49 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"last\.safetensors: cannot be read as safetensors"):
         Checkpoints(tmp_path).load_last()
     write_tensors(file, {"weight": torch.ones(1)}, {})
-    with pytest.raises(CheckpointError, match=r"last\.safetensors: no manifest of a training in its header"):
+    with pytest.raises(
+        CheckpointError, match=r"last\.safetensors: expected the manifest of a training.*identity: "
+    ):
         Checkpoints(tmp_path).load_last()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("step", "x", "step: should be a valid integer"),
+        ("step", -1, "step: should be greater than or equal to 0"),
+        ("step", 8, "it is of step 8, last.state-0.safetensors of 1"),
+        ("best", None, "best: should be a valid dictionary"),
+        ("scalars", 5, "scalars: should be a valid dictionary"),
+        ("state_file", "../../other.safetensors", "state_file: expected last.state-0.safetensors or "),
+        ("seconds", "x", "seconds: should be a valid number"),
+    ],
+)
+def test_a_foreign_manifest_is_refused_by_name(tmp_path: Path, key: str, value: object, why: str) -> None:
+    save(Checkpoints(tmp_path), 1)
+    last = tmp_path / "last.safetensors"
+    tensors, manifest = read_tensors(last)
+    write_tensors(last, tensors, manifest | {key: value})
+    with pytest.raises(
+        CheckpointError, match=r"last\.safetensors: expected the manifest.* and the training begins"
+    ) as caught:
+        Checkpoints(tmp_path).load_last()
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "[" * 100_000])
+def test_a_header_that_holds_no_manifest_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "last.safetensors"
+    file.write_bytes(to_bytes({"weight": torch.ones(1)}, metadata={"manifest": text}))
+    with pytest.raises(CheckpointError, match=r"last\.safetensors: cannot be read as safetensors"):
+        read_tensors(file)
+
+
+def test_a_state_of_no_parameter_is_refused() -> None:
+    sgd = torch.optim.SGD(TinyNet().parameters(), lr=0.1)
+    for name in ("optimizer.99.momentum_buffer", "optimizer.x.momentum_buffer"):
+        with pytest.raises(CheckpointError, match=rf"{name}: expected a state of 8 parameters"):
+            unpack_optimizer(sgd, {name: torch.ones(1)}, {})
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from xvision.console import Console
 from xvision.data.loader import Batch, Loader
+from xvision.data.resources import ResourceError
 from xvision.models.inputs import Inputs
 from xvision.tasks.classification import Classification
 from xvision.tasks.contract import Outputs, Task
 from xvision.train.checkpoint import read_tensors
-from xvision.train.errors import Interrupted, NonFiniteLossError, OutOfMemoryError, TrainingError
+from xvision.train.errors import Interrupted, NonFiniteLossError, TrainingError
 from xvision.train.loop import Trained, evaluate, train
 from xvision.train.settings import Train
 
@@ -379,7 +380,7 @@ class Greedy(TinyNet):
 
 def test_out_of_memory_says_what_to_change(tmp_path: Path) -> None:
     message = r"images 8x3x8x8 .* does not fit .* halve train\.batch_size and double train\.accumulate"
-    with pytest.raises(OutOfMemoryError, match=message) as caught:
+    with pytest.raises(ResourceError, match=message) as caught:
         tiny_train(tmp_path, model=Greedy())
     assert caught.value.exit_code == 4
 

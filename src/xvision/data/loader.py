@@ -27,6 +27,7 @@ from xvision.data.dataset import DataError, Sample, Split
 from xvision.data.framing import Framed, Framing
 from xvision.data.geometry import place_samples, warp
 from xvision.data.photometry import Photometry
+from xvision.data.resources import ResourceError, explaining_resources, lost_worker
 from xvision.data.rng import Purpose, permutation
 from xvision.data.settings import Data
 from xvision.fields import FIELDS
@@ -108,14 +109,18 @@ class Loader:
         if not self._workers:
             yield from map(self._batches.__getitem__, self._plan.jobs)
             return
-        problem: DataError | None = None
-        with _no_threads_to_fork():
-            answers = iter(self._parallel())
-        for batch in answers:
-            if isinstance(batch, DataError):
-                problem = batch
-                break
-            yield batch
+        problem: ValueError | None = None
+        try:
+            with _no_threads_to_fork():
+                answers = iter(self._parallel())
+            for batch in answers:
+                if isinstance(batch, ValueError):
+                    problem = batch
+                    break
+                yield batch
+        except (OSError, EOFError) as e:  # of the pipe to a process that was killed
+            self._processes = None
+            raise lost_worker() from e
         if problem is not None:
             del answers  # with the last reference the workers end; the traceback would keep them alive
             self._processes = None
@@ -248,6 +253,13 @@ class _Batches:
         )
 
     def __getitem__(self, job: _Job) -> Batch:
+        size = "x".join(map(str, self.data.size))
+        with explaining_resources(
+            f"a batch of {len(job.indices)} samples of {size} (HxW) does not fit into memory"
+        ):
+            return self._made(job)
+
+    def _made(self, job: _Job) -> Batch:
         names = [self.split.names[i] for i in job.indices]
         samples = [self.split.load(int(i)) for i in job.indices]
         batch: Batch = self._warped(samples, job)
@@ -342,14 +354,15 @@ def _stacked(values: list[np.ndarray[Any, Any]]) -> Tensor:
 
 @dataclass
 class _Answers(TorchDataset[Any]):
-    """Batches, or the error of a damaged sample: raised in the main process, without a worker's traceback."""
+    """Batches, or the error of a damaged sample or of too little memory: raised in the main process, without a
+    worker's traceback."""
 
     batches: _Batches
 
-    def __getitem__(self, job: _Job) -> Batch | DataError:
+    def __getitem__(self, job: _Job) -> Batch | ValueError:
         try:
             return self.batches[job]
-        except DataError as error:
+        except (DataError, ResourceError) as error:
             return error
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from xvision.console import Console
 from xvision.data.dataset import DataError
+from xvision.data.resources import ResourceError, explaining_resources
 from xvision.files import write_json, write_text
 from xvision.recipes.schema import Recipe, digest, idle_settings, read_recipe
 from xvision.runs.record import source_state
@@ -46,7 +47,8 @@ class StageError(ValueError):
 
     def __init__(self, stage: str, exit_code: int, cause: Exception) -> None:
         super().__init__(f"{stage}: {cause}")
-        self.exit_code: int = getattr(cause, "exit_code", exit_code)
+        own = None if isinstance(cause, ResourceError) else getattr(cause, "exit_code", None)
+        self.exit_code: int = exit_code if own is None else own
 
 
 def _train(run: Run) -> None:
@@ -292,7 +294,8 @@ def _inputs(run: Run, stage: Stage, before: str) -> str:
 def _blaming(stage: str, exit_code: int) -> Iterator[None]:
     """What the user can mend as this stage's error."""
     try:
-        yield
+        with explaining_resources():
+            yield
     except (ValueError, OSError) as e:
         raise StageError(stage, exit_code, e) from e
 

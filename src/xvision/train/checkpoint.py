@@ -10,22 +10,26 @@ Random numbers need no state: each step seeds its generators anew (see `xvision.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from xvision.config.messages import explain
 from xvision.files import replacing, write_json
 from xvision.train.errors import CheckpointError
 
 Tensors = Mapping[str, Tensor]
+STATE_FILES = ("last.state-0.safetensors", "last.state-1.safetensors")
 
 
 @dataclass
@@ -34,7 +38,7 @@ class Manifest:
 
     identity: str
     """Digest of what the training depends on; another one cannot continue from here."""
-    step: int
+    step: Annotated[int, Field(ge=0)]
     epoch: float
     validated_step: int = -1
     """The last step at the end of an epoch after which the network was validated, or did not have to be."""
@@ -53,6 +57,9 @@ class Manifest:
     """Optimizer and loss-scaler state that is plain numbers."""
 
 
+_MANIFEST = TypeAdapter(Manifest)
+
+
 def write_tensors(path: Path, tensors: Tensors, manifest: Mapping[str, Any]) -> None:
     """One safetensors file with `manifest` in its header, atomically."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -63,15 +70,34 @@ def write_tensors(path: Path, tensors: Tensors, manifest: Mapping[str, Any]) -> 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and manifest of a safetensors file; CheckpointError names the file when it is broken."""
+    with _reading(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _header(file)  # noqa: SIM118 (not a mapping)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a safetensors file, without its tensors; CheckpointError as `read_tensors`."""
+    with _reading(path) as file:
+        return _header(file)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, "pt") as file:
-            manifest = json.loads((file.metadata() or {}).get("manifest", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, manifest  # noqa: SIM118 (not a mapping)
-    except (OSError, ValueError, SafetensorError) as e:
-        raise CheckpointError(
-            f"{path}: cannot be read as safetensors ({e}); remove the folder {path.parent} and the training begins "
-            "anew, or run with --fresh"
-        ) from e
+            yield file
+    except (OSError, ValueError, RecursionError, SafetensorError) as e:
+        raise CheckpointError(f"{path}: cannot be read as safetensors ({e}); {_cure(path.parent)}") from e
+
+
+def _header(file: Any) -> dict[str, Any]:
+    manifest = json.loads((file.metadata() or {}).get("manifest", "{}"))
+    if not isinstance(manifest, dict):
+        raise ValueError(f"expected a manifest of keys and values in its header, got {str(manifest)[:80]}")
+    return manifest
+
+
+def _cure(folder: Path) -> str:
+    return f"remove the folder {folder} and the training begins anew, or run with --fresh"
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
@@ -110,16 +136,15 @@ class Checkpoints:
 
     def save_last(self, manifest: Manifest, weights: Tensors, state: Tensors) -> None:
         """Replace `last`; CheckpointError (a full disk, say) leaves the one before in place."""
-        before = self._state_file()
-        manifest.state_file = "last.state-1.safetensors" if before == "last.state-0.safetensors" else (
-            "last.state-0.safetensors"
-        )  # fmt: skip
+        before = read_manifest(self.last).get("state_file") if self.last.exists() else None
+        manifest.state_file = STATE_FILES[before == STATE_FILES[0]]
         try:
             write_tensors(self.folder / manifest.state_file, state, {"step": manifest.step})
             write_tensors(self.last, weights, asdict(manifest))
             write_json(self.last.with_suffix(".json"), asdict(manifest))
-            if before:
-                (self.folder / before).unlink(missing_ok=True)
+            for name in STATE_FILES:
+                if name != manifest.state_file:
+                    (self.folder / name).unlink(missing_ok=True)
         except OSError as e:
             raise CheckpointError(
                 f"{e}; {self.describe()}; free some space and run the same command again"
@@ -140,13 +165,32 @@ class Checkpoints:
         if not self.last.exists():
             return None
         weights, plain = read_tensors(self.last)
-        try:
-            manifest = Manifest(**plain)
-        except TypeError as e:
-            raise CheckpointError(f"{self.last}: no manifest of a training in its header ({e})") from e
-        state, _ = read_tensors(self.folder / manifest.state_file)
+        manifest = self._manifest(plain)
+        state, of_state = read_tensors(self.folder / manifest.state_file)
+        if of_state.get("step") != manifest.step:
+            raise self._broken(
+                f"it is of step {manifest.step}, {manifest.state_file} of {of_state.get('step')}"
+            )
         self.saved_step = manifest.step
         return manifest, weights, state
+
+    def _manifest(self, plain: Mapping[str, Any]) -> Manifest:
+        """Of the header of `last`. Raises: CheckpointError for one that no training wrote."""
+        try:
+            manifest = _MANIFEST.validate_python(dict(plain))
+        except ValidationError as e:
+            raise self._broken("; ".join(explain(e))) from e
+        if manifest.state_file not in STATE_FILES:
+            raise self._broken(
+                f"state_file: expected {' or '.join(STATE_FILES)}, got {manifest.state_file!r}"
+            )
+        return manifest
+
+    def _broken(self, why: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self.last}: expected the manifest of a training in its header, got another one ({why[:400]}); "
+            f"{_cure(self.folder)}"
+        )
 
     def set_aside(self) -> Path:
         """Rename the folder: its checkpoints are of another training."""
@@ -162,12 +206,6 @@ class Checkpoints:
         if self.saved_step < 0:
             return "no checkpoint was written before"
         return f"the last good checkpoint is {self.last} (step {self.saved_step})"
-
-    def _state_file(self) -> str:
-        if not self.last.exists():
-            return ""
-        _, plain = read_tensors(self.last)
-        return str(plain.get("state_file", ""))
 
 
 def pack_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -186,7 +224,11 @@ def unpack_optimizer(optimizer: Optimizer, tensors: Tensors, scalars: Mapping[st
     state: dict[int, dict[str, Any]] = {}
     for name, value in {**tensors, **scalars}.items():
         if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
+            index, _, key = name.removeprefix("optimizer.").partition(".")
+            if not index.isdecimal() or int(index) >= len(params):
+                raise CheckpointError(
+                    f"{name}: expected a state of {len(params)} parameters, got another name"
+                )
             param = params[int(index)]
             if isinstance(value, Tensor) and value.shape == param.shape:
                 value = torch.empty_like(param, dtype=value.dtype, device="cpu").copy_(value)

@@ -15,10 +15,6 @@ class NonFiniteLossError(TrainingError):
     """The loss, or a weight, became NaN or infinite."""
 
 
-class OutOfMemoryError(TrainingError):
-    """A batch does not fit into the memory of the device."""
-
-
 class PeerError(TrainingError):
     """Another process of the group has ended, or does not answer."""
 

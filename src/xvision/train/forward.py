@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from xvision.data.resources import explaining_resources
 from xvision.models.inputs import Inputs
-from xvision.train.errors import OutOfMemoryError
 
 Batch = Mapping[str, Any]
 Outputs = dict[str, Tensor]
@@ -35,23 +35,12 @@ def forward(model: Callable[..., Mapping[str, Tensor]], batch: Batch, inputs: In
     return {name: out.float() if out.is_floating_point() else out for name, out in outputs.items()}
 
 
-@contextlib.contextmanager
-def explaining_memory(batch: Batch) -> Iterator[None]:
-    """Turn a failed allocation into OutOfMemoryError, which says what to change."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as e:
-        if not _is_out_of_memory(e):
-            raise
-        shape = "x".join(map(str, batch["image"].shape))
-        raise OutOfMemoryError(
-            f"a batch of images {shape} (batch, channels, height, width) does not fit into the memory of the "
-            f"{batch['image'].device.type} device ({' '.join(str(e).split())[:200]}); halve train.batch_size and "
-            "double train.accumulate to train the same with less memory"
-        ) from e
-
-
-def _is_out_of_memory(e: Exception) -> bool:
-    # on a CPU torch raises a plain RuntimeError: "can't allocate memory" on Linux, "not enough memory" elsewhere
-    texts = ("can't allocate memory", "not enough memory")
-    return isinstance(e, torch.OutOfMemoryError | MemoryError) or any(text in str(e) for text in texts)
+def explaining_memory(batch: Batch) -> contextlib.AbstractContextManager[None]:
+    """Turn a failed allocation for a batch into ResourceError, which says what to change."""
+    image: Tensor = batch["image"]
+    shape = "x".join(map(str, image.shape))
+    return explaining_resources(
+        f"a batch of images {shape} (batch, channels, height, width) does not fit into the memory of the "
+        f"{image.device.type} device",
+        "halve train.batch_size and double train.accumulate to train the same with less memory",
+    )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from xvision.console import Console
+from xvision.data.resources import explaining_resources
 from xvision.train.checkpoint import Checkpoints
 from xvision.train.evaluation import Evaluation, evaluate
 from xvision.train.processes import Processes
@@ -49,19 +50,26 @@ def train(
     `identity` is a digest of whatever else decides the result (the data, the network): a checkpoint with
     another one is set aside and the training begins anew.
 
-    Raises TrainingError (a loss that is not finite, no memory, no disk) and, with the state saved, Interrupted.
+    Raises: TrainingError (a loss that is not finite, no disk, another process that ended), ResourceError (no memory)
+    and, with the state saved, Interrupted.
     """
-    t = Training(model, task, train_loader, val_loader, settings, folder, seed, console, identity, processes)
-    t.resume()
-    with Signals(console) as signals, t.log, t.console.progress("training", t.total_steps, t.step) as bar:
-        while t.state.validated_step < t.total_steps:
-            for batches in t.rest_of_epoch():
-                t.update(batches)
-                bar.advance(1)
-                t.between_steps(signals, bar)
-            t.validate(signals, bar)
-            t.save()
-    return t.finish()
+    with explaining_resources(), processes.explaining_peers():
+        t = Training(
+            model, task, train_loader, val_loader, settings, folder, seed, console, identity, processes
+        )
+        t.resume()
+        with Signals(console) as signals, t.log, t.console.progress("training", t.total_steps, t.step) as bar:
+            while t.state.validated_step < t.total_steps:
+                for batches in t.rest_of_epoch():
+                    t.update(batches)
+                    bar.advance(1)
+                    t.between_steps(signals, bar)
+                t.validate(signals, bar)
+                t.save()
+            trained = t.finish()
+    if signals.received:  # in the last save
+        raise t.interrupted(signals.received)
+    return trained
 
 
 def keep(model: nn.Module, folder: Path) -> None:

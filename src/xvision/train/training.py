@@ -260,7 +260,7 @@ class Training:
         if signum or due:
             self.save()
         if signum:
-            raise self._interrupted(signum)
+            raise self.interrupted(signum)
 
     def read_losses(self, bar: Progress) -> None:
         """Log the average losses since the last time; NonFiniteLossError if one is NaN or infinite."""
@@ -310,7 +310,7 @@ class Training:
                 ).metrics
         except Interrupted as e:
             self.save()
-            raise self._interrupted(e.signal) from None
+            raise self.interrupted(e.signal) from None
         state, primary = self.state, self.task.primary
         state.validated_step = self.step
         epoch = round(self.step / self.steps_per_epoch, 4)
@@ -384,7 +384,7 @@ class Training:
         gathered = self.accelerator.gather(torch.tensor([values], device=self.device))
         return [int(v) for v in gathered.max(dim=0).values]
 
-    def _interrupted(self, signum: int) -> Interrupted:
+    def interrupted(self, signum: int) -> Interrupted:
         return Interrupted(
             signum,
             f"{signal.Signals(signum).name} after step {self.step} of {self.total_steps}; the state is saved in "
