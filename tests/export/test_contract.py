@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def executors(networks: Mapping[str, nn.Module], files: Mapping[str, Path]) -> E
 def test_every_executor_takes_a_network_or_is_that_of_a_format(executors: Executors) -> None:
     assert executors.keys() == executor.builders().keys()
     assert all(made.name == name for name, made in executors.items())
+    assert all(re.fullmatch(r"\w+ \d+\.\d+\S*", made.version) for made in executors.values())
 
 
 @pytest.mark.parametrize("name", list(executor.builders()))
@@ -179,7 +181,8 @@ def test_a_file_keeps_its_metadata_and_is_the_same_when_written_again(
     planes: tuple[Tensor, ...],
     tmp_path: Path,
 ) -> None:
-    assert made.executor(files[made.name]).metadata == METADATA
+    runs = made.executor(files[made.name])
+    assert (runs.metadata, runs.version, str(runs)) == (METADATA, made.version, str(files[made.name]))
     network = networks[made.network]
     before = {key: value.clone() for key, value in network.state_dict().items()}
     made.write(network, tmp_path / "deep" / made.file_name, planes, (), METADATA)

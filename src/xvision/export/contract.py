@@ -6,6 +6,7 @@ network as a file and knows what runs it. Each is one file in `executors/` or `f
 
 from __future__ import annotations
 
+import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ class Executor(ABC):
 
     name: str
     """The name of its builder: what measurements call it."""
+    version: str
+    """What computes, such as "onnxruntime 1.27.0": measurements and proofs hold for this version."""
     input_names: tuple[str, ...] = ()
     """Its inputs in order; empty if they have no names."""
     metadata: Mapping[str, str] = {}
@@ -73,6 +76,8 @@ class Format(ABC):
     """How its files end, such as ``.onnx``; no two formats share one, the longest that fits decides."""
     network: str = "int8"
     """Which network of a run it takes: float or int8."""
+    version: str
+    """That of the executor of its files."""
 
     @property
     def file_name(self) -> str:
@@ -102,6 +107,11 @@ class Format(ABC):
 
         Raises: FileError if the file is none, OSError if it is missing.
         """
+
+
+def installed(package: str) -> str:
+    """A package and its version, without importing it."""
+    return f"{package} {importlib.metadata.version(package)}"
 
 
 def by_name(outputs: Any) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import torch
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 from torch import Tensor
 
-from xvision.export.contract import Executor, FileError, Grid
+from xvision.export.contract import Executor, FileError, Grid, installed
 from xvision.export.executors import executor
 from xvision.export.onnx_graph import CODES, SCORES
 from xvision.quant.ops import steps
@@ -44,6 +44,7 @@ class OnnxRuntime(Executor):
     """
 
     name = "onnxruntime"
+    version = installed("onnxruntime")
 
     def __init__(self, path: Path, level: Level = "all") -> None:
         if not path.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xvision.export.contract import Executor, by_name
+from xvision.export.contract import Executor, by_name, installed
 from xvision.export.executors import executor
 from xvision.graph.trace import input_names
 
@@ -14,6 +14,7 @@ class PyTorch(Executor):
     """A network in eval mode, without gradients, on the device that it is on."""
 
     name = "pytorch"
+    version = installed("torch")
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network.eval()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, fx, nn
 
-from xvision.export.contract import Executor, Format
+from xvision.export.contract import Executor, Format, installed
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized, to_integers
@@ -24,6 +24,7 @@ class Onnx(Format):
 
     name = "onnx"
     suffix = ".onnx"
+    version = installed("onnxruntime")
 
     def write(
         self,
