@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from xvision.export.verify import verify as verify
     from xvision.pipeline.run import run as run
     from xvision.quant.quantize import quantize as quantize
-    from xvision.recipes.named import build as build
     from xvision.recipes.named import recipe as recipe
     from xvision.recipes.schema import Recipe as Recipe
+    from xvision.runs.build import build as build
     from xvision.runs.run import Run as Run
 
 _PUBLIC = {
     "Recipe": "xvision.recipes.schema",
     "Run": "xvision.runs.run",
-    "build": "xvision.recipes.named",
+    "build": "xvision.runs.build",
     "export": "xvision.export.export",
     "quantize": "xvision.quant.quantize",
     "recipe": "xvision.recipes.named",

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xvision.config.parts import Registry
     from xvision.console import Console
     from xvision.recipes.schema import Recipe
-    from xvision.runs.run import Run
+    from xvision.runs.measurements import Measurement
 
 app = typer.Typer(
     add_completion=False,
@@ -225,27 +227,44 @@ def verify(run: Target, overrides: Overrides = None, as_json: Json = False) -> N
 
 
 @app.command()
-def report(run: Target, overrides: Overrides = None, as_json: Json = False) -> None:
+def report(
+    run: Target,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write report.html of what the run has so far into this folder instead."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Write record.json and report.html of a run."""
-    _advance(run, overrides, "report", as_json)
+    if out is None:
+        _advance(run, overrides, "report", as_json)
+        return
+    from xvision.report.html import write_report
+
+    if overrides:
+        raise ValueError(f"{overrides[0]}: --out writes a report of what is there; leave the setting out")
+    file = write_report(Path(run), out)
+    if as_json:
+        print(json.dumps({"folder": run, "report": str(file)}))
+    else:
+        print(f"report  {file}")
 
 
 def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool) -> None:
     """Bring an existing run up to date, up to one stage; what it was trained with and on may not change."""
     from xvision.recipes.overrides import override
     from xvision.recipes.schema import differing_keys
-    from xvision.runs.run import load_run
+    from xvision.runs.run import FREE_OF_TRAINING, load_run
 
     before = load_run(Path(folder)).recipe
     recipe = override(before, overrides or ())
-    if foreign := [
-        key for key in differing_keys(before, recipe) if not key.startswith(("quant.", "export."))
-    ]:
+    if foreign := [key for key in differing_keys(before, recipe) if not key.startswith(FREE_OF_TRAINING)]:
         raise ValueError(
             f"{foreign[0]}: {folder} is trained already, only quant.*, export.* and the place of the data (data.root) "
             "can be changed here"
         )
-    _pipeline(recipe, Path(folder), until, False, as_json, keep_trained=True)
+    _pipeline(recipe, Path(folder), until, False, as_json, keep_trained=True, refresh=until == "verify")
 
 
 def _console(as_json: bool) -> Console:
@@ -255,66 +274,52 @@ def _console(as_json: bool) -> Console:
 
 
 def _pipeline(
-    recipe: Recipe, out: Path | None, until: str, fresh: bool, as_json: bool, *, keep_trained: bool = False
+    recipe: Recipe,
+    out: Path | None,
+    until: str,
+    fresh: bool,
+    as_json: bool,
+    *,
+    keep_trained: bool = False,
+    refresh: bool = True,
 ) -> None:
     from xvision.pipeline.run import run as pipeline
 
     console = _console(as_json)
-    done = pipeline(recipe, out, until=until, fresh=fresh, keep_trained=keep_trained, console=console)
-    summary = _summary(done)
-    if as_json:
-        print(json.dumps(summary))
+    done = pipeline(
+        recipe, out, until=until, fresh=fresh, keep_trained=keep_trained, refresh=refresh, console=console
+    )
+    if not done.processes.is_first:
         return
-    _print_summary(console, summary)
-
-
-def _summary(run: Run) -> dict[str, Any]:
-    """What the run has reached so far."""
-    from xvision.runs.run import read_status
-
-    evaluation = run.evaluation()
-    made = {name for stage in read_status(run.folder)["stages"].values() for name in stage["outputs"]}
-    return {
-        "folder": str(run.folder),
-        "recipe": run.recipe.name,
-        "recipe_id": run.recipe.id,
-        "warnings": run.warnings,
-        "metrics": {key: entry["metrics"] for key, entry in evaluation.items() if key != "classes"},
-        **{
-            key: str(run.folder / file)
-            for key, file in {
-                "onnx": "export/model.onnx",
-                "parity": "export/parity.json",
-                "record": "record.json",
-                "report": "report.html",
-            }.items()
-            if file in made or (key == "record" and (run.folder / file).exists())
-        },
-    }
-
-
-def _print_summary(console: Console, summary: dict[str, Any]) -> None:
-    from xvision.report.units import unit
-
-    measured = summary["metrics"]
-    if measured:
-        names = list(next(iter(measured.values())))
-        rows = [
-            ["", *measured, ""],
-            *([n, *(f"{m[n]:.2f}" for m in measured.values()), unit(n)] for n in names),
-        ]
-        console.table(rows)
-    if "parity" in summary:
-        from xvision.files import read_json
-
-        console.print(
-            f"parity  {read_json(Path(summary['parity']))['max_lsb']} LSB between simulation and ONNX Runtime"
-        )
-    for key in ("onnx", "report"):
-        if key in summary:
-            console.print(f"{key}  {summary[key]}")
-    for line in summary.get("warnings", ()):  # they stood far above
+    rows, parities = done.files.evaluation.measurements, done.files.parity
+    files = done.files.results()
+    if as_json:
+        about = {"folder": str(done.folder), "recipe": recipe.name, "recipe_id": done.recipe.id}
+        metrics = [row.model_dump() for row in rows]
+        print(json.dumps(about | {"warnings": done.warnings, "metrics": metrics, **files}))
+        return
+    _print_metrics(console, rows)
+    for parity in parities:
+        console.print(f"parity  {parity.max_lsb} LSB between {parity.reference} and {parity.executor}")
+    for name, file in files.items():
+        console.print(f"{name}  {file}")
+    for line in done.warnings:  # they stood far above
         console.warn(line)
+
+
+def _print_metrics(console: Console, rows: Sequence[Measurement]) -> None:
+    """A table with a row for each metric, and a column for each network and what computed it."""
+    from xvision.runs.measurements import by_column
+
+    found = by_column(rows)
+    if not found:
+        return
+    units = {row.metric: row.unit for row in rows}
+    values = [
+        [f"{v:.2f}" if (v := f.get(name)) is not None else "–" for f in found.values()] for name in units
+    ]
+    lines = [[name, *texts, unit] for (name, unit), texts in zip(units.items(), values, strict=True)]
+    console.table([["", *(network for network, _ in found), ""], ["", *(by for _, by in found), ""], *lines])
 
 
 # ------------------------------------------------------------------------------------------- use a model
@@ -344,18 +349,18 @@ def val(
         from xvision.predict.score import score
 
         words = [*([] if target is None else [target]), *(overrides or [])]
-        metrics = {"files": score(predictions, words, console)}
+        rows = score(predictions, words, console)
         target = str(predictions)
     elif target is None:
         raise ValueError("val: expected a run folder or an exported .onnx file, or --predictions DIR")
     else:
-        from xvision.predict.trained import validate
+        from xvision.predict.open import validate
 
-        metrics = validate(Path(target), overrides or [], console)
+        rows = validate(Path(target), overrides or [], console)
     if as_json:
-        print(json.dumps({"target": target, "metrics": metrics}))
+        print(json.dumps({"target": target, "metrics": [row.model_dump() for row in rows]}))
     else:
-        _print_summary(console, {"metrics": metrics})
+        _print_metrics(console, rows)
 
 
 @app.command()
@@ -395,7 +400,9 @@ def predict(
         kept = ("images", "metrics")
         print(json.dumps({key: found[key] for key in kept if key in found}))
     elif "metrics" in found:
-        _print_summary(console, {"metrics": {"found": found["metrics"]}})
+        from xvision.runs.measurements import Measurement
+
+        _print_metrics(console, [Measurement(**row) for row in found["metrics"]])
 
 
 if __name__ == "__main__":

@@ -79,3 +79,11 @@ def read_json(path: Path) -> Any:
         raise ValueError(
             f"{path}: cannot be read as JSON ({e}); delete it and what made it runs again"
         ) from e
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,7 @@ import numpy as np
 
 from xvision.data.dataset import DataError
 from xvision.fields import FIELDS
+from xvision.files import replacing
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Array = np.ndarray[Any, Any]
@@ -173,3 +174,14 @@ def _blend(bgra: np.ndarray[Any, Any]) -> Pixels:
     color = bgra[..., :3].astype(np.float32) * (255 / largest)
     fill = FIELDS["image"].fill
     return np.rint(fill + (color - fill) * alpha).astype(np.uint8)
+
+
+def write_png(path: Path, rgb: Pixels) -> None:
+    """Write an image (H, W, 3) as PNG, whole or not at all.
+
+    Raises: OSError that names the file, for a full disk too (OpenCV says nothing of that).
+    """
+    done, png = cv2.imencode(".png", rgb[..., ::-1])
+    assert done, rgb.shape
+    with replacing(path) as temporary:
+        temporary.write_bytes(png.tobytes())

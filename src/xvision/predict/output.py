@@ -17,7 +17,7 @@ import numpy as np
 from xvision.data.images import Array
 from xvision.data.video import DEFAULT_FPS, VideoFile
 from xvision.files import read_json, write_json, write_text
-from xvision.runs.run import set_aside
+from xvision.runs.folder import claim, set_aside
 from xvision.tasks.contract import Task
 from xvision.tasks.palette import flow_picture
 from xvision.tasks.view import Prediction
@@ -134,15 +134,12 @@ class Output:
 def open_output(folder: Path, call: Sequence[str], *, fresh: bool = False) -> None:
     """Raise ValueError unless a folder may be written to: it is new, empty, set aside (`fresh`) or of the same call."""
     if fresh:
-        set_aside(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out: expected a folder, {folder} is a file; choose another --out")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
+        set_aside(folder, "predictions")
+    claim(folder, "predictions")
     path = folder / PREDICTIONS
-    before = read_json(path).get("call", []) if path.is_file() else []
+    before = read_json(path).get("call", []) if path.is_file() else list(call)
     if before != list(call):
-        holds = f"what `xvision predict {' '.join(before)}` wrote" if before else "other files"
+        holds = f"what `xvision predict {' '.join(before)}` wrote"
         raise ValueError(
             f"--out: expected an empty folder, or one that the same call has written, {folder} holds {holds}; choose "
             "another --out, or --fresh to move the old one aside"

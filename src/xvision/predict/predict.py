@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from xvision.data.dataset import DataError, Split
 from xvision.data.images import Array
 from xvision.data.loader import Loader
 from xvision.data.rectangles import Rect
+from xvision.predict.open import Opened, open_labelled, open_trained
 from xvision.predict.output import METRICS, Output, file_stem, open_output, write_metrics
 from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources, split_of
-from xvision.predict.trained import Target, open_labelled, open_target
+from xvision.runs.run import as_rows
 from xvision.tasks.contract import Task
 from xvision.tasks.metrics.contract import Outputs
 from xvision.tasks.missing_labels import rows_of, which
@@ -60,26 +61,22 @@ def predict(
         raise ValueError("--frames: expected a video or a camera to bound, got a data set; leave it out")
     if fresh and out is None:
         raise ValueError("--fresh: it moves the folder of --out aside; name one")
-    target = open_target(path, settings)
+    opened = open_trained(path, settings)
     call = [str(path), *words, *(("--frames", str(most_frames)) if most_frames else ())]
     if out is not None:
         open_output(out, call, fresh=fresh)
-    with torch.inference_mode(), Output(out, target.task, call) if out else nullcontext() as output:
+    with torch.inference_mode(), Output(out, opened.task, call) if out else nullcontext() as output:
         if settings:
-            return _of_data(target, path, output, console)
-        frame_gap = target.recipe.data.frame_gap if target.inputs.fields != ("image",) else 0
+            return _of_data(opened, path, output, console)
+        frame_gap = opened.recipe.data.frame_gap if opened.inputs.fields != ("image",) else 0
         sources = find_sources(words, most_frames, frame_gap=frame_gap)
-        return _of_sources(target, sources, output, console)
+        return _of_sources(opened, sources, output, console)
 
 
-def _network(target: Target) -> Callable[..., Any]:
-    return target.models.get("int8") or next(iter(target.models.values()))
-
-
-def _summary(target: Target, entries: list[Entry], **more: Any) -> dict[str, Any]:
+def _summary(opened: Opened, entries: list[Entry], **more: Any) -> dict[str, Any]:
     """The content of predictions.json."""
-    recipe = target.recipe.to_dict()
-    classes = {field: list(names) for field, names in target.classes.items()}
+    recipe = opened.recipe.to_dict()
+    classes = {field: list(names) for field, names in opened.classes.items()}
     return {"task": recipe["task"], "classes": classes, "data": recipe["data"], **more, "images": entries}
 
 
@@ -87,7 +84,7 @@ def _summary(target: Target, entries: list[Entry], **more: Any) -> dict[str, Any
 
 
 def _of_sources(
-    target: Target, sources: Sequence[Source], output: Output | None, console: Console
+    opened: Opened, sources: Sequence[Source], output: Output | None, console: Console
 ) -> dict[str, Any]:
     entries: list[Entry] = []
     problems: list[str] = []
@@ -101,9 +98,9 @@ def _of_sources(
                 if output is not None and isinstance(source, Clip):
                     output.start_film(file_stem(source.video.stem), source.video.fps)
                 before = len(entries)
-                for frame, image, found, flow in _found(target, source, problems):
-                    console.print(f"{frame.name}  {target.task.view.caption(found)}")
-                    entries.append(_entry(target.task, source, frame, image, found, flow, output))
+                for frame, image, found, flow in _found(opened, source, problems):
+                    console.print(f"{frame.name}  {opened.task.view.caption(found)}")
+                    entries.append(_entry(opened.task, source, frame, image, found, flow, output))
                     bar.advance(1)
                     if signals.received:
                         break
@@ -111,7 +108,7 @@ def _of_sources(
                     break
                 _check_length(source, len(entries) - before, console)
     finally:
-        summary = _summary(target, entries)
+        summary = _summary(opened, entries)
         if output is not None and entries:
             output.end_film()
             output.finish(summary)
@@ -137,10 +134,10 @@ def _check_length(source: Source, num_frames: int, console: Console) -> None:
 
 
 def _found(
-    target: Target, source: Source, problems: list[str]
+    opened: Opened, source: Source, problems: list[str]
 ) -> Iterator[tuple[Frame, Any, Prediction, Array | None]]:
     """Each frame, what of it is used, what was found in it, and the flow that the network saw."""
-    recipe, task, model = target.recipe, target.task, _network(target)
+    recipe, task = opened.recipe, opened.task
     data = recipe.data.model_copy(update={"cache": False, "mask_rect": None})  # labels alone are masked
     live = isinstance(source, Clip) and source.video.is_camera
     frames = source.frames(problems)
@@ -148,18 +145,18 @@ def _found(
         frames = _holding(frames, data.crop_rect, problems)
     for some in batches(frames, 1 if live else BATCH_SIZE):
         loader = Loader(
-            split_of(some, target.inputs, data.flow),
-            target.inputs.fields,
+            split_of(some, opened.inputs, data.flow),
+            opened.inputs.fields,
             data,
             batch_size=len(some),
             train=False,
             seed=0,
-            framing=target.framing,
+            framing=opened.framing,
         )
         (batch,) = loader.epoch(0)
         images = [cut_pixels(frame.image, data.crop_rect) for frame in some]
         inverses = [batch["framing"].inverse(image.shape[:2]) for image in images]
-        answers = task.decode(forward(model, batch, target.inputs), inverses)
+        answers = task.decode(forward(opened.last, batch, opened.inputs), inverses)
         yield from zip(some, images, answers, _flows(batch), strict=True)
 
 
@@ -202,17 +199,17 @@ def _entry(
 # ---------------------------------------------------------------------------------- with labels
 
 
-def _of_data(target: Target, path: Path, output: Output | None, console: Console) -> dict[str, Any]:
+def _of_data(opened: Opened, path: Path, output: Output | None, console: Console) -> dict[str, Any]:
     """The validation split as `xvision val` sees it, sample by sample; frames of one sequence are a film too."""
-    target, dataset = open_labelled(target, path)
-    task, model = target.task, _network(target)
-    loader = target.val_loader(dataset)
-    stored = within(dataset.splits["val"], target.recipe.data.crop_rect, None)  # without flow
+    opened, dataset = open_labelled(opened, path)
+    task, model = opened.task, opened.last
+    loader = opened.val_loader(dataset)
+    stored = within(dataset.splits["val"], opened.recipe.data.crop_rect, None)  # without flow
     metric, entries = metric_over(task), []
     rows: list[dict[str, float]] = []
     with Signals(console) as signals, console.progress("predict", len(stored)) as bar:
         for batch in loader.epoch(0):
-            out = forward(model, batch, target.inputs)
+            out = forward(model, batch, opened.inputs)
             metric.update(out, batch)
             images = [stored.load(int(i))["image"] for i in batch["index"]]
             sizes = (_size(task, batch, i, image) for i, image in enumerate(images))
@@ -230,7 +227,10 @@ def _of_data(target: Target, path: Path, output: Output | None, console: Console
                 bar.advance(1)
             if signals.received:
                 raise Interrupted(signals.received, f"predict: interrupted after {len(entries)} images")
-    summary = _summary(target, entries, metrics=defined(metric.compute(), task.primary))
+    found_metrics = defined(metric.compute(), task.primary)
+    (column, executor) = list(opened.executors.items())[-1]
+    rows_of_split = as_rows(column, "val", found_metrics, task, executor.version)
+    summary = _summary(opened, entries, metrics=[row.model_dump() for row in rows_of_split])
     if output is not None:
         write_metrics(output.folder / METRICS, [entry["image"] for entry in entries], rows)
         output.finish(summary)

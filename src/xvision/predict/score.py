@@ -20,18 +20,23 @@ from xvision.data.folders import files, summary
 from xvision.data.framing import Framing
 from xvision.data.loader import Loader
 from xvision.files import read_json
+from xvision.predict.open import check_val
 from xvision.predict.output import PREDICTIONS, file_stem
-from xvision.predict.trained import check_val
 from xvision.recipes.named import recipe as named_recipe
 from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe
+from xvision.runs.measurements import Measurement
+from xvision.runs.run import as_rows
 from xvision.tasks.contract import Task
 from xvision.tasks.metrics.contract import Outputs
 from xvision.tasks.multi import build_task
 from xvision.train.evaluation import defined, metric_over
 
+FILES = "files"
+"""What stands in the place of an executor for predictions that nobody computed here."""
 
-def score(folder: Path, settings: Sequence[str], console: Console) -> dict[str, float]:
+
+def score(folder: Path, settings: Sequence[str], console: Console) -> tuple[Measurement, ...]:
     """The metrics of predictions in files, on the validation labels of a data set.
 
     What `predict --out` wrote says of which task and data it is; `settings` (task=…, data=…, data.root=…) say it for
@@ -83,7 +88,9 @@ def _what_was_predicted(folder: Path, written: Mapping[str, Any], settings: Sequ
     return override(Recipe.model_validate(plain), [word for word in settings if not word.startswith("task=")])
 
 
-def _measure(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: Console) -> dict[str, float]:
+def _measure(
+    folder: Path, written: Mapping[str, Any], recipe: Recipe, console: Console
+) -> tuple[Measurement, ...]:
     dataset = open_data(recipe.data)
     classes = {field: tuple(names) for field, names in written.get("classes", dataset.classes).items()}
     task = build_task(recipe.task, classes)
@@ -107,7 +114,7 @@ def _measure(folder: Path, written: Mapping[str, Any], recipe: Recipe, console: 
             _check_sizes(task, out, batch, name, there)
             metric.update(out, batch)
             bar.advance(1)
-    return defined(metric.compute(), task.primary)
+    return as_rows((str(folder), FILES), "val", defined(metric.compute(), task.primary), task)
 
 
 def _labelled_tasks(split: Split, task: Task) -> list[tuple[Task, ...]]:

@@ -16,7 +16,8 @@ from typing import Any
 
 from xvision.files import write_text
 from xvision.report import plots, units
-from xvision.runs.files import LayerCost, RunFolder
+from xvision.runs.files import LayerCost
+from xvision.runs.files import RunFiles as RunFolder
 
 MAX_PICTURE_BYTES = 6_000_000  # of all sample pictures together: the report must fit in a mail
 LEAST_PX = 150  # of the room for a sample
@@ -341,3 +342,7 @@ def _safe(svgs: list[str]) -> list[Any]:
     from markupsafe import Markup
 
     return [Markup(svg) for svg in svgs]
+
+
+def page(files: RunFolder) -> str:
+    return ""

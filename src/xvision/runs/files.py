@@ -1,11 +1,16 @@
-"""What a run left in its folder, read and checked for the report.
+"""The files of a run folder: their names, a typed reader and a writer for each, and the hash of what was written.
 
-Every file but `recipe.yaml` may be missing: a run that stopped early has a short report, not none. A file that is there
-but broken is an error that names it.
+A stage writes into a folder of its own, `staging`. When it has succeeded `swap` puts all that lies there into its place,
+status.json last: a stage that fails or is killed leaves the run as it was, and a swap that is killed is finished by
+the next writer (`recover`). What a stage wrote is compared with its hash when it is read.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,42 +19,84 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
 
 from xvision.config.messages import explain
-from xvision.files import read_json
-from xvision.runs.record import Parity, Record
+from xvision.files import read_json, sha256, write_json, write_text
+from xvision.recipes.schema import Recipe, read_recipe
+from xvision.runs.measurements import Column, Measurements
+from xvision.runs.record import Affinity, Parity, Record
 
 T = TypeVar("T")
 
+RECIPE = "recipe.yaml"
+STATUS = "status.json"
+EVALUATION = "evaluation.json"
+RECORD = "record.json"
+REPORT = "report.html"
+COST = "cost.json"
+DRAWING = "architecture.svg"
+LOG = "metrics.jsonl"
+TENSORBOARD = "tensorboard"
+CHECKPOINTS = "checkpoints"
+BEST = "checkpoints/best.safetensors"
+BEST_INFO = "checkpoints/best.json"
+QUANTIZED = "quant/model.safetensors"
+QUANTIZED_INFO = "quant/model.json"
+EXPORT = "export"
+PARITY = "export/parity.json"
+AFFINITY = "affinity.json"
+SAMPLES = "samples/samples.json"
 
-class Evaluation(BaseModel):
-    """Metrics and tables of one way to compute the network: float, int8 or onnx."""
-
-    model_config = ConfigDict(frozen=True)
-
-    metrics: dict[str, float]
-    confusion: dict[str, list[list[int]]] = {}
-    """Label field to a table with rows for labels and columns for predictions."""
+STAGING = ".staging"
+SWAP = ".swap"  # a staging folder whose stage has succeeded
+RETRAINING = ".training"  # of a network that is to take the place of a trained one
+GONE = "gone.json"  # in a staging folder: what leaves the run at the swap
 
 
-class EvaluationFile(BaseModel):
-    """evaluation.json: the names of the classes by label field, and what each way to compute the network reaches."""
-
-    model_config = ConfigDict(frozen=True)
-
-    classes: dict[str, list[str]] = {}
-    float: Evaluation | None = None
-    int8: Evaluation | None = None
-    onnx: Evaluation | None = None
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SampleRow(BaseModel):
+class Done(_Frozen):
+    """What a stage read and left, and how long that took."""
+
+    inputs: str
+    """Digest of the settings, the data and the files that it read."""
+    outputs: dict[str, str]
+    """sha256 by path."""
+    measured: tuple[Column, ...] = ()
+    """The networks and executors whose figures it found."""
+    version: str = ""
+    """Of what proved it, where another version might prove something else."""
+    exit_code: int
+    started: str
+    commit: str
+    dirty: bool
+    wall_s: float
+    cpu_s: float
+
+
+class Status(_Frozen):
+    """status.json: the recipe that the run was made with, and each stage that was done."""
+
+    recipe: dict[str, Any] = {}
+    recipe_id: str = ""
+    evaluation: str = ""
+    """sha256 of evaluation.json, which several stages write."""
+    stages: dict[str, Done] = {}
+
+    def writer(self, name: str) -> Done | None:
+        """The stage that wrote a file."""
+        return next((done for done in self.stages.values() if name in done.outputs), None)
+
+
+class Sample(BaseModel):
     """One picture of samples/samples.json and what each network finds in it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: str
     label: str
-    float: str
-    int8: str
+    found: dict[str, str]
+    """By network."""
     correct: bool | None
     """None where there is no right or wrong: maps."""
 
@@ -64,24 +111,6 @@ class LayerCost(BaseModel):
     output: tuple[int, ...]
     macs: int
     params: int
-
-
-class LayerNoise(BaseModel):
-    """Signal over quantization noise at a layer's output."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    sqnr_db: float
-
-
-class QuantReport(BaseModel):
-    """quant/report.json: what the quantization of this network met."""
-
-    model_config = ConfigDict(frozen=True)
-
-    warnings: list[str] = []
-    layers: list[LayerNoise] = []
 
 
 class TrainLine(BaseModel):
@@ -104,7 +133,7 @@ class ValLine(BaseModel):
     val: dict[str, float]
 
 
-class Kept(BaseModel):
+class Best(BaseModel):
     """checkpoints/best.json: when the network that is kept was measured."""
 
     model_config = ConfigDict(frozen=True)
@@ -120,128 +149,218 @@ Line = Annotated[Annotated[TrainLine, Tag("train")] | Annotated[ValLine, Tag("va
 """What `xvision.train.log` writes."""
 
 
+class ChangedFileError(ValueError):
+    """A file is not what its stage wrote; `exit_code` is that stage's."""
+
+    def __init__(self, path: Path, exit_code: int) -> None:
+        super().__init__(
+            f"{path}: expected the file that xvision wrote, got a changed one; delete it and `xvision run` makes it "
+            "anew, or run with --fresh"
+        )
+        self.exit_code = exit_code
+
+
 @dataclass(frozen=True)
-class RunFolder:
-    """The files of a run; each is read when first asked for, and None or empty when it is missing."""
+class RunFiles:
+    """The files of a run; of those that a stage at work has staged, the staged ones."""
 
-    path: Path
+    folder: Path
 
-    def __post_init__(self) -> None:
-        if not (self.path / "recipe.yaml").is_file():
-            raise ValueError(f"{self.path}: not a run folder (no recipe.yaml); `xvision run` makes one")
+    # ------------------------------------------------------------------------------------------- places
 
-    @cached_property
-    def recipe_yaml(self) -> str:
-        return (self.path / "recipe.yaml").read_text(encoding="utf-8", errors="replace")
+    def path(self, name: str) -> Path:
+        """Where a file is read: in the staging folder if the stage at work has written it."""
+        staged = self.folder / STAGING / name
+        return staged if staged.exists() else self.folder / name
 
-    @cached_property
-    def recipe(self) -> dict[str, Any]:
-        import yaml
+    def new(self, name: str) -> Path:
+        """Where a stage writes a file."""
+        path = self.folder / STAGING / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
-        file = self.path / "recipe.yaml"
+    def has(self, name: str) -> bool:
+        return self.path(name).is_file()
+
+    def checked(self, name: str) -> Path:
+        """The path of a file to read, compared with the hash of what was written.
+
+        Raises: ChangedFileError if it differs.
+        """
+        path = self.path(name)
+        writer = self.status.writer(name)
+        if path.parent.is_relative_to(self.folder / STAGING) or writer is None or not path.is_file():
+            return path
+        if sha256(path) != writer.outputs[name]:
+            raise ChangedFileError(path, writer.exit_code)
+        return path
+
+    def text(self, name: str) -> str:
+        return self.checked(name).read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def retraining(self) -> Path:
+        """The folder of a training whose network is to take the place of one that is trained already."""
+        return self.folder / RETRAINING
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / CHECKPOINTS
+
+    def results(self) -> dict[str, str]:
+        """What people and programs look for, as far as it is there: record, report and exported files."""
+        made = [name for done in self.status.stages.values() for name in done.outputs]
+        exported = {Path(n).suffix[1:]: n for n in made if n.startswith(f"{EXPORT}/") and n != PARITY}
+        named = {"record": RECORD, "report": REPORT} | exported
+        return {key: str(self.folder / name) for key, name in named.items() if name in made}
+
+    # ------------------------------------------------------------------------------------------- swap
+
+    def stage(self) -> None:
+        """An empty staging folder."""
+        shutil.rmtree(self.folder / STAGING, ignore_errors=True)
+        (self.folder / STAGING).mkdir(parents=True)
+
+    def staged(self) -> list[str]:
+        """The names of what the stage at work has written."""
+        root = self.folder / STAGING
+        return sorted(file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file())
+
+    def swap(self, status: Status, gone: Iterable[str] = ()) -> None:
+        """Put what is staged into its place and take `gone` away: all of it, or after a kill all of it later."""
+        self.write(STATUS, status)
+        write_json(self.new(GONE), sorted(gone))
+        (self.folder / STAGING).rename(self.folder / SWAP)
+        self.recover()
+
+    def recover(self) -> None:
+        """Finish a swap that was killed, and drop what a stage that failed has left; for the only writer."""
+        root = self.folder / SWAP
+        if root.is_dir():
+            for name in read_json(root / GONE) if (root / GONE).is_file() else ():
+                _remove(self.folder / name)
+            files = [f for f in root.rglob("*") if f.is_file() and f.name != GONE]
+            for file in sorted(files, key=lambda f: (f.name == STATUS, f)):
+                place = self.folder / file.relative_to(root)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, place)
+            shutil.rmtree(root, ignore_errors=True)
+        _remove(self.folder / STAGING)
+        for left in (*self.folder.glob(".*.tmp"), *self.folder.glob("*/.*.tmp")):
+            _remove(left)
+
+    # ------------------------------------------------------------------------------------------- writers
+
+    def write(self, name: str, content: Any) -> None:
+        """Stage one file: text as it is, all else as JSON."""
+        if isinstance(content, str):
+            write_text(self.new(name), content)
+        elif isinstance(content, BaseModel):
+            write_json(self.new(name), content.model_dump(mode="json"))
+        else:
+            write_json(self.new(name), content)
+
+    def keep_recipe(self, recipe: Recipe) -> None:
+        """Write recipe.yaml where it says something else; comments and order of an equal one stay."""
+        if not self.has(RECIPE) or self.recipe != recipe:
+            write_text(self.folder / RECIPE, recipe.to_yaml())
+
+    # ------------------------------------------------------------------------------------------- readers
+
+    @property
+    def status(self) -> Status:
+        """What was done; empty for a new run.
+
+        Raises: ValueError that names the file if it is broken.
+        """
+        path = self.folder / STATUS
+        if not path.exists():
+            return Status()
         try:
-            plain = yaml.safe_load(self.recipe_yaml)
-        except yaml.YAMLError as e:
-            raise ValueError(f"{file}: cannot be read as YAML ({' '.join(str(e).split())})") from e
-        if not isinstance(plain, dict):
-            raise ValueError(f"{file}: expected the keys of a recipe, got {type(plain).__name__}")
-        return plain
+            return Status.model_validate(read_json(path))
+        except ValidationError as e:
+            raise ValueError(
+                f"{path}: not a status file of a run ({'; '.join(explain(e)[:3])}); delete it and every stage runs "
+                "again"
+            ) from e
 
-    @cached_property
-    def record(self) -> Record | None:
-        file = self.path / "record.json"
-        return Record.read(file) if file.exists() else None
+    @property
+    def recipe(self) -> Recipe:
+        return read_recipe(self.path(RECIPE))
 
-    @cached_property
-    def evaluation(self) -> dict[str, Evaluation]:
-        measured = {key: getattr(self._evaluation_file, key) for key in ("float", "int8", "onnx")}
-        found: dict[str, Evaluation] = {key: value for key, value in measured.items() if value}
-        for key, evaluation in found.items():
-            for field, table in evaluation.confusion.items():
-                side = len(self.classes.get(field, ()))
-                if len(table) != side or any(len(row) != side for row in table):
-                    raise ValueError(
-                        f"{self.path / 'evaluation.json'}: {key}.confusion.{field}: expected {side} rows and columns, "
-                        f"one a class, got {len(table)} x {len(table[0])}; run `xvision val` again"
-                    )
+    @property
+    def recipe_yaml(self) -> str:
+        return self.path(RECIPE).read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def evaluation(self) -> Measurements:
+        """All that was measured; empty for a new run."""
+        path, written = self.path(EVALUATION), self.status.evaluation
+        if not path.exists():
+            return Measurements()
+        found = self._read(EVALUATION, Measurements) or Measurements()
+        staged = path.is_relative_to(self.folder / STAGING)
+        if written and not staged and sha256(path) != written:
+            raise ChangedFileError(path, 5)
         return found
 
-    @cached_property
-    def classes(self) -> dict[str, list[str]]:
-        return self._evaluation_file.classes
+    @property
+    def record(self) -> Record | None:
+        return Record.read(self.checked(RECORD)) if self.has(RECORD) else None
 
-    @cached_property
-    def _evaluation_file(self) -> EvaluationFile:
-        return self._read("evaluation.json", EvaluationFile) or EvaluationFile()
+    @property
+    def parity(self) -> tuple[Parity, ...]:
+        """What verification found, a row for each file."""
+        return tuple(self._read(PARITY, list[Parity]) or ())
 
-    @cached_property
-    def samples(self) -> list[SampleRow]:
-        return self._read("samples/samples.json", list[SampleRow]) or []
+    @property
+    def affinity(self) -> Affinity | None:
+        return self._read(AFFINITY, Affinity)
 
-    @cached_property
+    @property
+    def samples(self) -> list[Sample]:
+        return self._read(SAMPLES, list[Sample]) or []
+
+    @property
     def layers(self) -> list[LayerCost]:
-        return self._read("cost.json", list[LayerCost]) or []
+        return self._read(COST, list[LayerCost]) or []
 
-    @cached_property
-    def quant(self) -> QuantReport:
-        return self._read("quant/report.json", QuantReport) or QuantReport()
-
-    @cached_property
-    def parity(self) -> Parity | None:
-        """What verification found."""
-        return self.record.parity if self.record else self._read("export/parity.json", Parity)
-
-    @cached_property
-    def metrics(self) -> dict[str, dict[str, float]]:
-        """Metrics by what was measured."""
-        return self.record.metrics if self.record else {k: e.metrics for k, e in self.evaluation.items()}
-
-    @cached_property
-    def primary(self) -> str | None:
-        """The metric that counts; before there is a record, the first one measured."""
-        if self.record:
-            return self.record.primary
-        return next((name for metrics in self.metrics.values() for name in metrics), None)
+    @property
+    def best(self) -> Best | None:
+        return self._read(BEST_INFO, Best)
 
     @cached_property
     def log(self) -> list[TrainLine | ValLine]:
         """The lines of metrics.jsonl in the order of steps."""
-        file = self.path / "metrics.jsonl"
-        lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.exists() else [""]
+        return list(self._lines())
+
+    def _lines(self) -> Iterator[TrainLine | ValLine]:
+        file = self.path(LOG)
+        lines = self.text(LOG).split("\n") if file.exists() else [""]
         schema: TypeAdapter[TrainLine | ValLine] = TypeAdapter(Line)
-        found = []
-        for number, line in enumerate(
-            lines[:-1], 1
-        ):  # what follows the last newline was torn by a kill, or is empty
+        for number, line in enumerate(lines[:-1], 1):  # what follows the last newline was torn by a kill
             try:
-                found.append(schema.validate_json(line))
+                yield schema.validate_json(line)
             except ValidationError as e:
                 raise ValueError(f"{file}: line {number}: {'; '.join(explain(e))}; delete that line") from e
-        return found
-
-    @cached_property
-    def steps(self) -> list[TrainLine]:
-        return [line for line in self.log if isinstance(line, TrainLine)]
-
-    @cached_property
-    def validations(self) -> list[ValLine]:
-        return [line for line in self.log if isinstance(line, ValLine)]
-
-    @cached_property
-    def best_step(self) -> int | None:
-        """The step whose network was kept, as the best of its metric."""
-        kept = self._read("checkpoints/best.json", Kept)
-        return kept.step if kept else None
 
     def _read(self, name: str, schema: type[T]) -> T | None:
         """The checked content of a JSON file; None when there is no such file."""
-        file = self.path / name
-        if not file.exists():
+        if not self.has(name):
             return None
-        plain = read_json(file)
+        path = self.checked(name)
         try:
-            return TypeAdapter(schema).validate_python(plain)
+            return TypeAdapter(schema).validate_python(read_json(path))
         except ValidationError as e:
             raise ValueError(
-                f"{file}: {'; '.join(explain(e))}; delete the file and run `xvision run` on the folder again"
+                f"{path}: {'; '.join(explain(e))}; delete the file and run `xvision run` on the folder again"
             ) from e
+
+
+def _remove(path: Path) -> None:
+    """A file, or a folder with all in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xvision.config.messages import explain
 from xvision.config.sizes import Size
 from xvision.files import read_json, write_json
 from xvision.recipes.schema import flatten
+from xvision.runs.measurements import Measurement
 
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -59,7 +60,7 @@ class Machine(_Frozen):
     gpu: str = ""
 
 
-class Stage(_Frozen):
+class StageTime(_Frozen):
     """When and by which code a stage was executed, and the seconds it took: on the clock, and of all processors."""
 
     started: str
@@ -100,11 +101,6 @@ class Affinity(_Frozen):
     samples: Count
 
 
-def _by_field(classes: Any) -> Any:
-    """Records of the first version list the classes of their one task, a classification."""
-    return {"class": classes} if isinstance(classes, list | tuple) else classes
-
-
 class LevelParity(_Frozen):
     """Simulation and runtime at one optimisation level of the runtime."""
 
@@ -117,12 +113,19 @@ class LevelParity(_Frozen):
 class Parity(_Frozen):
     """What verification found: the largest difference of integer codes, and the smallest share of equal answers."""
 
-    reference: str = ""
-    executor: str = ""
+    network: str
+    reference: str
+    """The executor of the network that was compared with, and `executor` the one of `file`."""
+    executor: str
+    file: str
+    version: str = ""
+    """Of what ran the file: under another one the proof is stale."""
     ok: bool
     tolerance_lsb: Count = 0
+    """The largest difference that the scheme allows."""
     max_lsb: Count
     max_error: float = 0.0
+    """Of outputs without integer codes, as a share of the largest value."""
     agreement: float
     levels: dict[str, LevelParity]
     first_difference: str | None = None
@@ -139,10 +142,11 @@ class Artefact(_Frozen):
 class Record(JsonFile):
     """What one run achieved.
 
-    `metrics` holds the values by what was measured: "float" (the trained network), "int8" (the simulation of the
-    quantized one) and "onnx" (the exported file in ONNX Runtime); shares are in percent. Keys of `artefacts` are paths
-    relative to the run folder. A run that never reached a stage has no entry for it. `heads` and `affinity` are of
-    networks with several tasks; `warnings` are those of settings and data, such as a unit that is probably wrong.
+    `metrics` are rows: network, executor, split, metric, value, unit; shares are in percent. Keys of `artefacts` are
+    paths relative to the run folder. A run that never reached a stage has no entry for it. `heads` and `affinity` are
+    of networks with several tasks; `parity` has a row for each exported file; `warnings` are those of settings and
+    data, such as a unit that is probably wrong. `migrated` says what was renamed in a record of an older form, and
+    `former_recipe_id` how its recipe was called then.
     """
 
     name: str
@@ -152,16 +156,18 @@ class Record(JsonFile):
     expect: dict[str, float] = {}
     seed: Count
     started: str
-    stages: dict[str, Stage]
+    stages: dict[str, StageTime]
     data: dict[str, SplitData]
-    classes: Annotated[dict[str, tuple[str, ...]], BeforeValidator(_by_field)]
+    classes: dict[str, tuple[str, ...]]
     cost: Complexity
     heads: dict[str, HeadCost] = {}
     affinity: Affinity | None = None
     primary: str
-    metrics: dict[str, dict[str, float]]
-    parity: Parity | None = None
+    metrics: tuple[Measurement, ...]
+    parity: tuple[Parity, ...] = ()
     warnings: tuple[str, ...] = ()
+    migrated: str = ""
+    former_recipe_id: str = ""
     artefacts: dict[str, Artefact]
     commit: str
     dirty: bool
@@ -178,12 +184,23 @@ class Statistics(_Frozen):
     values: tuple[float, ...]
 
 
+class SummaryRow(_Frozen):
+    """One figure over several seeds."""
+
+    network: str
+    executor: str
+    split: str
+    metric: str
+    unit: str
+    statistics: Statistics
+
+
 class Summary(JsonFile):
     """What a recipe achieved over several seeds: statistics, and every single record in the order of seeds."""
 
     name: str
     seeds: tuple[int, ...]
-    metrics: dict[str, dict[str, Statistics]]
+    metrics: tuple[SummaryRow, ...]
     records: tuple[Record, ...]
 
 
@@ -203,11 +220,23 @@ def aggregate(records: Sequence[Record]) -> Summary:
         raise ValueError(
             f"{first.name}: the records are not of one recipe with several seeds:\n  " + "\n  ".join(problems)
         )
-    metrics = {
-        key: {name: _statistics([r.metrics[key][name] for r in records]) for name in values}
-        for key, values in first.metrics.items()
-    }
-    return Summary(name=first.name, seeds=tuple(seeds), metrics=metrics, records=tuple(records))
+    rows = tuple(
+        SummaryRow(
+            **dict(zip(_KEY, key, strict=True)),
+            unit=row.unit,
+            statistics=_statistics([float(_by_key(r)[key].value or 0.0) for r in records]),
+        )
+        for key, row in _by_key(first).items()
+        if row.value is not None
+    )
+    return Summary(name=first.name, seeds=tuple(seeds), metrics=rows, records=tuple(records))
+
+
+_KEY = ("network", "executor", "split", "metric")
+
+
+def _by_key(record: Record) -> dict[tuple[str, ...], Measurement]:
+    return {tuple(getattr(row, name) for name in _KEY): row for row in record.metrics}
 
 
 def _differences(a: Record, b: Record) -> list[str]:
@@ -217,12 +246,7 @@ def _differences(a: Record, b: Record) -> list[str]:
     )
     pairs = {f"recipe.{k}": (x.get(k), y.get(k)) for k in sorted(x.keys() | y.keys())}
     pairs |= {f"data.{k}": (a.data.get(k), b.data.get(k)) for k in sorted(a.data.keys() | b.data.keys())}
-    pairs |= {
-        "metrics": (
-            {k: sorted(v) for k, v in a.metrics.items()},
-            {k: sorted(v) for k, v in b.metrics.items()},
-        )
-    }
+    pairs |= {"metrics": (sorted(_by_key(a)), sorted(_by_key(b)))}
     return [
         f"{k}: {v!r} with seed {a.seed}, {w!r} with seed {b.seed}" for k, (v, w) in pairs.items() if v != w
     ]

@@ -1,16 +1,19 @@
-"""A run folder: whose it is, what its stages have left, and everything that can be made from it."""
+"""A run: a recipe in a folder, and everything that can be made from it, each when it is first asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import math
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xvision.console import Console
-from xvision.files import read_json, write_json
 from xvision.recipes.schema import Recipe, differing_keys, read_recipe
+from xvision.runs import build
+from xvision.runs.build import Classes, SettingError
+from xvision.runs.files import BEST, EXPORT, QUANTIZED, RECIPE, RunFiles
+from xvision.runs.measurements import Column, Confusion, Measurement, Measurements
 from xvision.train.processes import Processes
 
 if TYPE_CHECKING:
@@ -19,25 +22,22 @@ if TYPE_CHECKING:
     from xvision.data.dataset import Dataset, Split
     from xvision.data.framing import Framing
     from xvision.data.loader import Loader
+    from xvision.export.contract import Executor, Format
     from xvision.models.inputs import Inputs
     from xvision.models.model import Model
     from xvision.runs.record import Record
     from xvision.tasks.contract import Task
 
-SPLIT_USES = {
-    "train": "training and the search of int8 ranges use it, and never the images that are reported",
-    "val": "it is what metrics are measured on",
-}
 
+FREE_OF_TRAINING = ("quant.", "export.")
+"""Sections of a recipe that a network that is trained does not depend on."""
 
-class SettingError(ValueError):
-    """A setting that only the network itself could check; `exit_code` is what the command returns."""
-
-    exit_code = 2
+NETWORKS = {"float": (BEST, "model"), "int8": (QUANTIZED, "quantized")}
+"""Networks of a run by name: their file, and where `Run` has them."""
 
 
 class Run:
-    """A run folder with everything that can be made from it, each made when first asked for.
+    """A recipe in a folder.
 
     `classes` are those of a network that is trained, by field: with them nothing but measuring and calibration needs
     the data set.
@@ -48,27 +48,30 @@ class Run:
         folder: Path,
         recipe: Recipe,
         console: Console | None = None,
-        classes: Mapping[str, tuple[str, ...]] | None = None,
-        processes: Processes = Processes(),
+        processes: Processes | None = None,
+        classes: Classes | None = None,
     ) -> None:
-        self.processes = processes
         self.folder = folder
+        self.files = RunFiles(folder)
         self.recipe = recipe
         self.console = console or Console(quiet=True)
+        self.processes = processes or Processes()
         self.warnings: list[str] = []
         """What a reader of the results should know: of the data above all, such as a unit that is probably wrong."""
         self._classes = classes
+
+    def warn(self, line: str) -> None:
+        """Say it now, and keep it for the record."""
+        self.console.warn(line)
+        self.warnings.append(line)
+
+    # ------------------------------------------------------------------------------------------- data
 
     @cached_property
     def dataset(self) -> Dataset:
         from xvision.data.concat import open_data
 
         return open_data(self.recipe.data)
-
-    def warn(self, line: str) -> None:
-        """Say it now, and keep it for the record."""
-        self.console.warn(line)
-        self.warnings.append(line)
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -96,37 +99,15 @@ class Run:
 
     def split(self, name: str) -> Split:
         """A split of the data with what the network takes and the tasks need; DataError says what is missing."""
-        from xvision.data.flow import split_for
+        return build.open_split(self.recipe, self.task, self.dataset, name)
 
-        self._check_labels(name)
-        return split_for(self.dataset, name, self.inputs.fields, self.recipe.data.flow)
-
-    def _check_labels(self, name: str) -> None:
-        from xvision.data.concat import check_labels
-
-        check_labels(self.dataset, name, self.task.needs_of_parts, SPLIT_USES.get(name, ""))
-
-    def loader(self, split: str, *, train: bool = False, processes: Processes = Processes()) -> Loader:
+    def loader(self, split: str, *, train: bool = False, shared: bool = False) -> Loader:
         """Batches of a split: augmented and shuffled for training, else every sample once in order.
 
-        Of several `processes` each gets its share of them.
+        `shared` among the processes of the run, each its own; else each sees all.
         """
-        from xvision.data.loader import Loader
-        from xvision.train.hardware import num_workers
-
-        return Loader(
-            self.split(split),
-            (*self.inputs.fields, *self.task.needs),
-            self.recipe.data,
-            batch_size=self.recipe.train.batch_size,
-            train=train,
-            seed=self.recipe.seed,
-            workers=num_workers(self.recipe.train.workers, processes.local_world),
-            rank=processes.rank,
-            world=processes.world,
-            framing=self.framing,
-            native_size=() if train else self.task.maps,
-        )
+        processes = self.processes if shared else Processes()
+        return build.make_loader(self.recipe, self.task, self.split(split), train=train, processes=processes)
 
     def planes(self, split: str) -> Iterator[tuple[Tensor, ...]]:
         """The un-augmented inputs of a split as the network takes them."""
@@ -135,32 +116,85 @@ class Run:
 
     def calibration(self) -> Iterator[tuple[Tensor, ...]]:
         """Un-augmented inputs drawn from all over the training split, never from the split that is reported."""
-        from xvision.data.loader import calibration_batches
+        num_images = self.recipe.quant.method.settings["num_images"]
+        return build.calibration_inputs(self.recipe, self.task, self.split("train"), num_images)
 
-        for batch in calibration_batches(
-            self.split("train"),
-            self.inputs.fields,
-            self.recipe.data,
-            num_samples=self.recipe.quant.method.settings["num_images"],
-            batch_size=self.recipe.train.batch_size,
-            seed=self.recipe.seed,
-            framing=self.framing,
-        ):
-            yield self.inputs.encode(batch)
+    # ------------------------------------------------------------------------------------------- networks
 
     def build(self, *, weights: bool = True) -> Model:
         """The network before training: random by the seed, with `weights` then those that the recipe names."""
-        import torch
+        return build.build_network(self.recipe, self.task, weights=weights)
 
-        from xvision.models.build import build_model
+    @cached_property
+    def model(self) -> Model:
+        """The float network with its best weights.
 
-        torch.manual_seed(self.recipe.seed)
-        net = self.recipe.net if weights else self.recipe.net.model_copy(update={"weights": "none"})
-        outputs = self.task.outputs_by_task  # errors of the data are none of settings
-        try:
-            return build_model(net, outputs, self.recipe.data.size)
-        except ValueError as e:
-            raise SettingError(str(e)) from e
+        Raises: ChangedFileError if their file is not what training wrote.
+        """
+        from xvision.train.checkpoint import load_weights
+
+        model = self.build(weights=False)
+        load_weights(model, self.files.checked(BEST))
+        return model.eval()
+
+    @cached_property
+    def quantized(self) -> nn.Module:
+        """The network as the device computes it, simulated."""
+        from xvision.quant.state import load
+
+        return load(self.model, self.files.checked(QUANTIZED))
+
+    def changed(self) -> None:
+        """Forget the networks: their files are others now."""
+        for name in ("model", "quantized"):
+            vars(self).pop(name, None)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The names of the networks that the run has, in the order of the pipeline."""
+        return tuple(name for name, (file, _) in NETWORKS.items() if self.files.has(file))
+
+    def network(self, name: str) -> nn.Module:
+        """A network by its name."""
+        found: nn.Module = getattr(self, NETWORKS[name][1])
+        return found
+
+    def formats(self) -> list[Format]:
+        """The formats that the recipe names."""
+        return [part.build() for part in self.recipe.export.formats]
+
+    @staticmethod
+    def exported(one: Format) -> str:
+        """The file of a format, relative to the folder."""
+        return f"{EXPORT}/{one.file_name}"
+
+    @property
+    def recipe_changed(self) -> bool:
+        """Whether recipe.yaml says something else, were it a setting that decides nothing; comments are free."""
+        return not self.files.has(RECIPE) or self.files.recipe != self.recipe
+
+    @property
+    def id_maps(self) -> tuple[str, ...]:
+        """The outputs that the file gives as class ids and not as scores."""
+        return self.task.class_maps if self.recipe.export.argmax else ()
+
+    # ------------------------------------------------------------------------------------------- results
+
+    @property
+    def record(self) -> Record:
+        """What the run has reached so far."""
+        found = self.files.record
+        if found is None:
+            raise ValueError(
+                f"{self.folder}: expected a record, there is none yet; `xvision report {self.folder}`"
+            )
+        return found
+
+    def measure(self, network: str, executor: Executor) -> Measurements:
+        """The figures of an executor on the validation split."""
+        return measure(
+            executor, network, self.task, self.loader("val"), inputs=self.inputs, console=self.console
+        )
 
     def check_settings(self) -> None:
         """Raise SettingError, or DataError, now for what a stage hours later could not do; it reads no image."""
@@ -186,65 +220,65 @@ class Run:
         except ValueError as e:
             raise SettingError(str(e)) from e
 
-    @property
-    def id_maps(self) -> tuple[str, ...]:
-        """The outputs that the file gives as class ids and not as scores."""
-        return self.task.class_maps if self.recipe.export.argmax else ()
 
-    @cached_property
-    def model(self) -> Model:
-        """The float network with its best weights."""
-        from xvision.train.checkpoint import load_weights
+def measure(
+    executor: Executor,
+    network: str,
+    task: Task,
+    loader: Loader,
+    *,
+    inputs: Inputs,
+    console: Console,
+    split: str = "val",
+) -> Measurements:
+    """The figures of a network, computed by an executor, on the samples of a loader."""
+    from xvision.train.evaluation import evaluate
 
-        model = self.build(weights=False)
-        load_weights(model, self.folder / "checkpoints/best.safetensors")
-        return model.eval()
+    found = evaluate(executor, task, loader, console=console, inputs=inputs, device=executor.device)
+    column = (network, executor.name)
+    return Measurements(
+        classes=dict(task.classes),
+        measurements=as_rows(column, split, found.metrics, task, executor.version),
+        confusions=tuple(
+            Confusion(
+                network=network,
+                executor=executor.name,
+                split=split,
+                field=field,
+                table=tuple(map(tuple, table)),
+            )
+            for field, table in found.confusions.items()
+        ),
+    )
 
-    @cached_property
-    def quantized(self) -> nn.Module:
-        """The network as the device computes it, simulated."""
-        from xvision.quant.state import load
 
-        return load(self.model, self.folder / "quant/model.safetensors")
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "export/model.onnx"
-
-    @property
-    def record(self) -> Record:
-        from xvision.runs.record import Record
-
-        return Record.read(self.folder / "record.json")
-
-    def evaluation(self) -> dict[str, Any]:
-        """Metrics and tables by what was measured: float, int8 (simulated), onnx."""
-        path = self.folder / "evaluation.json"
-        return read_json(path) if path.exists() else {}
-
-    def evaluate(self, key: str, model: Callable[..., Any]) -> dict[str, float]:
-        """Measure a model on the validation split and keep the result in evaluation.json."""
-        from xvision.train.loop import evaluate
-
-        result = evaluate(model, self.task, self.loader("val"), console=self.console, inputs=self.inputs)
-        classes = {field: list(names) for field, names in self.task.classes.items()}
-        self.keep(key, {"metrics": result.metrics, "confusion": result.confusions}, classes)
-        return result.metrics
-
-    def keep(self, key: str, found: dict[str, Any], classes: dict[str, list[str]] | None = None) -> None:
-        """Add to an entry of evaluation.json."""
-        plain = self.evaluation()
-        plain[key] = plain.get(key, {}) | found
-        write_json(self.folder / "evaluation.json", plain | ({} if classes is None else {"classes": classes}))
+def as_rows(
+    column: Column, split: str, metrics: Mapping[str, float], task: Task, version: str = ""
+) -> tuple[Measurement, ...]:
+    """Metrics of a task as rows, with their units."""
+    network, executor = column
+    return tuple(
+        Measurement(
+            network=network,
+            executor=executor,
+            split=split,
+            metric=key,
+            value=None if math.isnan(value) else value,
+            unit=task.spec(key).unit,
+            version=version,
+        )
+        for key, value in metrics.items()
+    )
 
 
 def load_run(folder: Path, console: Console | None = None) -> Run:
     """The run in a folder; ValueError says what is missing."""
-    if not (folder / "recipe.yaml").is_file():
+    files = RunFiles(folder)
+    if not files.has(RECIPE):
         raise ValueError(
             f"{folder}: not a run folder (no recipe.yaml); `xvision run RECIPE --out {folder}` makes one"
         )
-    return Run(folder, read_recipe(folder / "recipe.yaml"), console)
+    return Run(folder, files.recipe, console)
 
 
 def load_trained(folder: Path) -> Run:
@@ -253,76 +287,81 @@ def load_trained(folder: Path) -> Run:
     Of a training that was interrupted the data set must say them. Raises: ValueError if nothing is trained there.
     """
     run = load_run(folder)
-    if not (folder / "checkpoints/best.safetensors").is_file():
+    if not run.files.has(BEST):
         raise ValueError(f"{folder}: nothing is trained there yet; `xvision train --resume {folder}` goes on")
-    found = run.evaluation().get("classes")
-    if not isinstance(found, dict):
-        return run
-    return Run(folder, run.recipe, run.console, {field: tuple(names) for field, names in found.items()})
+    found = run.files.evaluation.classes
+    return Run(folder, run.recipe, run.console, classes=found) if found else run
 
 
-def open_folder(recipe: Recipe, folder: Path, *, fresh: bool = False) -> Path:
-    """Make or find the folder of a run; ValueError when it belongs to another recipe."""
-    if fresh:
-        set_aside(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: expected a folder for the run, it is a file; choose another --out")
-    if (folder / "recipe.yaml").exists():
-        other = read_recipe(folder / "recipe.yaml")
-        changed = differing_keys(other, recipe)
-        foreign = [k for k in changed if not k.startswith(("quant.", "export."))]
-        if foreign and _has_begun(folder):
-            lines = "\n".join(f"  {k}: {changed[k][0]!r} there, {changed[k][1]!r} asked for" for k in foreign)
-            raise ValueError(
-                f"{folder} holds a run of another recipe:\n{lines}\n"
-                f"choose another --out, or --fresh to move the old run aside"
-            )
-    elif folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder}: not empty and not a run (no recipe.yaml); choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def check_recipe(run: Run) -> None:
+    """Raise ValueError if the folder's run was made with another recipe, or its recipe.yaml was edited since.
+
+    What quantizes and exports may change, and so may what decides nothing; where nothing was done all may.
+    """
+    status = run.files.status
+    if not status.stages and not run.files.checkpoints.exists():
+        return
+    there = run.files.recipe if run.files.has(RECIPE) else run.recipe
+    made = Recipe.model_validate(status.recipe) if status.recipe else there
+    if edited := differing_keys(made, there):
+        lines = "\n".join(
+            f"  {k}: {was!r} when it was made, {now!r} there" for k, (was, now) in edited.items()
+        )
+        raise ValueError(
+            f"{run.folder / RECIPE} was edited since the run was made:\n{lines}\nundo that, and give changes as "
+            "KEY=VALUE on the command line"
+        )
+    changed = differing_keys(made, run.recipe)
+    if foreign := [key for key in changed if not key.startswith(FREE_OF_TRAINING)]:
+        lines = "\n".join(f"  {k}: {changed[k][0]!r} there, {changed[k][1]!r} asked for" for k in foreign)
+        raise ValueError(
+            f"{run.folder} holds a run of another recipe:\n{lines}\n"
+            f"choose another --out, or --fresh to move the old run aside"
+        )
 
 
-def set_aside(folder: Path) -> None:
-    """Rename a folder, if it is there, to the first free FOLDER.old-N."""
-    n = 1
-    while (old := folder.with_name(f"{folder.name}.old-{n}")).exists():
-        n += 1
-    if folder.exists():
-        folder.rename(old)
+def check_unchanged(run: Run) -> None:
+    """Raise ChangedFileError if a file is not what its stage wrote; one that is gone is made anew."""
+    for done in run.files.status.stages.values():
+        for name in done.outputs:
+            run.files.checked(name)
+    _ = run.files.evaluation
 
 
-@contextmanager
-def leaving_nothing(folder: Path) -> Iterator[None]:
-    """A run that fails in here, before it has begun, leaves no folder behind."""
-    try:
-        yield
-    except BaseException:
-        if not _has_begun(folder):
-            (folder / "recipe.yaml").unlink(missing_ok=True)
-            with suppress(OSError):  # something else lies there
-                folder.rmdir()
-        raise
+def check_moved(run: Run, read: str, *, keep: bool) -> None:
+    """Refuse other data than the network was trained on if it is said to have moved only, or if the network is kept.
+
+    `read` is the digest of what training would read now.
+    """
+    from xvision.data.dataset import DataError
+
+    trained = run.files.status.stages.get("train")
+    if trained is None or trained.inputs == read:
+        return
+    was = read_recipe(run.folder / RECIPE).places
+    moved = [place for name, place in run.recipe.places.items() if was.get(name) != place]
+    if moved or keep:
+        raise DataError(
+            f"{run.folder}: expected the data that its network was trained on; {_what_changed(run)}"
+            f"{' in ' + ' and '.join(moved) if moved else ''}; bring the files back, name the place where they are now "
+            "(data.root), or train with `xvision run` and another --out"
+        )
 
 
-def _has_begun(folder: Path) -> bool:
-    """Whether a run has left anything worth keeping; one that failed at its start has not."""
-    return bool(read_status(folder)["stages"]) or (folder / "checkpoints").exists()
-
-
-def next_folder(name: str) -> Path:
-    n = 1
-    while (folder := Path("runs") / f"{name}-{n}").exists():
-        n += 1
-    return folder
-
-
-def read_status(folder: Path) -> dict[str, Any]:
-    """What each stage of the run read and left; empty for a new run."""
-    path = folder / "status.json"
-    if not path.exists():
-        return {"stages": {}}
-    status = read_json(path)
-    if not isinstance(status, dict) or not isinstance(status.get("stages"), dict):
-        raise ValueError(f"{path}: not a status file of a run; delete it and every stage runs again")
-    return status
+def _what_changed(run: Run) -> str:
+    """What the record says of the data, and what is there now."""
+    record = run.files.record
+    known = record.data if record else {}
+    found = []
+    for name, split in run.dataset.splits.items():
+        if name not in known:
+            continue
+        if len(split) != known[name].num_samples:
+            found.append(f"'{name}' had {known[name].num_samples} samples, there are {len(split)}")
+        elif run.digests[name] != known[name].sha256:
+            found.append(f"files of '{name}' have changed")
+    classes = record.classes if record else {}
+    for field, names in run.task.classes.items():
+        if names != classes.get(field, names):
+            found.append(f"the classes of '{field}' have changed")
+    return ", ".join(found) or "there are others"

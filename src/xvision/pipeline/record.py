@@ -1,0 +1,77 @@
+"""Stage: the record of what the run has achieved so far, with what it costs; it closes every command that computes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from xvision.pipeline.stage import Left, Stage
+from xvision.recipes.schema import digest
+from xvision.runs.files import COST, DRAWING, EVALUATION, RECORD
+from xvision.runs.record import Record
+
+if TYPE_CHECKING:
+    from xvision.graph.cost import Cost
+    from xvision.runs.run import Run
+
+
+def _execute(run: Run) -> Left:
+    from xvision.graph.cost import count
+    from xvision.report.architecture import describe, draw, title
+
+    cost = count(run.model, run.recipe.data.size)
+    run.files.write(COST, [asdict(layer) for layer in cost.layers])
+    run.files.write(DRAWING, draw(describe(run.model, title(run.recipe.to_dict()))))
+    run.files.write(RECORD, _record(run, cost))
+    return Left()
+
+
+def _record(run: Run, cost: Cost) -> Record:
+    """What the run has achieved so far, with everything needed to repeat it."""
+    from xvision.analysis.heads import head_costs
+    from xvision.runs.record import Artefact, Complexity, HeadCost, SplitData, StageTime, environment
+
+    recipe, status = run.recipe, run.files.status
+    heads = head_costs(run.model, cost) if len(run.task.parts) > 1 else {}
+    stages = {name: done for name, done in status.stages.items() if name not in (STAGE.name, "report")}
+    files = {name: sha for done in stages.values() for name, sha in done.outputs.items()}
+    return Record(
+        name=recipe.name,
+        recipe=recipe.to_dict(),
+        recipe_id=recipe.id,
+        source=recipe.source,
+        expect=recipe.expect,
+        seed=recipe.seed,
+        started=stages["train"].started,
+        stages={
+            name: StageTime(**{key: getattr(done, key) for key in StageTime.model_fields})
+            for name, done in stages.items()
+        },
+        data={
+            name: SplitData(num_samples=len(split), sha256=run.digests[name])
+            for name, split in run.dataset.splits.items()
+        },
+        classes=dict(run.task.classes),
+        cost=Complexity(macs=cost.macs, params=cost.params, size=recipe.data.size),
+        heads={name: HeadCost(macs=macs, params=params) for name, (macs, params) in heads.items()},
+        affinity=run.files.affinity,
+        primary=run.task.primary,
+        metrics=run.files.evaluation.measurements,
+        parity=run.files.parity,
+        artefacts={
+            name: Artefact(sha256=sha, bytes=(run.folder / name).stat().st_size)
+            for name, sha in files.items()
+        },
+        warnings=tuple(run.warnings),
+        **environment(),
+    )
+
+
+def before(run: Run) -> str:
+    """The digest of what all stages have left, whichever were executed."""
+    stages = run.files.status.stages
+    left = {name: done.outputs for name, done in stages.items() if name not in (STAGE.name, "report")}
+    return digest(left)
+
+
+STAGE = Stage("record", _execute, keys=("expect", "source", "places"), exit_code=5, reads=(EVALUATION,))

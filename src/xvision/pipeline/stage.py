@@ -1,0 +1,198 @@
+"""What a stage is: one step of the pipeline, what decides whether it must run again, and how it is brought up to date.
+
+status.json keeps for every stage a digest of what it read (the recipe's keys, the data, what the stages before left)
+and the hashes of what it left. A stage runs when the digest has changed or a file is gone; so a rerun executes nothing,
+a changed ``quant`` key starts at quantize, an edited image at train. It writes beside the old result, which is swapped
+for it, with the marks of what has become stale, when it has succeeded.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xvision.data.resources import ResourceError, explaining_resources
+from xvision.files import sha256
+from xvision.recipes.schema import digest
+from xvision.runs.files import EVALUATION, RECIPE, Done, Status
+from xvision.runs.measurements import Measurements
+from xvision.runs.record import source_state
+
+if TYPE_CHECKING:
+    from xvision.export.contract import Executor
+    from xvision.runs.run import Run
+
+Measured = Iterable[tuple[str, "Executor"]]
+"""Networks of a run and what computes them."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a stage has left beside the files that it staged."""
+
+    in_place: tuple[str, ...] = ()
+    """Files that it wrote where they belong, such as a training that goes on from them."""
+    gone: tuple[str, ...] = ()
+    """Files that no longer belong to the run."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline."""
+
+    name: str
+    execute: Callable[[Run], Left]
+    """Stages files (`run.files.new`, `run.files.write`), or raises; called in the first process alone, or in all."""
+    keys: tuple[str, ...]
+    """Keys of the recipe that it reads."""
+    exit_code: int
+    reads: tuple[str, ...] = ()
+    """Files that it reads beside what the stages before it left."""
+    measured: Callable[[Run], Measured] = lambda run: ()
+    """The networks that it brings to be measured."""
+    version: Callable[[Run], str] = lambda run: ""
+    """Of what measures its networks: under another one the figures are stale, and the result too where it `proves`."""
+    proves: bool = False
+    several: bool = False
+    """Whether all processes take part."""
+
+
+class StageError(ValueError):
+    """A stage failed for a reason the user can mend; `exit_code` is what the command returns."""
+
+    def __init__(self, stage: str, exit_code: int, cause: BaseException) -> None:
+        super().__init__(f"{stage}: {cause}")
+        own = None if isinstance(cause, ResourceError) else getattr(cause, "exit_code", None)
+        self.exit_code: int = exit_code if own is None else own
+
+
+@contextmanager
+def blaming(stage: str, exit_code: int) -> Iterator[None]:
+    """What the user can mend, and memory that runs out, as this stage's error."""
+    try:
+        with explaining_resources():
+            yield
+    except (ValueError, OSError) as e:
+        raise StageError(stage, exit_code, e) from e
+
+
+def bring_up_to_date(run: Run, stage: Stage, before: str, later: Iterable[Stage], *, refresh: bool) -> str:
+    """Execute the stage if what it reads has changed; the digest of what the next stage reads.
+
+    `refresh`: also what another version of a library has proved or measured is made anew.
+    """
+    inputs = read_by(run, stage, before)
+    done = run.files.status.stages.get(stage.name)
+    current = _is_current(run, stage, done, inputs, refresh)
+    stale = _stale(run, stage, done, refresh) if current else True
+    if current and not stale:
+        run.console.print(f"{stage.name}: up to date")
+    elif current and done is not None:
+        run.console.print(f"{stage.name}: up to date, measured again")
+        _measure_again(run, stage, done)
+    else:
+        run.console.print(f"{stage.name} …")
+        _execute(run, stage, inputs, later)
+    done = run.files.status.stages[stage.name]
+    return digest([inputs, done.outputs])
+
+
+def read_by(run: Run, stage: Stage, before: str) -> str:
+    """The digest of all that a stage reads."""
+    plain = run.recipe.deciding() | {"places": run.recipe.places}
+    files = {name: sha256(path) for name in stage.reads if (path := run.files.path(name)).is_file()}
+    return digest({"before": before, "files": files, **{key: plain[key] for key in stage.keys}})
+
+
+def _is_current(run: Run, stage: Stage, done: Done | None, inputs: str, refresh: bool) -> bool:
+    if done is None or done.inputs != inputs or not all(map(run.files.has, done.outputs)):
+        return False
+    return not (refresh and stage.proves and done.version != stage.version(run))
+
+
+def _stale(run: Run, stage: Stage, done: Done | None, refresh: bool) -> bool:
+    """Whether figures of the stage are missing, or of another version."""
+    found = run.files.evaluation
+    if done is None or None in [found.version(column) for column in done.measured]:
+        return True
+    return refresh and done.version != stage.version(run)
+
+
+def _execute(run: Run, stage: Stage, inputs: str, later: Iterable[Stage]) -> None:
+    run.processes.barrier()
+    if run.processes.is_first:
+        run.files.stage()
+    if run.processes.is_first or stage.several:
+        started, commit = _now(), source_state(Path(__file__).parents[1])
+        wall, cpu = time.perf_counter(), sum(os.times()[:4])
+        with blaming(stage.name, stage.exit_code):
+            left = stage.execute(run)
+        if run.processes.is_first:
+            with blaming(stage.name, stage.exit_code):
+                found = _measure(run, stage)
+            staged = (*run.files.staged(), *left.in_place)
+            done = Done(
+                inputs=inputs,
+                outputs={name: sha256(run.files.path(name)) for name in staged},
+                measured=found.columns,
+                version=stage.version(run),
+                exit_code=stage.exit_code,
+                started=started,
+                commit=commit[0],
+                dirty=commit[1],
+                wall_s=round(time.perf_counter() - wall, 2),
+                cpu_s=round(sum(os.times()[:4]) - cpu, 2),
+            )
+            _swap(run, stage, done, found, left.gone, later)
+    run.processes.barrier()
+    run.changed()
+
+
+def _measure_again(run: Run, stage: Stage, done: Done) -> None:
+    run.processes.barrier()  # each has read the status before one changes it
+    if run.processes.is_first:
+        run.files.stage()
+        with blaming(stage.name, stage.exit_code):
+            found = _measure(run, stage)
+        made = {"measured": found.columns, "version": stage.version(run)}
+        _swap(run, stage, done.model_copy(update=made), found, (), ())
+    run.processes.barrier()
+    run.changed()
+
+
+def _measure(run: Run, stage: Stage) -> Measurements:
+    found = Measurements()
+    for network, executor in stage.measured(run):
+        found = found.joined(run.measure(network, executor))
+    return found
+
+
+def _swap(
+    run: Run, stage: Stage, done: Done, found: Measurements, gone: Iterable[str], later: Iterable[Stage]
+) -> None:
+    """Put the new result in the place of the old one; what the stages after it left is of other inputs, and goes."""
+    status = run.files.status
+    old = [status.stages[name] for name in (stage.name, *(s.name for s in later)) if name in status.stages]
+    evaluation = run.files.evaluation.without(c for was in old for c in was.measured).joined(found)
+    stages = {name: was for name, was in status.stages.items() if was not in old} | {stage.name: done}
+    away = {name for was in old for name in was.outputs} | set(gone)
+    run.files.write(EVALUATION, evaluation)
+    if run.recipe_changed:
+        run.files.write(RECIPE, run.recipe.to_yaml())
+    new = Status(
+        recipe=run.recipe.to_dict(),
+        recipe_id=run.recipe.id,
+        evaluation=sha256(run.files.path(EVALUATION)),
+        stages=stages,
+    )
+    run.files.swap(new, away - done.outputs.keys())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

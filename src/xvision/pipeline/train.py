@@ -1,0 +1,110 @@
+"""Stage: train the network, or with no epochs keep the weights as they came."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xvision.pipeline.stage import Left, Measured, Stage
+from xvision.recipes.schema import digest
+from xvision.runs.files import AFFINITY, BEST, BEST_INFO, CHECKPOINTS, LOG, RETRAINING, TENSORBOARD
+
+if TYPE_CHECKING:
+    from xvision.runs.run import Run
+
+NETWORK = "float"
+
+
+def _execute(run: Run) -> Left:
+    from xvision.train.loop import keep
+
+    folder = _folder(run)
+    if run.recipe.train.epochs == 0:
+        keep(run.build(), folder)
+    else:
+        _train(run, folder)
+    if not run.processes.is_first:
+        return Left()
+    left = Left(tuple(n for n in (BEST, BEST_INFO, LOG) if run.files.has(n)))
+    if folder != run.folder:
+        _stage_all(folder, run)
+        old = [f.relative_to(run.folder).as_posix() for f in run.files.checkpoints.glob("*")]
+        left = Left(gone=(*(set(old) - set(run.files.staged())), RETRAINING))
+    run.changed()
+    _affinity(run)
+    return left
+
+
+def _folder(run: Run) -> Path:
+    """Where to train: in the run, or beside the trained network whose place the new one is to take."""
+    return run.files.retraining if "train" in run.files.status.stages else run.folder
+
+
+def _train(run: Run, folder: Path) -> None:
+    from xvision.train.loop import train
+
+    recipe = run.recipe.deciding()
+    loader = run.loader("train", train=True, shared=True)
+    if line := run.task.prepare(loader.split):
+        run.console.print(line)
+    train(
+        run.build(),
+        run.task,
+        loader,
+        run.loader("val", shared=True),
+        run.recipe.train,
+        folder,
+        seed=run.recipe.seed,
+        console=run.console,
+        identity=digest([run.digests, recipe["data"], recipe["net"], recipe["task"]]),
+        processes=run.processes,
+    )
+
+
+def _stage_all(folder: Path, run: Run) -> None:
+    """What a new training has left, beside the old; it stays where it is until the swap."""
+    for name in (CHECKPOINTS, LOG, TENSORBOARD):
+        for file in [folder / name] if (folder / name).is_file() else (folder / name).rglob("*"):
+            if file.is_file():
+                new = run.files.new(file.relative_to(folder).as_posix())
+                try:
+                    os.link(file, new)
+                except OSError:  # a file system without links
+                    shutil.copy2(file, new)
+
+
+def _affinity(run: Run) -> None:
+    if run.recipe.train.epochs and len(run.task.parts) > 1:
+        from xvision.train.affinity import affinity
+        from xvision.train.hardware import on_accelerator
+
+        with on_accelerator(run.model):
+            found = affinity(run.model, run.task, run.loader("train", train=True))
+        run.files.write(AFFINITY, found)
+
+
+def _measured(run: Run) -> Measured:
+    from xvision.export.executors import executor
+    from xvision.train.hardware import on_accelerator
+
+    with on_accelerator(run.model):
+        yield NETWORK, executor.pytorch().build(run.model)
+
+
+def _version(run: Run) -> str:
+    import torch
+
+    return f"torch {torch.__version__}"
+
+
+STAGE = Stage(
+    "train",
+    _execute,
+    keys=("data", "net", "task", "train", "seed"),
+    exit_code=4,
+    measured=_measured,
+    version=_version,
+    several=True,
+)

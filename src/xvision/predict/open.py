@@ -1,0 +1,152 @@
+"""Using what a run made, from the run folder or from an exported file alone: open it and measure it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xvision.config.parts import Parts
+from xvision.console import Console
+from xvision.recipes.overrides import override
+from xvision.recipes.schema import Recipe, differing_keys
+from xvision.runs.build import SPLIT_USES, Classes, make_loader, open_split
+from xvision.runs.measurements import Column, Measurement
+from xvision.runs.run import Run, load_trained, measure
+
+if TYPE_CHECKING:
+    from xvision.data.dataset import Dataset
+    from xvision.data.framing import Framing
+    from xvision.data.loader import Loader
+    from xvision.export.contract import Executor
+    from xvision.models.inputs import Inputs
+    from xvision.tasks.contract import Task
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Networks that share a recipe, each with what runs it: those of a run, or that of an exported file."""
+
+    recipe: Recipe
+    classes: Classes
+    executors: Mapping[Column, Executor]
+    """By network and executor, in the order in which they were made."""
+
+    @property
+    def last(self) -> Executor:
+        """The one that is nearest to the device."""
+        return list(self.executors.values())[-1]
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the networks take."""
+        return self.recipe.net.takes
+
+    @property
+    def task(self) -> Task:
+        """The task with the classes that the network was trained for."""
+        from xvision.tasks.multi import build_task
+
+        return build_task(self.recipe.task, self.classes)
+
+    @property
+    def framing(self) -> Framing:
+        """How the networks see an image."""
+        from xvision.data.framing import framing_of
+
+        return framing_of(self.recipe.data, self.task.needs)
+
+    def val_loader(self, dataset: Dataset) -> Loader:
+        """The validation samples of a data set, each once in order, as the networks take them and with their labels."""
+        task = self.task
+        return make_loader(self.recipe, task, open_split(self.recipe, task, dataset, "val"))
+
+    def measured_on(self, dataset: Dataset) -> Opened:
+        """With those of the tasks alone that a data set has labels of; as it is if that is none, or all."""
+        parts = zip(self.recipe.task, self.task.parts, strict=True)
+        kept = {part: task for part, task in parts if set(task.needs) <= set(dataset.fields)}
+        if not kept:
+            return self
+        recipe = self.recipe.model_copy(update={"task": Parts(self.recipe.task.registry, tuple(kept))})
+        return replace(
+            self, recipe=recipe, classes={f: n for task in kept.values() for f, n in task.classes.items()}
+        )
+
+
+def open_trained(path: Path, overrides: Sequence[str] = ()) -> Opened:
+    """A run folder or a file that xvision exported; only `data.*` may be overridden."""
+    from xvision.export.export import find_format
+
+    one = find_format(path)
+    opened = (
+        _open_run(load_trained(path)) if one is None else _open_file(path, one.network, one.executor(path))
+    )
+    recipe = override(opened.recipe, overrides)
+    if foreign := [key for key in differing_keys(opened.recipe, recipe) if not key.startswith("data.")]:
+        raise ValueError(f"{foreign[0]}: {path} is trained already, only data.* can be changed here")
+    return replace(opened, recipe=recipe)
+
+
+def _open_run(run: Run) -> Opened:
+    from xvision.export.executors import executor
+    from xvision.export.integers import is_quantized
+
+    made = {}
+    for name in run.networks:
+        network = run.network(name)
+        part = executor.simulation() if is_quantized(network) else executor.pytorch()
+        made[name] = part.build(network)
+    return Opened(run.recipe, run.task.classes, {(name, e.name): e for name, e in made.items()})
+
+
+def _open_file(path: Path, network: str, executor: Executor) -> Opened:
+    from xvision.export.contract import FileError
+
+    try:
+        recipe = Recipe.model_validate(json.loads(executor.metadata["recipe"]))
+        named = json.loads(executor.metadata["classes"])
+        classes = {field: tuple(names) for field, names in named.items()}
+    except (KeyError, ValueError, AttributeError) as e:
+        raise FileError(
+            f"{path}: says nothing of its preprocessing and classes ({e}); expected a file from `xvision export`"
+        ) from e
+    return Opened(recipe, classes, {(network, executor.name): executor})
+
+
+def open_labelled(opened: Opened, path: Path) -> tuple[Opened, Dataset]:
+    """What was opened at `path` with the tasks that its data set has labels of; the set is checked by `check_val`."""
+    from xvision.data.concat import open_data
+
+    dataset = open_data(opened.recipe.data)
+    opened = opened.measured_on(dataset)
+    check_val(dataset, opened.task, opened.classes, str(path))
+    return opened, dataset
+
+
+def check_val(dataset: Dataset, task: Task, classes: Classes, who: str) -> None:
+    """Raise DataError unless the data set has labels to measure `who` on, with the classes that it knows."""
+    from xvision.data.concat import check_labels
+    from xvision.data.dataset import DataError
+
+    for field, names in classes.items():
+        if tuple(dataset.classes.get(field, names)) != names:
+            raise DataError(
+                f"{who} knows the classes {', '.join(names)}; the data set {dataset.name} has "
+                f"{', '.join(dataset.classes[field])}; measure it on data with the same classes in the same order"
+            )
+    check_labels(dataset, "val", task.needs_of_parts, SPLIT_USES["val"])
+
+
+def validate(path: Path, overrides: Sequence[str], console: Console) -> tuple[Measurement, ...]:
+    """Metrics on the validation split, of every network."""
+    opened, dataset = open_labelled(open_trained(path, overrides), path)
+    task, loader = opened.task, opened.val_loader(dataset)
+    return tuple(
+        row
+        for (network, _), executor in opened.executors.items()
+        for row in measure(
+            executor, network, task, loader, inputs=opened.inputs, console=console
+        ).measurements
+    )

@@ -1,0 +1,133 @@
+"""The network, the task and the batches of a recipe: the one place that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from xvision.fields import FIELDS
+from xvision.train.processes import Processes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xvision.data.dataset import Dataset, Split
+    from xvision.data.loader import Loader
+    from xvision.models.model import Model
+    from xvision.recipes.schema import Recipe
+    from xvision.tasks.contract import Task
+
+Classes = Mapping[str, tuple[str, ...]]
+"""Names of the classes by label field, in the order of their ids."""
+
+SPLIT_USES = {
+    "train": "training and the search of int8 ranges use it, and never the images that are reported",
+    "val": "it is what metrics are measured on",
+}
+
+
+class SettingError(ValueError):
+    """A setting that only the network itself could check; `exit_code` is what the command returns."""
+
+    exit_code = 2
+
+
+def complete(recipe: Recipe) -> Recipe:
+    """The recipe with the defaults that follow from its other settings: `data.framing` from the tasks' labels."""
+    from xvision.data.framing import framing_of
+
+    data = recipe.data.model_copy(update={"framing": framing_of(recipe.data, label_fields(recipe)).kind})
+    return recipe.model_copy(update={"data": data})
+
+
+def label_fields(recipe: Recipe) -> tuple[str, ...]:
+    """The labels that the tasks of a recipe learn from, whatever the data set."""
+    some = dict.fromkeys(FIELDS, ("a", "b"))
+    tasks = [part.registry.part(part.name).build(some) for part in recipe.task]
+    return tuple(dict.fromkeys(field for task in tasks for field in task.needs))
+
+
+def build(recipe: Recipe) -> Model:
+    """The network of a recipe: uint8 (B, 3, H, W) in, dict of raw outputs out.
+
+    The data set is opened only where a task has to learn from it how many classes there are (`task.num_classes`).
+    """
+    from xvision.data.concat import open_data
+    from xvision.tasks.multi import build_task
+
+    counted = all(part.settings.get("num_classes", 1) for part in recipe.task)
+    return build_network(recipe, build_task(recipe.task, {} if counted else open_data(recipe.data).classes))
+
+
+def build_network(recipe: Recipe, task: Task, *, weights: bool = True) -> Model:
+    """The network before training: random by the seed, with `weights` then those that the recipe names.
+
+    Raises: SettingError for what this network cannot do.
+    """
+    import torch
+
+    from xvision.models.build import build_model
+
+    torch.manual_seed(recipe.seed)
+    net = recipe.net if weights else recipe.net.model_copy(update={"weights": "none"})
+    outputs = task.outputs_by_task  # errors of the data are none of settings
+    try:
+        return build_model(net, outputs, recipe.data.size)
+    except ValueError as e:
+        raise SettingError(str(e)) from e
+
+
+def open_split(recipe: Recipe, task: Task, dataset: Dataset, name: str) -> Split:
+    """A split with what the network takes and the tasks need; DataError says what is missing."""
+    from xvision.data.concat import check_labels
+    from xvision.data.flow import split_for
+
+    check_labels(dataset, name, task.needs_of_parts, SPLIT_USES.get(name, ""))
+    return split_for(dataset, name, recipe.net.takes.fields, recipe.data.flow)
+
+
+def make_loader(
+    recipe: Recipe, task: Task, split: Split, *, train: bool = False, processes: Processes | None = None
+) -> Loader:
+    """Batches of a split: augmented and shuffled for training, else every sample once in order.
+
+    Of several `processes` each gets its share.
+    """
+    from xvision.data.framing import framing_of
+    from xvision.data.loader import Loader
+    from xvision.train.hardware import num_workers
+
+    processes = processes or Processes()
+    return Loader(
+        split,
+        (*recipe.net.takes.fields, *task.needs),
+        recipe.data,
+        batch_size=recipe.train.batch_size,
+        train=train,
+        seed=recipe.seed,
+        workers=num_workers(recipe.train.workers),
+        rank=processes.rank,
+        world=processes.world,
+        framing=framing_of(recipe.data, task.needs),
+        native_size=() if train else task.maps,
+    )
+
+
+def calibration_inputs(
+    recipe: Recipe, task: Task, split: Split, num_samples: int
+) -> Iterator[tuple[Tensor, ...]]:
+    """Un-augmented inputs drawn from all over a split."""
+    from xvision.data.framing import framing_of
+    from xvision.data.loader import calibration_batches
+
+    inputs = recipe.net.takes
+    for batch in calibration_batches(
+        split,
+        inputs.fields,
+        recipe.data,
+        num_samples=num_samples,
+        batch_size=recipe.train.batch_size,
+        seed=recipe.seed,
+        framing=framing_of(recipe.data, task.needs),
+    ):
+        yield inputs.encode(batch)

@@ -1,0 +1,148 @@
+"""The files of a run: staged, swapped at once, and compared with what was written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from xvision.files import sha256
+from xvision.runs.files import SWAP, ChangedFileError, Done, RunFiles, Status
+from xvision.runs.folder import claim, leaving_nothing, marker, set_aside
+
+
+def done(**outputs: str) -> Done:
+    fixed = {
+        "inputs": "x",
+        "exit_code": 5,
+        "started": "",
+        "commit": "",
+        "dirty": False,
+        "wall_s": 0,
+        "cpu_s": 0,
+    }
+    return Done.model_validate(fixed | {"outputs": {k.replace("_", "."): v for k, v in outputs.items()}})
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {f.relative_to(folder).as_posix(): f.read_text() for f in folder.rglob("*") if f.is_file()}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> RunFiles:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"old {name}")
+    return RunFiles(tmp_path)
+
+
+def test_what_is_staged_is_read_and_takes_its_place_at_the_swap(files: RunFiles) -> None:
+    before = content(files.folder)
+    files.stage()
+    files.write("a.txt", "new")
+    assert files.path("a.txt").read_text() == "new"
+    assert (files.folder / "a.txt").read_text() == "old a.txt"
+    files.recover()  # as after a failure: the run is as it was
+    assert content(files.folder) == before
+    files.stage()
+    files.write("a.txt", "new")
+    files.write("deep/c.txt", "more")
+    files.swap(Status(recipe_id="1"), gone=["b.txt"])
+    after = content(files.folder)
+    assert after.pop("status.json")
+    assert after == {"a.txt": "new", "deep/c.txt": "more"}
+    assert files.status.recipe_id == "1"
+
+
+@pytest.mark.parametrize("stopped_after", range(7))
+def test_a_swap_that_was_stopped_anywhere_is_finished_later(
+    stopped_after: int, files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in changes of the file system from the rename that decides on."""
+    calls = 0
+
+    class Stopped(BaseException):
+        pass
+
+    def stopping(change: object) -> object:
+        def changed(*args: object, **more: object) -> object:
+            nonlocal calls
+            calls += (files.folder / SWAP).exists()
+            if calls > stopped_after:
+                raise Stopped
+            return change(*args, **more)  # type: ignore[operator]
+
+        return changed
+
+    files.stage()
+    files.write("a.txt", "new")
+    files.write("c.txt", "more")
+    with monkeypatch.context() as patch:
+        for name in ("replace", "unlink", "rmdir"):
+            patch.setattr(os, name, stopping(getattr(os, name)))
+        try:
+            files.swap(Status(recipe_id="1"), gone=["b.txt"])
+        except Stopped:
+            pass
+        assert calls > stopped_after or calls > 4
+    RunFiles(files.folder).recover()
+    after = content(files.folder)
+    assert '"recipe_id": "1"' in after.pop("status.json")
+    assert after == {"a.txt": "new", "c.txt": "more"}
+    assert not (files.folder / SWAP).exists()
+
+
+def test_a_file_is_compared_with_what_was_written(files: RunFiles) -> None:
+    files.stage()
+    files.write("a.txt", "new")
+    files.swap(Status(stages={"export": done(a_txt=sha256(files.path("a.txt")))}))
+    assert files.text("a.txt") == "new"
+    (files.folder / "a.txt").write_text("forged")
+    with pytest.raises(
+        ChangedFileError, match=r"a.txt: expected the file that xvision wrote, got a ch"
+    ) as caught:
+        files.text("a.txt")
+    assert caught.value.exit_code == 5
+    assert files.text("b.txt") == "old b.txt", "nobody says what it was"
+
+
+def test_leftovers_of_killed_writers_go(files: RunFiles) -> None:
+    (files.folder / "checkpoints").mkdir()
+    left = [files.folder / ".status.json.123.tmp", files.folder / "checkpoints/.last.safetensors.9.tmp"]
+    for path in left:
+        path.touch()
+    files.recover()
+    assert not any(path.exists() for path in left)
+
+
+def test_folders_are_claimed_by_a_marker(tmp_path: Path) -> None:
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "mine.jpg").touch()
+    message = "photos: expected a new or empty folder for a run, or one that xvision made for it"
+    for work in (claim, set_aside):
+        with pytest.raises(ValueError, match=message):
+            work(other, "run")
+    with pytest.raises(
+        ValueError, match=r"mine.jpg: expected a folder for a run, got a file; choose another"
+    ):
+        claim(other / "mine.jpg", "run")
+    claim(tmp_path / "run", "run")
+    (tmp_path / "run/recipe.yaml").touch()
+    with pytest.raises(ValueError, match="expected a new or empty folder for a prediction"):
+        claim(tmp_path / "run", "predictions")
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    set_aside(tmp_path / "copy", "run")
+    set_aside(tmp_path / "nothing", "run")
+    assert (tmp_path / "copy.old-1" / marker("run")).is_file()
+
+
+def test_what_fails_before_it_has_left_anything_leaves_no_folder(tmp_path: Path) -> None:
+    for name, kept in (("empty", False), ("begun", True)):
+        with pytest.raises(RuntimeError), leaving_nothing(tmp_path / name, "run"):
+            claim(tmp_path / name, "run")
+            if kept:
+                (tmp_path / name / "recipe.yaml").touch()
+            raise RuntimeError
+        assert (tmp_path / name).exists() == kept
