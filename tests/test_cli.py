@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write_images
+from tests.pipeline.results import FILE, FLOAT, INT8, of_json
 from xvision.cli import main
 from xvision.recipes.describe import described
 
@@ -138,10 +139,11 @@ def test_val_gives_the_same_metric_for_the_run_and_its_file(
 ) -> None:
     root, out = finished
     assert call("val", str(out), "--json") == 0
-    run = json.loads(capsys.readouterr().out)["metrics"]
+    run = of_json(json.loads(capsys.readouterr().out))
     assert call("val", str(out / "export/model.onnx"), f"data.root={root}", "--json") == 0
-    file = json.loads(capsys.readouterr().out)["metrics"]
-    assert file["onnx"] == run["int8"]
+    file = of_json(json.loads(capsys.readouterr().out))
+    assert file == {FILE: run[INT8]}
+    assert set(run) == {FLOAT, INT8}
 
 
 def test_predict_gives_the_same_for_the_run_and_its_file(

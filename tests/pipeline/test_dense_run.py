@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import xvision as xv
+from tests.pipeline.results import FILE, FLOAT, INT8, figures, of_json
 from tests.test_cli import call
 from xvision.recipes.schema import idle_settings
 from xvision.runs.run import Run
@@ -30,16 +31,17 @@ def test_a_map_task_goes_from_scenes_to_a_verified_file(
 ) -> None:
     run = xv.run(xv.recipe(name, *SMALL), tmp_path / "run")
     record = run.record
-    assert record.parity is not None
-    assert record.parity.ok
-    assert record.metrics["int8"] == record.metrics["onnx"]
-    assert primary in record.metrics["float"]
+    assert [parity.ok for parity in record.parity] == [True]
+    found = figures(record)
+    assert found[INT8] == found[FILE]
+    assert f"{name}/{primary}" in found[FLOAT]
+    file = run.folder / "export/model.onnx"
     assert (run.folder / "report.html").read_text().count("data:image/png") >= 4
 
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 256, (48, 96, 3), dtype=np.uint8))
     found = []
-    for target in (run.folder, run.file):
+    for target in (run.folder, file):
         words = (str(target), str(photo), "--out", str(tmp_path / "found"), "--fresh")
         assert call("predict", *words, "--json") == 0
         found.append(json.loads(capsys.readouterr().out))
@@ -48,8 +50,8 @@ def test_a_map_task_goes_from_scenes_to_a_verified_file(
     assert written.shape == (48, 96)
     assert written.dtype == (np.uint16 if name == "depth" else np.uint8)
 
-    assert call("val", str(run.file), "--json") == 0
-    assert json.loads(capsys.readouterr().out)["metrics"]["onnx"] == record.metrics["onnx"]
+    assert call("val", str(file), "--json") == 0
+    assert of_json(json.loads(capsys.readouterr().out)) == {FILE: figures(record)[FILE]}
 
 
 def test_a_warning_of_the_data_stands_in_record_report_and_last_lines(
@@ -93,9 +95,9 @@ def test_ids_of_cut_images_in_the_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert call("report", str(folder)) == 0
     assert "train: up to date" in capsys.readouterr().out
     run = xv.run(xv.recipe("segmentation", *SMALL, "data.crop_rect=16,0,64,60", "export.argmax=true"), folder)
-    assert run.record.parity is not None
-    assert run.record.parity.ok
-    assert run.record.metrics["int8"] == scores.metrics["int8"]  # neither trained nor quantized again
+    file = run.folder / "export/model.onnx"
+    assert [parity.ok for parity in run.record.parity] == [True]
+    assert figures(run.record)[INT8] == figures(scores)[INT8]  # neither trained nor quantized again
     assert (
         run.record.artefacts["checkpoints/best.safetensors"]
         == scores.artefacts["checkpoints/best.safetensors"]
@@ -103,16 +105,16 @@ def test_ids_of_cut_images_in_the_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert run.record.artefacts["export/model.onnx"] != scores.artefacts["export/model.onnx"]
 
     capsys.readouterr()
-    assert call("val", str(run.file), "--json") == 0
-    assert json.loads(capsys.readouterr().out)["metrics"]["onnx"] == run.record.metrics["onnx"]
+    assert call("val", str(file), "--json") == 0
+    assert of_json(json.loads(capsys.readouterr().out)) == {FILE: figures(run.record)[FILE]}
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 256, (80, 96, 3), dtype=np.uint8))
-    assert call("predict", str(run.file), str(photo), "--out", str(tmp_path / "found"), "--json") == 0
+    assert call("predict", str(file), str(photo), "--out", str(tmp_path / "found"), "--json") == 0
     found = cv2.imread(str(tmp_path / "found/0000_photo_segmentation.png"), cv2.IMREAD_UNCHANGED)
     assert found.shape == (48, 60)
     assert cv2.imread(str(tmp_path / "found/0000_photo.png")).shape == (48, 60, 3)
     cv2.imwrite(str(photo), np.zeros((40, 96, 3), np.uint8))
-    assert call("predict", str(run.file), str(photo)) == 3
+    assert call("predict", str(file), str(photo)) == 3
     assert "expected an image that holds data.crop_rect=16,0,64,60" in capsys.readouterr().err
 
 

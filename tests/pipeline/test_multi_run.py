@@ -8,13 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.test_dense_run import SMALL
 
 import xvision as xv
 from tests.conftest import write_images
+from tests.pipeline.results import FILE, FLOAT, INT8, figures, of_json
+from tests.pipeline.test_dense_run import SMALL
 from tests.test_cli import call
 from xvision.report.html import Page
-from xvision.runs.files import RunFolder
+from xvision.runs.files import RunFiles
 
 
 def test_several_tasks_go_from_scenes_to_a_verified_file(
@@ -23,11 +24,12 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
     recipe = xv.recipe("segmentation+depth", *SMALL, "train.balancing=gradnorm")
     run = xv.run(recipe, tmp_path / "run")
     record = run.record
-    assert record.parity is not None
-    assert record.parity.ok
-    assert record.metrics["int8"] == record.metrics["onnx"]
+    assert [parity.ok for parity in record.parity] == [True]
+    measured = figures(record)
+    assert measured[INT8] == measured[FILE]
+    file = run.folder / "export/model.onnx"
     assert record.primary == "score"
-    assert {"segmentation/miou", "depth/abs_rel", "score"} <= record.metrics["float"].keys()
+    assert {"segmentation/miou", "depth/abs_rel", "score"} <= measured[FLOAT].keys()
     assert record.heads.keys() == {"segmentation", "depth"}
     assert sum(head.macs for head in record.heads.values()) < record.cost.macs
     assert record.affinity is not None
@@ -35,7 +37,7 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
     assert record.affinity.cosines[0][0] == 1
     assert record.affinity.cosines[0][1] == record.affinity.cosines[1][0]
 
-    page = Page(RunFolder(run.folder))
+    page = Page(RunFiles(run.folder))
     assert [row[0] for row in page.heads] == ["what all share", "segmentation", "depth"]
     assert sum(float(row[2].rstrip(" %")) for row in page.heads) == pytest.approx(100, abs=0.2)
     assert [name for name, _ in page.affinity] == ["segmentation", "depth"]
@@ -48,7 +50,7 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
     cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 256, (48, 96, 3), dtype=np.uint8))
     capsys.readouterr()
     found = []
-    for target in (run.folder, run.file):
+    for target in (run.folder, file):
         words = (str(target), str(photo), "--out", str(tmp_path / "found"), "--fresh")
         assert call("predict", *words, "--json") == 0
         found.append(json.loads(capsys.readouterr().out))
@@ -57,12 +59,12 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
         written = cv2.imread(str(tmp_path / f"found/0000_photo_{ending}.png"), cv2.IMREAD_UNCHANGED)
         assert (written.shape, written.dtype) == ((48, 96), dtype)
 
-    assert call("val", str(run.file), "--json") == 0
-    assert json.loads(capsys.readouterr().out)["metrics"]["onnx"] == record.metrics["onnx"]
-    assert call("val", str(run.file), "data.labels=scenes:depth", "--json") == 0  # what there are labels of
-    alone = json.loads(capsys.readouterr().out)["metrics"]["onnx"]
-    assert alone["abs_rel"] == record.metrics["onnx"]["depth/abs_rel"]
-    assert call("val", str(run.file), "data.labels=scenes:motion") == 3
+    assert call("val", str(file), "--json") == 0
+    assert of_json(json.loads(capsys.readouterr().out)) == {FILE: measured[FILE]}
+    assert call("val", str(file), "data.labels=scenes:depth", "--json") == 0  # what there are labels of
+    alone = of_json(json.loads(capsys.readouterr().out))[FILE]
+    assert alone["depth/abs_rel"] == measured[FILE]["depth/abs_rel"]
+    assert call("val", str(file), "data.labels=scenes:motion") == 3
     assert "split 'val': segmentation needs the label segmentation, scenes gives" in capsys.readouterr().err
 
 
@@ -83,12 +85,11 @@ def test_two_data_sets_with_different_labels(tmp_path: Path) -> None:
         tmp_path / "run",
     )
     record = run.record
-    assert record.parity is not None
-    assert record.parity.ok
+    assert [parity.ok for parity in record.parity] == [True]
     assert record.data["train"].num_samples == 48
     assert record.data["val"].num_samples == 10
     assert record.classes["class"] == ("blue", "red")
-    assert {"segmentation/miou", "classification/top1"} <= record.metrics["onnx"].keys()
+    assert {"segmentation/miou", "classification/top1"} <= figures(record)[FILE].keys()
     assert record.affinity is not None
     assert record.heads.keys() == {"segmentation", "classification"}
     samples = json.loads((run.folder / "samples/samples.json").read_text())

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.results import FILE, FLOAT, INT8
+
 SMALL = (
     "data=scenes", "data.num_train=16", "data.num_val=15", "data.size=32x32", "net.backbone=timm:resnet10t",
     "train.batch_size=8", "train.threads=1", "train.workers=0",
@@ -68,11 +70,12 @@ def test_the_command_in_two_processes(tmp_path: Path) -> None:
         if expected == "train …":
             (out / "quant/model.json").unlink()  # so that the second run measures int8 again
     evaluation = json.loads((out / "evaluation.json").read_text())
-    assert [sum(map(sum, evaluation[key]["confusion"]["class"])) for key in ("float", "int8", "onnx")] == [
-        15,
-        15,
-        15,
-    ]
+    tables = {(row["network"], row["executor"]): row["table"] for row in evaluation["confusions"]}
+    assert {column: sum(map(sum, table)) for column, table in tables.items()} == {
+        FLOAT: 15,
+        INT8: 15,
+        FILE: 15,
+    }
     without = subprocess.run(command[:-2], capture_output=True, text=True)
     assert without.returncode != 0
     assert "several processes must agree on a folder" in without.stderr

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import xvision as xv
 from tests.conftest import write_images
+from tests.pipeline.results import everything, figures
 from tests.test_cli import call
 from xvision.console import Console
 from xvision.files import sha256
@@ -24,8 +25,6 @@ from xvision.recipes.schema import Recipe
 from xvision.runs.build import SettingError
 from xvision.runs.files import ChangedFileError
 from xvision.runs.lock import locked
-from xvision.runs.measurements import by_column
-from xvision.runs.record import Record
 from xvision.runs.run import load_run
 
 ALL = [stage.name for stage in STAGES]
@@ -60,19 +59,6 @@ def finished(made: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
     out = tmp_path / "run"
     shutil.copytree(made[1], out)
     return made[0], out
-
-
-def figures(record: Record) -> dict[tuple[str, str], dict[str, float | None]]:
-    return by_column(record.metrics)
-
-
-def everything(out: Path) -> dict[str, bytes]:
-    """What lies in a run, but for the lock."""
-    return {
-        f.relative_to(out).as_posix(): f.read_bytes()
-        for f in sorted(out.rglob("*"))
-        if f.is_file() and f.name != ".lock"
-    }
 
 
 def executed(recipe: Recipe, out: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:

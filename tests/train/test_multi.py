@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.data.test_concat import flat
 from torch import Tensor, nn
 
+from tests.data.test_concat import flat
 from tests.train.test_loop import Calling, interrupting, lines, tiny_train
 from xvision.config.parts import parts_of
 from xvision.data.concat import join
