@@ -121,13 +121,14 @@ class Heads(nn.Module):
 def finest_stride(outputs: Sequence[OutputSpec], first_stride: int, default: int, deepest: int) -> int:
     """The stride at which a pyramid of features begins, so that every level of it is read.
 
-    `first_stride`, or where it is 0 the `default` for maps as large as the image, else the smallest one of an output.
+    `first_stride`, or where it is 0 the smallest of what outputs need: maps as large as the image `default`, others
+    their own.
 
     Raises: ValueError if an output has a stride that the pyramid up to `deepest` lacks, or none has the first.
     """
     strides = sorted({stride for output in outputs for stride in output.strides})
     full = any(not output.strides for output in outputs)
-    first = first_stride or (default if full else strides[0])
+    first = first_stride or min([default] * full + strides)
     levels = [first << i for i in range((deepest // first).bit_length())]
     if wrong := [stride for stride in strides if stride not in levels]:
         raise ValueError(

@@ -23,7 +23,7 @@ class bifpn_lite(nn.Module):
     """BiFPN-Lite: several rounds down and up the pyramid; maps from the largest level, others at their strides.
 
     Shapes: levels of strides S, 2 S, … to (B, K, H, W), or (B, K, H / s, W / s) for outputs of stride s.
-    `first_stride` is S (0: three halvings above the deepest for maps, else the smallest of the outputs);
+    `first_stride` is S (0: three halvings above the deepest for maps, or the smallest stride of an output);
     `extra_levels` further ones, each half as large, are pooled from the deepest.
     """
 

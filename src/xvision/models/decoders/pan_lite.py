@@ -21,7 +21,7 @@ class pan_lite(nn.Module):
     """PAN-Lite: down the pyramid and up again; maps from the sum of all levels, others at their strides.
 
     Shapes: levels of strides S, 2 S, … to (B, K, H, W), or (B, K, H / s, W / s) for outputs of stride s.
-    `first_stride` is S (0: 8 for maps, else the smallest of the outputs); `extra_levels` further ones, each half as
+    `first_stride` is S (0: 8 for maps, or the smallest stride of an output); `extra_levels` further ones, each half as
     large, begin at the deepest.
     """
 
