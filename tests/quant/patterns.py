@@ -70,7 +70,7 @@ class Shuffle(nn.Module):
 
 
 class Concat(nn.Module):
-    """Signed and unsigned tensors of different range, joined; ReLU6 on the joined ones' lattice."""
+    """Signed and unsigned tensors of different range, joined; ReLU6 on the joined tensors' grid."""
 
     def __init__(self) -> None:
         super().__init__()

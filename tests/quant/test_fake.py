@@ -15,10 +15,10 @@ from xvision.quant.observer import set_weight_scale
 from xvision.quant.schemes import scheme
 
 
-def lattice(scale: float = 2.0**-6, zero_point: int = 128) -> Quantizer:
-    quantizer = Quantizer(TensorQuant(8, signed=False))
-    quantizer.set(scale, zero_point)
-    return quantizer
+def quantizer(scale: float = 2.0**-6, zero_point: int = 128) -> Quantizer:
+    made = Quantizer(TensorQuant(8, signed=False))
+    made.set_range(scale, zero_point)
+    return made
 
 
 def padded() -> PaddedConv2d:
@@ -38,10 +38,10 @@ LAYERS = {
 
 
 def made(name: str, weights: str = "tensor") -> tuple[Layer, QuantLayer, Tensor]:
-    """A float layer, its quantized form and an input on the lattice of its source."""
+    """A float layer, its quantized form and an input on the quantization grid of its source."""
     torch.manual_seed(0)
     layer = LAYERS[name]()
-    source = lattice()
+    source = quantizer()
     quantized = QuantLayer(layer, scheme.pow2(weights=weights).build(), source)
     set_weight_scale(quantized)
     x = torch.randn(2, 4, *([] if name == "linear" else [9, 11]))
@@ -59,12 +59,12 @@ def test_the_gradient_passes_where_the_rounded_value_is_in_range() -> None:
 
 
 def test_a_quantizer_without_range_lets_everything_pass() -> None:
-    quantizer = Quantizer(TensorQuant(8))
+    int8 = Quantizer(TensorQuant(8))
     x = torch.randn(5)
-    assert torch.equal(quantizer(x), x)
-    quantizer.set(0.5, 0)
-    assert torch.equal(quantizer(x) % 0.5, torch.zeros(5))
-    assert "int8, scale=0.5, zero_point=0" in repr(quantizer)
+    assert torch.equal(int8(x), x)
+    int8.set_range(0.5, 0)
+    assert torch.equal(int8(x) % 0.5, torch.zeros(5))
+    assert "int8, scale=0.5, zero_point=0" in repr(int8)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -78,7 +78,7 @@ def test_a_layer_without_ranges_is_the_float_layer(name: str) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_weights_and_bias_are_integers_in_simulation(name: str, weights: str) -> None:
     layer, quantized, x = made(name, weights)
-    weight, bias = quantized.parameters_on_lattice()
+    weight, bias = quantized.parameters_on_grid()
     codes = bias / quantized.accumulator_scale()
     assert torch.equal(codes, codes.round())
     assert torch.equal(codes.int(), quantized.codes()[1])
@@ -117,7 +117,7 @@ def test_float_parameters_learn() -> None:
 def test_the_largest_int32_is_a_bias_too() -> None:
     layer = nn.Linear(1, 2)
     layer.bias.data = torch.tensor([1e9, -1e9])
-    quantized = QuantLayer(layer, scheme.pow2().build(), lattice())
+    quantized = QuantLayer(layer, scheme.pow2().build(), quantizer())
     quantized.set_weight_scale(torch.tensor(2.0**-7))
     assert quantized.codes()[1].tolist() == [2**31 - 1, -(2**31)]
 
@@ -125,7 +125,7 @@ def test_the_largest_int32_is_a_bias_too() -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_no_input_exceeds_the_accumulator_bound(name: str) -> None:
     _, quantized, x = made(name)
-    quantized.source.set(2.0**-6, 0)
+    quantized.source.set_range(2.0**-6, 0)
     for sign in (1, -1):  # the worst that can come: the largest code wherever it adds
         with torch.no_grad():
             quantized.weight.copy_(quantized.weight.abs() * sign)
@@ -141,8 +141,8 @@ def test_the_accumulator_bound_by_hand() -> None:
     layer = nn.ConvTranspose2d(2, 2, 1, groups=2)
     layer.weight.data = torch.tensor([1.0, -2.0]).reshape(2, 1, 1, 1)
     layer.bias.data = torch.tensor([0.5, 0.25])
-    quantized = QuantLayer(layer, scheme.pow2().build(), lattice(2.0**-2, 0))
+    quantized = QuantLayer(layer, scheme.pow2().build(), quantizer(2.0**-2, 0))
     quantized.set_weight_scale(torch.tensor(2.0**-1))
     assert quantized.accumulator_bound() == 4 * 255 + 2
-    quantized.source.set(2.0**-2, 128)
+    quantized.source.set_range(2.0**-2, 128)
     assert quantized.accumulator_bound() == 4 * 128 + 2

@@ -1,4 +1,4 @@
-"""One quantizer for each tensor: after the activation, shared where lattices must be one, given where known."""
+"""One quantizer for each tensor: after the activation, shared where the grid must be the same, given where known."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from tests.quant.patterns import PATTERNS, Pattern, trained
-from xvision.graph.batch_norm import fold_batch_norms
-from xvision.graph.canonical import capture
 from xvision.graph.operators import operator
 from xvision.quant.fake import Quantizer, QuantLayer
-from xvision.quant.insert import insert_quantizers
-from xvision.quant.rules import rule
+from xvision.quant.insert import prepare, scheme_of
 from xvision.quant.schemes import scheme
 
 
 def inserted(model: nn.Module, *planes: Tensor, head_bits: int = 16) -> fx.GraphModule:
-    graph = capture(model, planes)
-    fold_batch_norms(graph)
-    insert_quantizers(graph, scheme.pow2(head_bits=head_bits).build())
-    return graph
+    return prepare(model, planes, scheme.pow2(head_bits=head_bits).build())
 
 
 def quantizer_of(graph: fx.GraphModule, node: fx.Node) -> Quantizer | None:
@@ -51,7 +45,7 @@ def rule_of(graph: fx.GraphModule, node: fx.Node) -> str:
     module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
     if isinstance(module, QuantLayer):
         return "layer"
-    return rule(operator(node, dict(graph.named_modules(remove_duplicate=False))))
+    return scheme_of(graph).rule(operator(node, dict(graph.named_modules(remove_duplicate=False))))
 
 
 @pytest.mark.parametrize("name", PATTERNS)
@@ -79,7 +73,7 @@ def test_none_is_between_an_operator_and_its_clip(name: str) -> None:
         if rule_of(graph, node) != "clip":
             continue
         source = node.all_input_nodes[0]
-        if is_quantizer(graph, source):  # the operator before has been read or clipped already: one lattice
+        if is_quantizer(graph, source):  # the operator before has been read or clipped already: one grid
             assert quantizer_of(graph, node) is graph.get_submodule(str(source.target))
             before = source.all_input_nodes[0]
             assert rule_of(graph, before) not in ("layer", "own") or len(source.users) > 1
@@ -91,13 +85,13 @@ def test_without_ranges_the_graph_computes_in_float(name: str) -> None:
     graph = inserted(model, *planes)
     for module in graph.modules():
         if isinstance(module, Quantizer):
-            module.ready = False  # those of known range too
+            module.load_state_dict(Quantizer(module.numbers).state_dict())  # open, those of known range too
     with torch.no_grad():
         torch.testing.assert_close(graph(*planes), model(*planes), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-def test_tensors_of_same_and_joined_operators_share_a_lattice(name: str) -> None:
+def test_tensors_of_same_and_joined_operators_share_a_grid(name: str) -> None:
     model, planes = trained(name)
     graph = inserted(model, *planes)
     for node in tensors(graph):
@@ -133,7 +127,7 @@ def test_addition_and_relu_are_one_operator() -> None:
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-def test_the_lattice_of_pixels_is_given(name: str) -> None:
+def test_the_scale_of_pixels_is_given(name: str) -> None:
     model, planes = trained(name)
     graph = inserted(model, *planes)
     (pixels,) = nodes(graph, "Pixels")
@@ -186,7 +180,7 @@ def test_heads_alone_have_the_bits_of_heads(name: str, head_bits: int) -> None:
             assert module.numbers.bits == (head_bits if module in heads else 8)
 
 
-def test_operators_without_a_rule_compute_between_two_lattices() -> None:
+def test_operators_without_a_rule_compute_between_two_quantizers() -> None:
     model = Pattern(nn.Softmax(dim=1)).eval()
     graph = inserted(model, torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
     assert graph.meta["float_operators"] == ["softmax (body)"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, fx, nn
@@ -10,18 +12,24 @@ from xvision.graph.canonical import capture
 from xvision.quant.fake import EXACT, Quantizer, QuantLayer
 from xvision.quant.insert import insert_quantizers
 from xvision.quant.numbers import TensorQuant
-from xvision.quant.observer import Range, candidates, observe, power_of_two_above, set_weight_scale
+from xvision.quant.observer import (
+    HistogramObserver,
+    candidates,
+    observe,
+    power_of_two_above,
+    set_weight_scale,
+)
 from xvision.quant.schemes import scheme
 
 UINT8 = TensorQuant(8, signed=False)
 
 
-def seen(*batches: Tensor) -> Range:
-    found = Range()
-    for look in (found.widen, found.count):
+def seen(*batches: Tensor) -> HistogramObserver:
+    observer = HistogramObserver()
+    for update in (observer.update_range, observer.update_histogram):
         for batch in batches:
-            look(batch)
-    return found
+            update(batch)
+    return observer
 
 
 def laplace(num: int = 20000) -> Tensor:
@@ -83,10 +91,27 @@ def test_constant_tensors_have_a_scale(value: float) -> None:
     assert zero_point == (128 if value < 0 else 0)
 
 
-def test_asymmetric_activations_are_refused() -> None:
-    numbers = TensorQuant(8, signed=False, symmetric=False)
-    with pytest.raises(ValueError, match=r"scheme: expected symmetric activations, got asymmetric ones"):
-        seen(torch.ones(3)).best_scale(numbers)
+@pytest.mark.parametrize(
+    ("values", "zero_point"), [((-1.0, 3.0), 64), ((1.0, 3.0), 0), ((-3.0, -1.0), 255), ((0.0, 0.0), 0)]
+)
+def test_asymmetric_ranges_hold_both_ends_and_zero(values: tuple[float, float], zero_point: int) -> None:
+    """By hand: zero is at 64 of 255 codes between -1 and 3; a range always reaches to zero."""
+    x = torch.linspace(*values, 10000)
+    scale, found = seen(x).best_scale(TensorQuant(8, signed=False, symmetric=False, power_of_two=False))
+    assert found == zero_point
+    quantizer = Quantizer(UINT8)
+    quantizer.set_range(scale, found)
+    assert (quantizer(x) - x).abs().max() <= 0.51 * scale or x.unique().numel() == 1
+    if values == (-1.0, 3.0):  # uniform: nothing is gained by cutting, so 255 steps for a range of 4
+        assert scale == pytest.approx(4 / 255)
+
+
+def test_asymmetric_is_finer_where_a_range_is_one_sided() -> None:
+    x = laplace().clamp_min(-0.1)
+    free = TensorQuant(8, signed=False, power_of_two=False)
+    symmetric, asymmetric = (seen(x).best_scale(replace(free, symmetric=yes)) for yes in (True, False))
+    costs = [cost(x, torch.tensor(scale), -zero, 255 - zero) for scale, zero in (symmetric, asymmetric)]
+    assert costs[1] < 0.5 * costs[0]
 
 
 def sigmoid_and_input() -> fx.GraphModule:
@@ -120,7 +145,7 @@ def layer(weight: Tensor, bias: float = 0.0, weights: str = "tensor") -> QuantLa
     linear.weight.data = weight
     linear.bias.data.fill_(bias)
     source = Quantizer(UINT8)
-    source.set(2.0**-6, 128)
+    source.set_range(2.0**-6, 128)
     return QuantLayer(linear, scheme.pow2(weights=weights).build(), source)
 
 

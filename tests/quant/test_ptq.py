@@ -61,7 +61,7 @@ def test_the_same_images_give_the_same_codes() -> None:
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-def test_every_tensor_is_on_its_lattice(name: str) -> None:
+def test_every_tensor_is_on_its_grid(name: str) -> None:
     model, planes = trained(name)
     q = quantized(model, planes, correct="nothing")
     assert all(m.ready for m in q.modules() if isinstance(m, Quantizer | QuantLayer))
@@ -70,8 +70,8 @@ def test_every_tensor_is_on_its_lattice(name: str) -> None:
     heads = q.graph.output_node().args[0]
     assert isinstance(heads, dict)
     for key, node in heads.items():
-        lattice = q.get_submodule(str(node.target))
-        assert torch.equal(lattice(outputs[key]), outputs[key])
+        quantizer = q.get_submodule(str(node.target))
+        assert torch.equal(quantizer(outputs[key]), outputs[key])
 
 
 def test_relu6_still_clips_at_six() -> None:

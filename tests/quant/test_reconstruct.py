@@ -16,7 +16,7 @@ from xvision.graph.canonical import capture
 from xvision.graph.operators import PaddedConv2d
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.insert import insert_quantizers
-from xvision.quant.layerwise import fitting, layerwise
+from xvision.quant.layerwise import batches_that_fit, layerwise
 from xvision.quant.numbers import TensorQuant
 from xvision.quant.observer import set_weight_scale
 from xvision.quant.reconstruct import correct_bias, reconstruct
@@ -46,7 +46,7 @@ def made(name: str, weights: str = "tensor", size: int = 24) -> tuple[QuantLayer
     torch.manual_seed(0)
     float_layer = LAYERS[name]().eval()
     source = Quantizer(TensorQuant(8, signed=False))
-    source.set(2.0**-5, 0)
+    source.set_range(2.0**-5, 0)
     coarse = torch.rand(6, 8, size // 6, size // 6)
     images = F.interpolate(coarse, size=(size, size), mode="bilinear") + torch.rand(6, 8, size, size)
     images += images.flip(1)  # channels are correlated too
@@ -87,8 +87,8 @@ def test_fitted_weights_are_better_than_nearest_ones(name: str, weights: str) ->
     ratio = 0.3 if name == "two_blocks" else 0.8  # the more columns, the better errors cancel
     assert error(fitted, inputs, wanted) < ratio * error(corrected, inputs, wanted)
     codes, _ = fitted.codes()
-    on_lattice = codes.float() * fitted.spread(fitted.weight_scale)
-    assert torch.equal(on_lattice, fitted.weight)  # the chosen codes, not rounded again
+    on_grid = codes.float() * fitted.spread(fitted.weight_scale)
+    assert torch.equal(on_grid, fitted.weight)  # the chosen codes, not rounded again
 
 
 def test_large_maps_are_fitted_on_some_positions() -> None:
@@ -117,7 +117,7 @@ def test_channels_have_the_mean_of_the_float_ones(name: str, how: object) -> Non
 )
 def test_transposed_and_very_wide_layers_keep_their_weights(float_layer: nn.Linear) -> None:
     source = Quantizer(TensorQuant(8, signed=False))
-    source.set(2.0**-5, 128)
+    source.set_range(2.0**-5, 128)
     layer = QuantLayer(float_layer, scheme.pow2().build(), source)
     set_weight_scale(layer)
     x = torch.randn(64, 1537) if isinstance(float_layer, nn.Linear) else torch.randn(4, 8, 6, 6)
@@ -163,6 +163,6 @@ def test_each_layer_is_visited_once_with_what_those_before_it_now_give() -> None
 def test_all_images_are_used_if_they_fit_into_memory() -> None:
     model, planes = trained("conv_relu")
     graph = capture(model, planes)
-    (taken, again) = fitting(graph, [planes, planes])
+    (taken, again) = batches_that_fit(graph, [planes, planes])
     assert torch.equal(taken[0], planes[0])
     assert torch.equal(again[0], planes[0])

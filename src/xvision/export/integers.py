@@ -29,7 +29,7 @@ class IntegerPixels(Pixels):
     def __init__(self, pixels: Pixels, quantizer: Quantizer) -> None:
         super().__init__(pixels.format, pixels.stream)
         self.register_buffer("scale", quantizer.scale.clone())
-        self.register_buffer("zero_point", torch.tensor(quantizer.zero_point, dtype=torch.uint8))
+        self.register_buffer("zero_point", quantizer.zero_point.to(torch.uint8))
 
     def forward(self, *planes: Tensor) -> Tensor:
         values: Tensor = dequantize(self.join(*planes), self.scale, self.zero_point)
@@ -85,12 +85,10 @@ def _requantize(
             low, high, source = floor, ceiling, source.all_input_nodes[0]
     path = str(node.target)
     if not hasattr(quantizer, "code_of_zero"):
-        quantizer.register_buffer(
-            "code_of_zero", torch.tensor(quantizer.zero_point, dtype=_code_type(quantizer))
-        )
+        quantizer.register_buffer("code_of_zero", quantizer.zero_point.to(_code_type(quantizer)))
     with graph.graph.inserting_before(node):
         scale_node, zero_node = (graph.graph.get_attr(f"{path}.{name}") for name in ("scale", "code_of_zero"))
-        zero = quantizer.zero_point
+        zero = int(quantizer.zero_point)
         arguments = (source, scale_node, zero_node, low + zero, high + zero, name)
         call = graph.graph.call_function(REQUANTIZE, arguments)
     node.replace_all_uses_with(call)

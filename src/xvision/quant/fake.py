@@ -1,4 +1,8 @@
-"""Quantized numbers simulated in float: what training sees is, to the last bit, what the device computes."""
+"""Quantized numbers simulated in float: what training sees is, to the last bit, what the device computes.
+
+All state is in buffers, integers as integers: a state_dict, a moving average, a checkpoint and DDP hold all of it.
+A range that is still to be found is a scale of zero.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +21,14 @@ EXACT = 1 << 24
 
 
 class FakeQuantize(torch.autograd.Function):
-    """Round to the lattice; the gradient passes where the rounded value is in range.
+    """Round to the quantization grid; the gradient passes where the rounded value is in range.
 
     The test is on the *rounded* value, bounds included, as in Jain et al. 2020, eq. 8: `torch.clamp` gives no
     gradient at the bound, so weights at the end codes would stop learning.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
         if ctx.needs_input_grad[0]:
             rounded = torch.round(x / scale)
             ctx.save_for_backward((rounded >= low) & (rounded <= high))
@@ -36,46 +40,72 @@ class FakeQuantize(torch.autograd.Function):
         return grads[0] * inside, None, None, None
 
 
-def fake_quantize(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+def fake_quantize(x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
     """`x` rounded to whole steps of `scale` in [low, high], differentiable (straight-through)."""
     result: Tensor = FakeQuantize.apply(x, scale, low, high)
     return result
 
 
-class Quantizer(nn.Module):
-    """The lattice of one tensor, or of several tensors that share scale and zero point (then called for each).
+class Scaled(nn.Module):
+    """A module with a scale in a buffer, which is zero until its range is set."""
+
+    _ready = False
+
+    def scales(self) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def ready(self) -> bool:
+        """Whether the range is set; once it is, nothing is read again, since that would wait for the device."""
+        if not self._ready:
+            self._ready = bool((self.scales() > 0).all())
+        return self._ready
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self._ready = False
+        super()._load_from_state_dict(*args)
+
+
+class Quantizer(Scaled):
+    """The quantization grid of one tensor, or of several that share scale and zero point (then called for each).
 
     Until its range is set it lets everything pass.
     """
 
     scale: Tensor
+    zero_point: Tensor
 
     def __init__(self, numbers: TensorQuant) -> None:
         super().__init__()
         self.numbers = numbers
-        self.zero_point = 0
-        self.ready = False
         self.register_buffer("scale", torch.tensor(0.0))
+        self.register_buffer("zero_point", torch.tensor(0, dtype=torch.int32))
 
-    def set(self, scale: float, zero_point: int) -> None:
+    def set_range(self, scale: float, zero_point: int) -> None:
         assert scale > 0
         assert self.numbers.low <= zero_point <= self.numbers.high
         self.scale.fill_(scale)
-        self.zero_point = zero_point
-        self.ready = True
+        self.zero_point.fill_(zero_point)
+
+    def scales(self) -> Tensor:
+        return self.scale
 
     @property
     def low(self) -> int:
         """Smallest number of steps from zero."""
-        return self.numbers.low - self.zero_point
+        return self.numbers.low - int(self.zero_point)
 
     @property
     def high(self) -> int:
         """Largest number of steps from zero."""
-        return self.numbers.high - self.zero_point
+        return self.numbers.high - int(self.zero_point)
 
     def forward(self, x: Tensor) -> Tensor:
-        return fake_quantize(x, self.scale, self.low, self.high) if self.ready else x
+        if not self.ready:
+            return x
+        # numbers are the fastest bounds on a CPU; on an accelerator to read them would be to wait for it
+        zero: int | Tensor = int(self.zero_point) if x.device.type == "cpu" else self.zero_point
+        return fake_quantize(x, self.scale, self.numbers.low - zero, self.numbers.high - zero)
 
     def codes(self, x: Tensor) -> Tensor:
         """The integer codes of `x`, int32."""
@@ -83,15 +113,16 @@ class Quantizer(nn.Module):
 
     def extra_repr(self) -> str:
         sign = "int" if self.numbers.signed else "uint"
-        return f"{sign}{self.numbers.bits}, scale={self.scale.item():g}, zero_point={self.zero_point}"
+        return f"{sign}{self.numbers.bits}, scale={self.scale.item():g}, zero_point={int(self.zero_point)}"
 
 
-class QuantLayer(nn.Module):
+class QuantLayer(Scaled):
     """A convolution, transposed convolution or linear layer with integer weights and an int32 bias.
 
     `weight` and `bias` are float parameters that are rounded at every call (they can be trained), or after
-    `freeze` the integer codes themselves. The bias lies on the grid of the accumulator, scale of the input times
-    scale of the weights, in simulation too: a float bias would be rounded behind our back by the runtime.
+    `freeze` the integer codes themselves, in buffers; a state_dict brings either form. The bias is in steps of the
+    accumulator, scale of the input times scale of the weights, in simulation too: a float bias would be rounded
+    behind our back by the runtime.
     """
 
     weight: Tensor
@@ -117,11 +148,13 @@ class QuantLayer(nn.Module):
         # transposed: the output channels are not the first axis, and grouped ones are on no single axis
         per_channel = self.numbers.granularity == "channel" and self.kind != "conv_transpose"
         self.register_buffer("weight_scale", torch.zeros(outputs if per_channel else ()))
-        self.ready = False
+
+    def scales(self) -> Tensor:
+        return self.weight_scale
 
     @property
     def source(self) -> Quantizer:
-        """The lattice of this layer's input."""
+        """The quantizer of this layer's input."""
         return self._source[0]
 
     @property
@@ -130,7 +163,6 @@ class QuantLayer(nn.Module):
 
     def set_weight_scale(self, scale: Tensor) -> None:
         self.weight_scale.copy_(scale)
-        self.ready = True
 
     def accumulator_scale(self) -> Tensor:
         return self.source.scale * self.weight_scale
@@ -139,7 +171,8 @@ class QuantLayer(nn.Module):
         """A scale of the weights in a shape that broadcasts against them."""
         return scale.reshape(-1, *[1] * (self.weight.ndim - 1)) if scale.ndim else scale
 
-    def parameters_on_lattice(self) -> tuple[Tensor, Tensor]:
+    def parameters_on_grid(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias as the device has them, in float; as they are while a range is missing."""
         if self.frozen:
             return dequantize(self.weight, self.weight_scale), dequantize(self.bias, self.bias_scale)
         if not (self.ready and self.source.ready):
@@ -151,7 +184,7 @@ class QuantLayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.parameters_on_lattice()
+        weight, bias = self.parameters_on_grid()
         if self.kind == "linear":
             return F.linear(x, weight, bias)
         if self.kind == "conv_transpose":
@@ -171,14 +204,31 @@ class QuantLayer(nn.Module):
             bias = steps(self.bias.double(), self.accumulator_scale().double(), b.low, b.high).to(torch.int32)
         return weight, bias
 
-    def freeze(self, codes: tuple[Tensor, Tensor] | None = None) -> None:
-        """Replace the float parameters by their integer codes, or by given ones."""
-        weight, bias = codes or self.codes()
+    def freeze(self) -> None:
+        """Replace the float parameters by their integer codes, which cannot be trained."""
+        if not self.frozen:
+            self._become_integers(*self.codes(), self.accumulator_scale())
+
+    def _become_integers(self, weight: Tensor, bias: Tensor, bias_scale: Tensor) -> None:
         del self.weight, self.bias
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", bias)
-        self.register_buffer("bias_scale", self.accumulator_scale())
-        self.ready = True
+        for name, buffer in (("weight", weight), ("bias", bias), ("bias_scale", bias_scale)):
+            self.register_buffer(name, buffer)
+
+    def _become_float(self) -> None:
+        weight, bias = self.weight.float(), self.bias.float()
+        del self.weight, self.bias, self.bias_scale
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        theirs = state_dict.get(f"{prefix}weight", self.weight)
+        if theirs.is_floating_point() and self.frozen:
+            self._become_float()
+        elif not theirs.is_floating_point() and not self.frozen:
+            weight, bias = (
+                p.detach().to(t) for p, t in ((self.weight, torch.int8), (self.bias, torch.int32))
+            )
+            self._become_integers(weight, bias, torch.zeros_like(self.weight_scale))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def accumulator_bound(self) -> int:
         """No input produces a larger sum, in steps of the bias; float32 is exact below 2^24."""

@@ -1,46 +1,72 @@
-"""Where numbers become integers: one quantizer for each tensor, shared by tensors that must have the same lattice.
+"""Where numbers become integers: one quantizer for each tensor, shared by tensors that must be on the same grid.
 
 A quantizer stands after an activation that clips (after addition and ReLU too), never between an operator and its
-clip. Two quantizers in a row would make ONNX Runtime invent a third scale, so lattices are shared at the producer.
+clip. Two quantizers in a row would make ONNX Runtime invent a third scale, so scales are shared at the producer.
+Which operators share, keep or know theirs is what the scheme says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, cast
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
-from xvision.graph.canonical import insert_module
+from xvision.graph.batch_norm import fold_batch_norms
+from xvision.graph.canonical import capture, insert_module
 from xvision.graph.operators import Layer, clip_bounds, operator
 from xvision.models.pixels import STEPS, ZERO_POINT, Pixels
 from xvision.quant.fake import Quantizer, QuantLayer
-from xvision.quant.numbers import QuantScheme
-from xvision.quant.rules import FIXED, rule
+from xvision.quant.numbers import QuantScheme, TensorQuant
+from xvision.quant.rules import Rule
 
 
 @dataclass
 class Group:
-    """Tensors on one lattice."""
+    """Tensors on one quantization grid."""
 
     members: list[fx.Node] = field(default_factory=list)
     head: bool = False
+
+
+def prepare(model: nn.Module, example: Sequence[Tensor], scheme: QuantScheme) -> fx.GraphModule:
+    """A copy of a network with batch norms folded and a quantizer at each tensor, whose ranges are still to be set.
+
+    Raises: ValueError if the network cannot be captured or does not take inputs like `example`.
+    """
+    graph = capture(model, example)
+    fold_batch_norms(graph)
+    insert_quantizers(graph, scheme)
+    return graph.to(example[0].device)
+
+
+def scheme_of(q: nn.Module) -> QuantScheme:
+    """The scheme of a quantized network.
+
+    Raises: ValueError for a network that is not quantized.
+    """
+    scheme = q.meta.get("scheme") if isinstance(q, fx.GraphModule) else None
+    if not isinstance(scheme, QuantScheme):
+        raise ValueError(
+            f"{type(q).__name__}: expected a quantized network, got a float one; quantize it first"
+        )
+    return scheme
 
 
 def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
     """Give every float tensor of a captured, folded graph a quantizer and every layer integer weights, in place.
 
     Ranges are still to be set: until then the graph computes what it computed before. In `graph.meta` are then
-    the `scheme` and the `float_operators`, those without a rule, which compute in float between two lattices.
+    the `scheme` and the `float_operators`, those without a rule, which compute in float between two quantizers.
     """
     modules = dict(graph.named_modules(remove_duplicate=False))
-    groups = _groups(graph, modules)
+    groups = _groups(graph, modules, scheme)
     graph.meta["scheme"] = scheme
     graph.meta["float_operators"] = [
         f"{operator(node, modules)} ({node.name})"
         for node in graph.graph.nodes
-        if "shape" in node.meta and _rule(node, modules) == "float"
+        if "shape" in node.meta and _rule(node, modules, scheme) == "float"
     ]
     for group in groups:
         quantizer = _quantizer(group, modules, scheme)
@@ -49,25 +75,27 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
             insert_module(graph, node, path, quantizer)
     for node in list(graph.graph.nodes):
         layer = modules.get(str(node.target)) if node.op == "call_module" else None
-        if layer is not None and rule(operator(node, modules)) == "layer":
+        if layer is not None and scheme.rule(operator(node, modules)) == "layer":
             (source,) = node.all_input_nodes
-            lattice = graph.get_submodule(str(source.target))
-            assert isinstance(lattice, Quantizer)
-            graph.set_submodule(str(node.target), QuantLayer(cast(Layer, layer), scheme, lattice))
+            before = graph.get_submodule(str(source.target))
+            assert isinstance(before, Quantizer)
+            graph.set_submodule(str(node.target), QuantLayer(cast(Layer, layer), scheme, before))
     graph.recompile()
 
 
-def _rule(node: fx.Node, modules: dict[str, nn.Module]) -> str:
+def _rule(
+    node: fx.Node, modules: dict[str, nn.Module], scheme: QuantScheme
+) -> Rule | Literal["input", "constant"]:
     if node.op == "placeholder" or _is_pixels(node, modules):
         return "input"
     if node.op == "get_attr":
         return "constant"
-    name = operator(node, modules)
-    if node.op == "call_function" and rule(name) == "layer":
+    rule = scheme.rule(operator(node, modules))
+    if rule == "layer" and node.op == "call_function":
         return "float"  # a functional convolution: its weights are computed, not stored
-    if rule(name) == "clip" and clip_bounds(node, modules) is None:
+    if rule == "clip" and clip_bounds(node, modules) is None:
         return "float"
-    return rule(name)
+    return rule
 
 
 def _is_pixels(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
@@ -82,9 +110,9 @@ def _source(node: fx.Node) -> fx.Node:
     return source
 
 
-def _groups(graph: fx.GraphModule, modules: dict[str, nn.Module]) -> list[Group]:
+def _groups(graph: fx.GraphModule, modules: dict[str, nn.Module], scheme: QuantScheme) -> list[Group]:
     """Which tensors get a quantizer, and which share one."""
-    rules = {node: _rule(node, modules) for node in graph.graph.nodes if "shape" in node.meta}
+    rules = {node: _rule(node, modules, scheme) for node in graph.graph.nodes if "shape" in node.meta}
     plain = [node for node, kind in rules.items() if kind == "constant" or _feeds_pixels(node, modules)]
     fused = {node for node, kind in rules.items() if kind in ("layer", "own") and _has_own_clip(node, rules)}
     group_of: dict[fx.Node, Group] = {}
@@ -94,7 +122,7 @@ def _groups(graph: fx.GraphModule, modules: dict[str, nn.Module]) -> list[Group]
         ties: Iterable[fx.Node] = ()
         if kind == "same" or (kind == "clip" and _source(node) not in fused):
             ties = [_source(node)]
-        elif kind == "join":  # the pixels' lattice is given: they keep theirs
+        elif kind == "join":  # the pixels' scale is given: they keep theirs
             ties = [s for s in node.all_input_nodes if not _is_pixels(s, modules)]
         group = Group([node])
         for other in {id(group_of[t]): group_of[t] for t in ties}.values():
@@ -111,7 +139,7 @@ def _feeds_pixels(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     return node.op == "placeholder" and any(_is_pixels(user, modules) for user in node.users)
 
 
-def _has_own_clip(node: fx.Node, rules: dict[fx.Node, str]) -> bool:
+def _has_own_clip(node: fx.Node, rules: Mapping[fx.Node, str]) -> bool:
     users = list(node.users)
     return len(users) == 1 and rules.get(users[0]) == "clip"
 
@@ -122,16 +150,16 @@ def _only_feeds_output(node: fx.Node, group: Group) -> bool:
 
 def _quantizer(group: Group, modules: dict[str, nn.Module], scheme: QuantScheme) -> Quantizer:
     """The quantizer of a group; its range is set already where it is known."""
-    first = group.members[0]
+    first, *others = group.members
     if _is_pixels(first, modules):
-        quantizer = Quantizer(scheme.activations)
-        quantizer.set(1 / STEPS, ZERO_POINT)
+        quantizer = Quantizer(TensorQuant(8, signed=False))  # the image itself, whatever the scheme
+        quantizer.set_range(1 / STEPS, ZERO_POINT)
         return quantizer
-    fixed = [FIXED.get(operator(node, modules)) for node in group.members]
-    numbers = scheme.heads if group.head and not any(fixed) else scheme.activations
+    known = [scheme.known_ranges.get(operator(node, modules)) for node in group.members]
+    numbers = scheme.heads if group.head and not any(known) else scheme.activations
     quantizer = Quantizer(numbers)
-    if fixed[0] is not None and all(rule(operator(node, modules)) == "same" for node in group.members[1:]):
-        limit, negative = fixed[0]
-        zero_point = numbers.middle if negative else 0
-        quantizer.set(limit / (numbers.high - zero_point + 1), zero_point)
+    if known[0] is not None and all(_rule(node, modules, scheme) == "same" for node in others):
+        smallest, largest = known[0]
+        zero_point = numbers.zero_point(smallest, largest)
+        quantizer.set_range(max(-smallest, largest) / (numbers.high - zero_point + 1), zero_point)
     return quantizer

@@ -14,8 +14,8 @@ MEMORY_BYTES = 1 << 30
 """Of activations held at once; it decides how many of the calibration images are used."""
 
 
-class Stream(fx.Interpreter):
-    """One batch on its way through a graph."""
+class Stepper(fx.Interpreter):
+    """Runs one batch through a graph, node by node."""
 
     def __init__(self, graph: fx.GraphModule, planes: Sequence[Tensor]) -> None:
         super().__init__(graph)
@@ -33,9 +33,11 @@ class Stream(fx.Interpreter):
         return sum(value.nbytes for value in self.env.values() if isinstance(value, Tensor))
 
 
-def fitting(graph: fx.GraphModule, batches: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+def batches_that_fit(
+    graph: fx.GraphModule, batches: Sequence[tuple[Tensor, ...]]
+) -> list[tuple[Tensor, ...]]:
     """The first batches whose activations fit into memory, in two forms; at least one image."""
-    one = Stream(graph, [plane[:1] for plane in batches[0]])
+    one = Stepper(graph, [plane[:1] for plane in batches[0]])
     with torch.no_grad():
         peak = max(one.bytes_after(node) for node in graph.graph.nodes)
     left = max(1, MEMORY_BYTES // (2 * peak))
@@ -55,21 +57,22 @@ def layerwise(
 ) -> None:
     """Run `graph` and its float original layer by layer over all batches.
 
-    At each layer `visit(layer, inputs, wanted)`, with its inputs in `graph` and its outputs in `reference`, may
+    At each layer `visit(layer, inputs, targets)`, with its inputs in `graph` and its outputs in `reference`, may
     change the layer; the layers after it see what it then computes.
     """
-    streams = [Stream(graph, planes) for planes in batches]
-    originals = [Stream(reference, planes) for planes in batches]
-    twins = dict(zip(graph.graph.nodes, reference.graph.nodes, strict=True))
+    quantized = [Stepper(graph, planes) for planes in batches]
+    originals = [Stepper(reference, planes) for planes in batches]
+    counterparts = dict(zip(graph.graph.nodes, reference.graph.nodes, strict=True))
     with torch.no_grad():
-        for node, twin in twins.items():
+        for node, counterpart in counterparts.items():
             layer = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
             if not isinstance(layer, QuantLayer):
-                for stream, original in zip(streams, originals, strict=True):
-                    stream.step(node)
-                    original.step(twin)
+                for ours, original in zip(quantized, originals, strict=True):
+                    ours.step(node)
+                    original.step(counterpart)
                 continue
             source = node.all_input_nodes[0]
-            visit(layer, [s.env[source] for s in streams], [o.step(twin) for o in originals])
-            for stream in streams:
-                stream.step(node)
+            inputs = [ours.env[source] for ours in quantized]
+            visit(layer, inputs, [original.step(counterpart) for original in originals])
+            for ours in quantized:
+                ours.step(node)

@@ -13,7 +13,7 @@ from xvision.quant.numbers import TensorQuant
 from xvision.quant.ops import steps
 
 HALVINGS = 4  # powers of two tried below the largest value
-GRID = 32  # free scales tried, down to half
+FREE_SCALES = 32  # free scales tried, down to half
 BINS = 4096
 
 
@@ -37,18 +37,18 @@ def candidates(largest: Tensor, step_count: int, power_of_two: bool) -> list[Ten
     largest = torch.where(largest > 0, largest, 1.0)  # a tensor of zeros
     if power_of_two:
         return [power_of_two_above(largest) * 2.0**-k / step_count for k in range(HALVINGS)]
-    return [largest * (1 - k / (2 * GRID)) / (step_count - 1) for k in range(GRID)]
+    return [largest * (1 - k / (2 * FREE_SCALES)) / (step_count - 1) for k in range(FREE_SCALES)]
 
 
-class Range:
-    """What is observed of one lattice: smallest and largest value, then a histogram between them."""
+class HistogramObserver:
+    """What is seen of the tensors of one quantizer: smallest and largest value, then a histogram between them."""
 
     def __init__(self) -> None:
         self.low = math.inf
         self.high = -math.inf
         self.counts: Tensor | None = None
 
-    def widen(self, x: Tensor) -> None:
+    def update_range(self, x: Tensor) -> None:
         low, high = torch.aminmax(x)
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
 
@@ -56,7 +56,7 @@ class Range:
     def finite(self) -> bool:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
-    def count(self, x: Tensor) -> None:
+    def update_histogram(self, x: Tensor) -> None:
         counts = torch.histc(x.float(), BINS, self.low, self.high).double().cpu()
         self.counts = counts if self.counts is None else self.counts + counts
 
@@ -64,52 +64,53 @@ class Range:
         """Scale and zero point of least squared error."""
         counts = self.counts
         assert counts is not None
-        if not numbers.symmetric:
-            raise ValueError(
-                "scheme: expected symmetric activations, got asymmetric ones; no search for them yet"
-            )
-        zero_point = 0 if self.low >= 0 else numbers.middle
-        largest = max(-self.low, self.high)
+        zero_point = numbers.zero_point(self.low, self.high)
         width = (self.high - self.low) / BINS
         centers = self.low + width * (torch.arange(BINS, dtype=torch.float64) + 0.5)
         low, high = numbers.low - zero_point, numbers.high - zero_point
+        if numbers.symmetric:
+            largest, step_count = max(-self.low, self.high), high + 1
+        else:  # the zero point divides the range as it divides the codes, so one scale fits both sides
+            largest, step_count = max(self.high, 0) - min(self.low, 0), high - low + 1
 
         def error(scale: Tensor) -> float:
             return float((counts * (steps(centers, scale, low, high) * scale - centers) ** 2).sum())
 
         # on a tie the wider range wins: it saturates later
-        best = min(candidates(torch.tensor(largest), high + 1, numbers.power_of_two), key=error)
+        best = min(candidates(torch.tensor(largest), step_count, numbers.power_of_two), key=error)
         return float(best), zero_point
 
 
-def observe(graph: fx.GraphModule, batches: Iterable[tuple[Tensor, ...]]) -> dict[Quantizer, Range]:
+def observe(
+    graph: fx.GraphModule, batches: Iterable[tuple[Tensor, ...]]
+) -> dict[Quantizer, HistogramObserver]:
     """Run the calibration batches twice, for ranges and for histograms, and say what each open quantizer saw.
 
     Raises: ValueError if a tensor is not finite.
     """
-    ranges = {m: Range() for m in graph.modules() if isinstance(m, Quantizer) and not m.ready}
+    observers = {m: HistogramObserver() for m in graph.modules() if isinstance(m, Quantizer) and not m.ready}
     batches = list(batches)
-    for look in (Range.widen, Range.count):
+    for update in (HistogramObserver.update_range, HistogramObserver.update_histogram):
         hooks = [
-            quantizer.register_forward_pre_hook(lambda _, args, seen=seen, look=look: look(seen, args[0]))
-            for quantizer, seen in ranges.items()
+            quantizer.register_forward_pre_hook(lambda _, args, own=own, update=update: update(own, args[0]))
+            for quantizer, own in observers.items()
         ]
         with torch.no_grad():
             for planes in batches:
                 graph(*planes)
         for hook in hooks:
             hook.remove()
-        broken = [name for name, m in graph.named_modules() if m in ranges and not ranges[m].finite]
+        broken = [name for name, m in graph.named_modules() if m in observers and not observers[m].finite]
         if broken:
             raise ValueError(
                 f"calibration: expected finite activations, got NaN or infinity at {len(broken)} tensors "
                 f"(first: {broken[0].removeprefix('quantizers.')}); check the training and the images"
             )
-    return ranges
+    return observers
 
 
 def weight_candidates(layer: QuantLayer, largest: Tensor) -> list[Tensor]:
-    """Scales to try for a layer's weights, wide enough for the bias to fit on the accumulator's grid.
+    """Scales to try for a layer's weights, wide enough for the bias to fit into the accumulator.
 
     `largest` is the largest weight, of shape () or one for each output channel; so are the scales.
     """

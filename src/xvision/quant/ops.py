@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 
-def steps(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+def steps(x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
     """The formula of quantization: whole steps of `scale` from zero, saturated to [low, high].
 
     Divides (times 1 / scale would move ties), rounds half to even, saturates. `scale` broadcasts against `x`.
     Source: ONNX operator QuantizeLinear.
     """
-    return torch.round(x / scale).clamp_(low, high)
+    return torch.round(x / scale).clamp_(low, high)  # type: ignore[arg-type]  # both are numbers, or both tensors
 
 
 @torch.library.custom_op("xvision::requantize", mutates_args=())
 def requantize(x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int, name: str) -> Tensor:
-    """`x` on the lattice of a tensor: QuantizeLinear, Clip to the codes [low, high], DequantizeLinear.
+    """`x` on the quantization grid of a tensor: QuantizeLinear, Clip to the codes [low, high], DequantizeLinear.
 
     `zero_point` has the type of the codes; `name` is what the tensor is called in the file.
     """
@@ -36,10 +36,10 @@ def _(x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int, name: s
 @torch.library.custom_op("xvision::dequantize", mutates_args=())
 def dequantize(codes: Tensor, scale: Tensor, zero_point: Tensor | None = None) -> Tensor:
     """Stored codes as numbers: DequantizeLinear, per tensor or (scale of one dimension) along the first axis."""
-    steps = codes.to(torch.float32)
+    values = codes.to(torch.float32)
     if zero_point is not None:
-        steps -= zero_point
-    return steps * (scale.reshape(-1, *[1] * (codes.ndim - 1)) if scale.ndim else scale)
+        values -= zero_point
+    return values * (scale.reshape(-1, *[1] * (codes.ndim - 1)) if scale.ndim else scale)
 
 
 @dequantize.register_fake

@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 
 from xvision.config.parts import Part, part_of
 from xvision.quant import methods, schemes
+from xvision.quant.context import Context
 
 
 def quantize(
@@ -27,16 +28,21 @@ def quantize(
 
     Warns about operators that no rule covers: they compute in float between two integer tensors.
 
-    Raises: ValueError if the network cannot be captured or there is no batch.
+    Raises: ValueError if the network cannot be captured, there is no batch, or the method needs labels.
     """
     scheme, method = part_of(schemes.scheme).parse(scheme), part_of(methods.method).parse(method)
-    quantized: fx.GraphModule = method.build(model, _planes(batches), scheme.build())
+    return quantize_with(Context(model, scheme.build(), lambda: _planes(batches)), method)
+
+
+def quantize_with(context: Context, method: Part) -> fx.GraphModule:
+    """What a method makes of a context, in evaluation mode; warns as `quantize` does."""
+    quantized: fx.GraphModule = method.build(context)
     unknown = quantized.meta["float_operators"]
     if unknown:
         warnings.warn(
-            f"{type(model).__name__}: {len(unknown)} operators without a rule compute in float between integers: "
-            f"{', '.join(unknown)}",
-            stacklevel=2,
+            f"{type(context.network).__name__}: {len(unknown)} operators without a rule compute in float between "
+            f"integers: {', '.join(unknown)}",
+            stacklevel=3,
         )
     return quantized.eval()
 

@@ -32,7 +32,7 @@ RIDGE = 4.0
 DAMPING = 0.02
 """The same added to H for rounding, which needs its inverse."""
 MAX_INPUTS = 1536
-"""Wider layers are left: H grows with the square, and over so many products rounding errors average out."""
+"""Wider layers keep their weights: H grows with the square, and over so many products rounding errors average out."""
 POSITIONS = 8192
 """Output positions that the moments are taken from, spread over all images."""
 BLOCK = 128  # columns
@@ -41,44 +41,44 @@ IMAGES = 4
 
 @dataclass
 class Moments:
-    """Centered second moments of a layer's inputs x and wanted outputs y, for each of G groups."""
+    """Centered second moments of a layer's inputs x and target outputs y, for each of G groups."""
 
     xx: Tensor  # (G, K, K)
     yx: Tensor  # (G, O, K)
 
 
-def reconstruct(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) -> None:
+def reconstruct(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor]) -> None:
     """Choose scale, integer weights and bias of a layer, given its quantized inputs and its float outputs.
 
     Transposed and very wide layers keep their weights, only the bias is corrected.
     """
     if layer.kind == "conv_transpose" or layer.weight[0].numel() > MAX_INPUTS:
-        correct_bias(layer, inputs, wanted)
+        correct_bias(layer, inputs, targets)
         return
-    moments = _moments(layer, inputs, wanted)
+    moments = _moments(layer, inputs, targets)
     groups, _, width = moments.xx.shape
     target = _target(layer.weight.double().reshape(groups, -1, width), moments)
     scale, codes = _best_codes(layer, target, moments)
     layer.weight.copy_((codes * scale).reshape(layer.weight.shape))
     layer.set_weight_scale(scale.reshape(layer.weight_scale.shape).float())
-    correct_bias(layer, inputs, wanted)
+    correct_bias(layer, inputs, targets)
 
 
-def correct_bias(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) -> None:
+def correct_bias(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor]) -> None:
     """Give each output channel the mean that it has in float."""
     outputs = [layer(x) for x in inputs]
     channel = outputs[0].ndim - 1 if layer.kind == "linear" else 1
     others = [d for d in range(outputs[0].ndim) if d != channel]
     count = sum(y.numel() // y.shape[channel] for y in outputs)
-    excess = torch.stack([(y - w).double().sum(others) for y, w in zip(outputs, wanted, strict=True)]).sum(0)
+    excess = torch.stack([(y - t).double().sum(others) for y, t in zip(outputs, targets, strict=True)]).sum(0)
     layer.bias -= (excess / count).to(layer.bias.dtype)
 
 
-def _moments(layer: QuantLayer, inputs: list[Tensor], wanted: list[Tensor]) -> Moments:
-    total = sum(y.numel() // layer.bias.numel() for y in wanted)
-    apart = max(1, math.isqrt(total // POSITIONS))
-    columns = [_columns(layer, x, apart).double() for x in _parts(inputs)]
-    rows = [_rows(layer, y, apart).double() for y in _parts(wanted)]
+def _moments(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor]) -> Moments:
+    total = sum(y.numel() // layer.bias.numel() for y in targets)
+    spacing = max(1, math.isqrt(total // POSITIONS))
+    columns = [_columns(layer, x, spacing).double() for x in _parts(inputs)]
+    rows = [_rows(layer, y, spacing).double() for y in _parts(targets)]
     count = sum(c.shape[2] for c in columns)
     x = torch.stack([c.sum(2) for c in columns]).sum(0) / count
     y = torch.stack([r.sum(2) for r in rows]).sum(0) / count
@@ -92,30 +92,30 @@ def _parts(batches: list[Tensor]) -> list[Tensor]:
     return [part for batch in batches for part in torch.split(batch, IMAGES)]
 
 
-def _columns(layer: QuantLayer, x: Tensor, apart: int) -> Tensor:
-    """What output positions see that are `apart` in height and width, (G, K, positions)."""
+def _columns(layer: QuantLayer, x: Tensor, spacing: int) -> Tensor:
+    """What every `spacing`-th output position in height and width sees, (G, K, positions)."""
     if layer.kind == "linear":
         return x.reshape(1, -1, x.shape[-1]).mT
     across, down = layer.options["padding"][::-1]
     left, right, top, bottom = layer.pad
     x = F.pad(x, (left + across, right + across, top + down, bottom + down))
     stride = layer.options["stride"]
-    first = [apart // 2 * s for s in stride]  # not 0: the borders would count too often
+    first = [spacing // 2 * s for s in stride]  # not 0: the borders would count too often
     columns = F.unfold(
         x[:, :, first[0] :, first[1] :],
         layer.weight.shape[2:],
         dilation=layer.options["dilation"],
-        stride=tuple(apart * s for s in stride),
+        stride=tuple(spacing * s for s in stride),
     )
     groups = columns.reshape(len(x), layer.options["groups"], layer.weight[0].numel(), -1)
     return groups.permute(1, 2, 0, 3).flatten(2)
 
 
-def _rows(layer: QuantLayer, y: Tensor, apart: int) -> Tensor:
+def _rows(layer: QuantLayer, y: Tensor, spacing: int) -> Tensor:
     """The outputs at these positions, (G, O, positions)."""
     if layer.kind == "linear":
         return y.reshape(1, -1, y.shape[-1]).mT
-    y = y[:, :, apart // 2 :: apart, apart // 2 :: apart]
+    y = y[:, :, spacing // 2 :: spacing, spacing // 2 :: spacing]
     groups = layer.options["groups"]
     return y.reshape(len(y), groups, y.shape[1] // groups, -1).permute(1, 2, 0, 3).flatten(2)
 

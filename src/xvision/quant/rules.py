@@ -1,4 +1,4 @@
-"""What each operator asks of the scales of its inputs and output."""
+"""What each operator asks of the scales of its inputs and output: the table that a scheme takes, or changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 Rule = Literal["layer", "clip", "same", "join", "own", "table", "float"]
 
 RULES: dict[str, Rule] = {
-    # layer: integer weights; the bias is on the grid of the accumulator; the output has its own scale
+    # layer: integer weights; the bias is in steps of the accumulator; the output has its own scale
     "conv": "layer",
     "conv_transpose": "layer",
     "linear": "layer",
@@ -16,7 +16,7 @@ RULES: dict[str, Rule] = {
     "relu6": "clip",
     "hardtanh": "clip",
     "clamp": "clip",
-    # same: output values are input values, or lie between them; one lattice for both
+    # same: output values are input values, or lie between them; one quantization grid for both
     "max_pool": "same",
     "flatten": "same",
     "reshape": "same",
@@ -27,7 +27,7 @@ RULES: dict[str, Rule] = {
     "pad": "same",
     "pixel_shuffle": "same",
     "channel_shuffle": "same",
-    # join: all inputs and the output are on one lattice
+    # join: all inputs and the output are on one quantization grid
     "concat": "join",
     # own: exact arithmetic on integers, then the output's own scale; a clip after it belongs to it
     "add": "own",
@@ -36,7 +36,7 @@ RULES: dict[str, Rule] = {
     "mean": "own",
     "avg_pool": "own",
     "adaptive_avg_pool": "own",
-    # table: a function of one value, 256 entries on a device; its input is on a lattice too
+    # table: a function of one value, 256 entries on a device; its input is quantized too
     "sigmoid": "table",
     "hardsigmoid": "table",
     "hardswish": "table",
@@ -49,14 +49,9 @@ RULES: dict[str, Rule] = {
     "mish": "table",
 }
 
-FIXED: dict[str, tuple[float, bool]] = {
-    "sigmoid": (1.0, False),
-    "hardsigmoid": (1.0, False),
-    "tanh": (1.0, True),
+KNOWN_RANGES: dict[str, tuple[float, float]] = {
+    "sigmoid": (0.0, 1.0),
+    "hardsigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
 }
-"""Operators whose range is known: the largest magnitude, and whether there are negative values."""
-
-
-def rule(operator: str) -> Rule:
-    """The rule of an operator; operators that are not in the table compute in float between two lattices."""
-    return RULES.get(operator, "float")
+"""Operators whose smallest and largest value are known, so that no image is needed."""

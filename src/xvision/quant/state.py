@@ -1,32 +1,31 @@
-"""Quantized networks on disk: the integer codes themselves in a safetensors file, and a manifest in JSON beside it."""
+"""Quantized networks on disk: one safetensors file of integer codes and scales, its manifest in its header.
+
+The `.json` beside it is a copy of the manifest to read.
+"""
 
 from __future__ import annotations
 
 import copy
-import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-from xvision.files import replacing, write_json
-from xvision.graph.batch_norm import fold_batch_norms
-from xvision.graph.canonical import capture
+from xvision.files import write_json
 from xvision.quant.fake import Quantizer, QuantLayer
-from xvision.quant.insert import insert_quantizers
+from xvision.quant.insert import prepare, scheme_of
 from xvision.quant.numbers import QuantScheme, TensorQuant
+from xvision.train.checkpoint import read_tensors, write_tensors
+from xvision.train.errors import CheckpointError
 
-FORMAT = "xvision-quantized-1"
+FORMAT = "xvision-quantized-2"
 
 
 def save(q: nn.Module, path: str | Path) -> Path:
-    """Write a quantized network: int8 weights and int32 biases in `path`, scales and shapes in its .json.
-
-    Both files are written whole or not at all.
+    """Write a quantized network with int8 weights and int32 biases, whole or not at all.
 
     Raises: OSError naming the file if it cannot be written.
     """
@@ -34,12 +33,11 @@ def save(q: nn.Module, path: str | Path) -> Path:
     path = Path(path)
     frozen = copy.deepcopy(q).cpu()
     for module in frozen.modules():
-        if isinstance(module, QuantLayer) and not module.frozen:
+        if isinstance(module, QuantLayer):
             module.freeze()
-    tensors = {key: value.contiguous() for key, value in frozen.state_dict().items()}
-    with replacing(path) as temporary:
-        temporary.write_bytes(to_bytes(tensors))
-    write_json(path.with_suffix(".json"), _manifest(frozen))
+    manifest = _manifest(frozen)
+    write_tensors(path, frozen.state_dict(), manifest)
+    write_json(path.with_suffix(".json"), manifest)
     return path
 
 
@@ -48,93 +46,49 @@ def load(model: nn.Module, path: str | Path) -> nn.Module:
 
     Its weights are integers: it computes bit by bit what the saved one did, and cannot be trained.
 
-    Raises: ValueError if the files are damaged or belong to another network, OSError if they are missing.
+    Raises: ValueError if the file is damaged or belongs to another network, OSError if it is missing.
     """
     path = Path(path)
-    manifest = _read_manifest(path.with_suffix(".json"))
-    example = [torch.zeros(shape, dtype=getattr(torch, kind)) for shape, kind in manifest["inputs"]]
-    graph = capture(copy.deepcopy(model).cpu(), example)
-    fold_batch_norms(graph)
-    insert_quantizers(graph, _scheme(manifest["scheme"]))
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a quantized network, got no such file; quantize first")
     try:
-        tensors = load_file(path)
-    except OSError:
-        raise
-    except Exception as error:  # safetensors has a class of its own for damaged files
+        tensors, manifest = read_tensors(path)
+    except CheckpointError as error:
         raise ValueError(
-            f"{path}: expected a safetensors file, it cannot be read ({error}); quantize again"
+            f"{path}: expected a safetensors file, it cannot be read ({error.__cause__}); quantize again"
         ) from error
-    _fill(graph, tensors, manifest, path, type(model).__name__)
+    if manifest.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: expected the manifest of a quantized network ({FORMAT}), got {manifest.get('format')}; "
+            "quantize again"
+        )
+    example = [torch.zeros(shape, dtype=getattr(torch, kind)) for shape, kind in manifest["inputs"]]
+    graph = prepare(copy.deepcopy(model).cpu(), example, _scheme(manifest["scheme"]))
+    try:
+        graph.load_state_dict(tensors)
+    except RuntimeError as error:  # torch lists every key that is missing, unknown or of another shape
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path}: expected the codes of {type(model).__name__}, got those of another network ({reason[:300]}); "
+            "quantize this network again"
+        ) from error
     return graph.eval()
 
 
-def _fill(
-    graph: fx.GraphModule, tensors: dict[str, Tensor], manifest: dict[str, Any], path: Path, name: str
-) -> None:
-    quantizers = {k: m for k, m in graph.named_modules() if isinstance(m, Quantizer)}
-    layers = {k: m for k, m in graph.named_modules() if isinstance(m, QuantLayer)}
-    expected = {f"{k}.{part}" for k in layers for part in ("weight", "bias")} | {
-        f"{k}.scale" for k in quantizers
-    }
-    wrong = sorted(expected - set(tensors)) + sorted(set(quantizers) ^ set(manifest["tensors"]))
-    wrong += [
-        f"{k}.weight" for k, m in layers.items() if _shape(tensors, f"{k}.weight") != tuple(m.weight.shape)
-    ]
-    if wrong:
-        raise ValueError(
-            f"{path}: expected the codes of {name}, {len(wrong)} tensors are missing or differ "
-            f"(first: {wrong[0]}); quantize this network again"
-        )
-    for key, quantizer in quantizers.items():
-        quantizer.set(float(tensors[f"{key}.scale"]), manifest["tensors"][key]["zero_point"])
-    for key, layer in layers.items():
-        layer.set_weight_scale(tensors[f"{key}.weight_scale"])
-        layer.freeze((tensors[f"{key}.weight"], tensors[f"{key}.bias"]))
-    graph.load_state_dict(tensors)
-
-
-def _shape(tensors: dict[str, Tensor], key: str) -> tuple[int, ...]:
-    return tuple(tensors[key].shape) if key in tensors else ()
-
-
 def _manifest(frozen: fx.GraphModule) -> dict[str, Any]:
-    tensors, layers = {}, {}
-    for key, module in frozen.named_modules():
-        if isinstance(module, Quantizer):
-            tensors[key] = {
-                "scale": float(module.scale),
-                "zero_point": module.zero_point,
-                "bits": module.numbers.bits,
-                "signed": module.numbers.signed,
-            }
-        elif isinstance(module, QuantLayer):
-            layers[key] = {
-                "kind": module.kind,
-                "weight_shape": list(module.weight.shape),
-                "weight_scale": module.weight_scale.tolist(),
-                "accumulator_bound": module.accumulator_bound(),
-            }
+    modules = list(frozen.named_modules())
     return {
         "format": FORMAT,
-        "scheme": asdict(frozen.meta["scheme"]),
+        "scheme": asdict(scheme_of(frozen)),
         "inputs": frozen.meta["inputs"],
         "float_operators": frozen.meta["float_operators"],
-        "tensors": tensors,
-        "layers": layers,
+        "tensors": {key: m.extra_repr() for key, m in modules if isinstance(m, Quantizer)},
+        "accumulator_bounds": {key: m.accumulator_bound() for key, m in modules if isinstance(m, QuantLayer)},
     }
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, it cannot be read ({error}); quantize again") from error
-    keys = {"scheme", "inputs", "tensors"}
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not keys <= manifest.keys():
-        raise ValueError(f"{path}: expected the manifest of a quantized network ({FORMAT}); quantize again")
-    return manifest
-
-
-def _scheme(plain: dict[str, Any]) -> QuantScheme:
-    formats = {key: TensorQuant(**value) for key, value in plain.items() if key != "name"}
-    return QuantScheme(name=plain["name"], **formats)
+def _scheme(plain: Mapping[str, Any]) -> QuantScheme:
+    kinds = ("weights", "activations", "bias", "heads")
+    formats = {kind: TensorQuant(**plain[kind]) for kind in kinds}
+    ranges = {name: (low, high) for name, (low, high) in plain["known_ranges"].items()}
+    return QuantScheme(**{**plain, **formats, "known_ranges": ranges})

@@ -1,4 +1,7 @@
-"""Quantization methods: how the ranges are found, one file each."""
+"""Quantization methods: how ranges and weights are found, one file each.
+
+A method is `method(context, *, settings) -> fx.GraphModule`, see `xvision.quant.context`.
+"""
 
 from xvision.config.parts import Registry
 

@@ -7,46 +7,40 @@ from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
-from xvision.graph.batch_norm import fold_batch_norms
-from xvision.graph.canonical import capture
+from xvision.quant.context import Context
 from xvision.quant.fake import QuantLayer
-from xvision.quant.insert import insert_quantizers
-from xvision.quant.layerwise import fitting, layerwise
+from xvision.quant.insert import prepare
+from xvision.quant.layerwise import batches_that_fit, layerwise
 from xvision.quant.methods import method
-from xvision.quant.numbers import QuantScheme
 from xvision.quant.observer import observe, set_weight_scale
 from xvision.quant.reconstruct import correct_bias, reconstruct
 
 
 @method
 def ptq(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, ...]],
-    scheme: QuantScheme,
+    context: Context,
     *,
     num_images: Annotated[int, Field(ge=1)] = 256,
     correct: Literal["nothing", "bias", "weights"] = "weights",
 ) -> fx.GraphModule:
     """Post-training quantization: ranges of least squared error, then layers fitted to their float outputs.
 
-    `correct` says what is fitted, layer by layer: nothing, the biases, or weights and biases.
+    `correct` says what is fitted, layer by layer: nothing, the biases, or weights and biases. Several processes do
+    the same each.
     """
-    images = take(batches, num_images)
-    graph = capture(model, images[0])
-    fold_batch_norms(graph)
-    insert_quantizers(graph, scheme)
-    graph.to(images[0][0].device)
+    images = take(context.calibration(), num_images)
+    graph = prepare(context.network, images[0], context.scheme)
     reference = copy.deepcopy(graph)  # computes in float: its ranges stay open
-    for quantizer, seen in observe(graph, images).items():
-        quantizer.set(*seen.best_scale(quantizer.numbers))
+    for quantizer, observer in observe(graph, images).items():
+        quantizer.set_range(*observer.best_scale(quantizer.numbers))
     for layer in graph.modules():
         if isinstance(layer, QuantLayer):
             set_weight_scale(layer)
     if correct != "nothing":
         fit = reconstruct if correct == "weights" else correct_bias
-        layerwise(graph, reference, fitting(graph, images), fit)
+        layerwise(graph, reference, batches_that_fit(graph, images), fit)
     return graph
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from xvision.quant.numbers import QuantScheme, TensorQuant
+from xvision.quant.rules import KNOWN_RANGES, RULES
 from xvision.quant.schemes import scheme
 
 
@@ -16,8 +17,8 @@ from xvision.quant.schemes import scheme
 def pow2(*, weights: Literal["tensor", "channel"] = "tensor", head_bits: Literal[8, 16] = 16) -> QuantScheme:
     """Power-of-two scales, symmetric int8.
 
-    Signed activations are unsigned codes around 128: the same lattice as int8 around 0, and the form that ONNX
-    Runtime fuses. Heads have 16 bits, because 8 make many class scores equal and a depth map coarse.
+    Signed activations are unsigned codes around 128: the same quantization grid as int8 around 0, and the form that
+    ONNX Runtime fuses. Heads have 16 bits, because 8 make many class scores equal and a depth map coarse.
     """
     return QuantScheme(
         "pow2",
@@ -25,4 +26,7 @@ def pow2(*, weights: Literal["tensor", "channel"] = "tensor", head_bits: Literal
         activations=TensorQuant(8, signed=False),
         bias=TensorQuant(32, granularity=weights),
         heads=TensorQuant(head_bits, signed=head_bits == 16),
+        rules=RULES,
+        known_ranges=KNOWN_RANGES,
+        tolerance_lsb=0,
     )

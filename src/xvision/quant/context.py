@@ -1,0 +1,58 @@
+"""What a quantization method gets: a trained network, the numbers to compute with, data, and a folder to work in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from xvision.console import Console
+from xvision.quant.numbers import QuantScheme
+from xvision.train.processes import Processes
+
+if TYPE_CHECKING:
+    from xvision.data.loader import Loader
+    from xvision.quant.settings import Quant
+    from xvision.tasks.contract import Task
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything that a method may use; loaders are made when they are called for.
+
+    Every process of a run calls the method. `calibration` gives the same images to all of them, so that each finds
+    the same ranges with nothing exchanged; the labelled loaders give each process its share of the batches. A method
+    returns the same network in every process.
+    """
+
+    network: nn.Module
+    """The trained float network, which the method leaves as it is."""
+    scheme: QuantScheme
+    calibration: Callable[[], Iterable[tuple[Tensor, ...]]]
+    """Batches of training images as the network takes them, without labels or augmentation, anew at each call."""
+    task: Task | None = None
+    train_loader: Callable[[], Loader] | None = None
+    """Labelled, augmented batches for training."""
+    val_loader: Callable[[], Loader] | None = None
+    settings: Quant | None = None
+    """The `quant` section of the recipe."""
+    folder: Path | None = None
+    """Where a method may keep checkpoints; what it finds there is from an earlier call, perhaps with other settings."""
+    seed: int = 0
+    console: Console = field(default_factory=lambda: Console(quiet=True))
+    processes: Processes = field(default_factory=Processes)
+
+    def labelled(self) -> tuple[Task, Loader, Loader]:
+        """The task and the labelled loaders, training and validation, of a method that trains.
+
+        Raises: ValueError if there are calibration images only.
+        """
+        if self.task is None or self.train_loader is None or self.val_loader is None:
+            raise ValueError(
+                "method: expected a task and labelled data to train with, got calibration images only; "
+                "quantize a run (`xvision quantize RUN`) or choose another method, such as ptq"
+            )
+        return self.task, self.train_loader(), self.val_loader()
