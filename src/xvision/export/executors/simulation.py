@@ -12,6 +12,7 @@ from xvision.export.executors import executor
 from xvision.export.executors.pytorch import PyTorch
 from xvision.export.integers import is_quantized
 from xvision.quant.fake import Quantizer
+from xvision.quant.insert import scheme_of
 
 
 class Simulation(PyTorch):
@@ -25,7 +26,7 @@ class Simulation(PyTorch):
         super().__init__(network)
         nodes = network.graph.nodes
         self.input_names = tuple(str(node.target) for node in nodes if node.op == "placeholder")
-        self.tolerance_lsb = getattr(network.meta["scheme"], "tolerance_lsb", 0)
+        self.tolerance_lsb = scheme_of(network).tolerance_lsb
         (heads,) = network.graph.output_node().args
         assert isinstance(heads, dict)
         modules = dict(network.named_modules())
