@@ -78,6 +78,40 @@ def test_a_model_of_ours_is_counted_and_left_as_it_was(pixels: str) -> None:
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+def test_products_with_vectors_count_too() -> None:
+    class Pool(nn.Module):
+        """Attention pooling with a learned query."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.query = nn.Conv2d(3, 8, 1), nn.Parameter(torch.randn(8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = self.conv(x).flatten(2).transpose(1, 2)
+            scores: Tensor = tokens @ self.query + torch.addmv(tokens[0] @ self.query, tokens[0], self.query)
+            return scores + torch.dot(self.query, self.query)
+
+    cost = count(Pool(), (4, 4))
+    assert {layer.name: layer.macs for layer in cost.layers} == {"conv": 16 * 3 * 8, "": 3 * 16 * 8 + 8}
+    assert {layer.name: layer.params for layer in cost.layers} == {"conv": 32, "": 8}
+
+
+def test_a_layer_of_several_is_one_row_with_all_that_they_cost() -> None:
+    cost = count(timm.create_model("vgg11", num_classes=10), (64, 64))
+    (row,) = (layer for layer in cost.layers if layer.name == "pre_logits")
+    assert (row.type, row.macs) == ("ConvMlp", 512 * 49 * 4096 + 4096 * 4096)
+    assert sum(layer.params for layer in cost.layers) == cost.params
+
+
+def test_a_network_that_branches_on_its_data_is_refused() -> None:
+    class Branch(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(ValueError, match="Branch: expected a network whose layers do not depend on the data"):
+        count(Branch(), (4, 4))
+
+
 def test_attention_counts_too() -> None:
     """DeiT (Touvron et al., 2021) tiny has 1.3 GFLOPs in its convention of one per multiply-add (table 5)."""
     cost = count(timm.create_model("vit_tiny_patch16_224"), (224, 224))

@@ -11,8 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 
-from xvision.graph.canonical import bypass
 from xvision.graph.operators import Layer, operator
+from xvision.graph.surgery import bypass
 
 
 def fold_batch_norms(graph: fx.GraphModule) -> None:

@@ -17,21 +17,23 @@ from timm.models.vgg import ConvMlp
 from torch import Tensor, fx, nn
 
 from xvision.graph.operators import OUT_OF_PLACE, PaddedConv2d, operator
+from xvision.graph.shapes import note_shapes
+from xvision.graph.surgery import bypass, insert_module
 from xvision.graph.trace import trace
 
 
 def capture(module: nn.Module, example: Sequence[Tensor]) -> fx.GraphModule:
     """A copy of a network in plain form, in eval mode, for inputs of the shapes of `example`.
 
-    The batch size stays free. Each node's `meta["shape"]` is the shape of its output if that is a float tensor;
-    the graph's `meta["inputs"]` are shape and type of each input. The result returns a dict; outputs of networks
-    that return something else are called out0, out1, …
+    The batch size stays free. Nodes have `shape` and `macs` in their `meta` (see `note_shapes`), the graph's
+    `meta["inputs"]` are shape and type of each input. The result returns a dict; outputs of networks that return
+    something else are called out0, out1, …
 
     Raises: ValueError if the network cannot be captured or does not take such inputs.
     """
     graph = trace(copy.deepcopy(module).eval())
     try:
-        record_shapes(graph, example)
+        note_shapes(graph, *example)
     except Exception as error:  # whatever the network raises
         shapes = ", ".join("x".join(map(str, plane.shape)) for plane in example)
         raise ValueError(
@@ -45,43 +47,9 @@ def capture(module: nn.Module, example: Sequence[Tensor]) -> fx.GraphModule:
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
     graph.recompile()
-    record_shapes(graph, example)
+    note_shapes(graph, *example)
     graph.meta["inputs"] = [(list(x.shape), str(x.dtype).removeprefix("torch.")) for x in example]
     return graph
-
-
-def record_shapes(graph: fx.GraphModule, example: Sequence[Tensor]) -> None:
-    """Run the graph once and note the shape of each node that is a float tensor."""
-
-    class Recorder(fx.Interpreter):
-        def run_node(self, n: fx.Node) -> Any:
-            result = super().run_node(n)
-            n.meta.pop("shape", None)
-            if isinstance(result, Tensor) and result.is_floating_point():
-                n.meta["shape"] = tuple(result.shape)
-            return result
-
-    with torch.no_grad():
-        Recorder(graph).run(*example)
-
-
-def insert_module(graph: fx.GraphModule, after: fx.Node, path: str, module: nn.Module) -> fx.Node:
-    """Call `module`, stored at `path`, on the output of `after`, for all users of that output."""
-    graph.add_submodule(path, module)
-    with graph.graph.inserting_after(after):
-        call = graph.graph.call_module(path, (after,))
-    after.replace_all_uses_with(call, delete_user_cb=lambda user: user is not call)
-    if "shape" in after.meta:
-        call.meta["shape"] = after.meta["shape"]
-    return call
-
-
-def bypass(node: fx.Node) -> None:
-    """Take a node out of the graph: its users get its first input."""
-    source = node.args[0] if node.args else node.kwargs["input"]
-    assert isinstance(source, fx.Node)
-    node.replace_all_uses_with(source)
-    node.graph.erase_node(node)
 
 
 def _rewrite(graph: fx.GraphModule, node: fx.Node, batch: int) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from xvision.graph.shapes import run_on_meta
+from xvision.graph.shapes import note_shapes
 
 MOST_STRIDE = 4
 FUSE = "fuse"
@@ -53,25 +53,13 @@ def find_cut(graph: fx.GraphModule, name: str, strides: Sequence[int], image: Te
 
 def _pools(graph: fx.GraphModule, image: Tensor) -> list[fx.Node]:
     """Max-pools whose output has a stride of 4 or less, in order."""
-    heights: dict[str, int] = {}
-
-    def hook(path: str) -> Any:
-        def look(module: nn.Module, args: Any, out: Tensor) -> None:
-            heights[path] = out.shape[-2]
-
-        return look
-
-    handles = [
-        m.register_forward_hook(hook(path))
-        for path, m in graph.named_modules()
-        if isinstance(m, nn.MaxPool2d)
+    note_shapes(graph, image.to("meta"))
+    pools = [
+        node
+        for node in graph.graph.nodes
+        if node.op == "call_module" and isinstance(graph.get_submodule(str(node.target)), nn.MaxPool2d)
     ]
-    try:
-        run_on_meta(graph, image)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [n for n in graph.graph.nodes if heights.get(str(n.target), 0) * MOST_STRIDE >= image.shape[-2]]
+    return [pool for pool in pools if pool.meta["shape"][-2] * MOST_STRIDE >= image.shape[-2]]
 
 
 def _all_pass(graph: fx.GraphModule, cut: fx.Node, deep: Sequence[fx.Node]) -> bool:

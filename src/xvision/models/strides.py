@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-from xvision.graph.shapes import run_on_meta
+from xvision.graph.shapes import note_shapes
 from xvision.models.variants import ACTIVATIONS
 
 PROBE_PX = 256  # divisible by every usual stride
@@ -26,33 +26,28 @@ Halving = tuple[int, str]  # which halving, 0 the stem's; the path of a module t
 
 
 def _find_halvings(graph: fx.GraphModule, setting: str, name: str, channels: int) -> list[Halving]:
-    found: list[Halving] = []
-
-    def hook(path: str) -> Any:
-        def look(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-            before, after = args[0].shape[-2], out.shape[-2]
-            if before == 2 * after:
-                found.append((round(math.log2(PROBE_PX / before)), path))
-            elif before > after:
-                raise ValueError(
-                    f"net.backbone.{setting}: {name} goes from 1/{PROBE_PX // before} to 1/{PROBE_PX // after} of the "
-                    f"resolution in the single layer '{path}'; leave {setting} out, or choose another network"
-                )
-
-        return look
-
-    strided = [(path, m) for path, m in graph.named_modules() if _stride(m) > 1]
-    handles = [module.register_forward_hook(hook(path)) for path, module in strided]
     try:
-        run_on_meta(graph, torch.empty(1, channels, PROBE_PX, PROBE_PX))
+        note_shapes(graph, torch.empty(1, channels, PROBE_PX, PROBE_PX, device="meta"))
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"net.backbone.{setting}: {name} works at one size only; leave {setting} out, or choose another network"
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    return sorted(set(found))
+    found: set[Halving] = set()
+    for node in graph.graph.nodes:
+        layer = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if layer is None or not (
+            _stride(layer) > 1 or any(layer.children())
+        ):  # a leaf of several layers, or one
+            continue
+        before, after = node.all_input_nodes[0].meta["shape"][-2], node.meta["shape"][-2]
+        if before == 2 * after:
+            found.add((round(math.log2(PROBE_PX / before)), str(node.target)))
+        elif before > after and _stride(layer) > 1:
+            raise ValueError(
+                f"net.backbone.{setting}: {name} goes from 1/{PROBE_PX // before} to 1/{PROBE_PX // after} of the "
+                f"resolution in the single layer '{node.target}'; leave {setting} out, or choose another network"
+            )
+    return sorted(found)
 
 
 def _stride(layer: Any) -> int:
@@ -114,16 +109,18 @@ def _keep_resolution(
         if stage not in stages:
             continue
         layer: Any = graph.get_submodule(path)
-        kernel = layer.kernel_size if isinstance(layer.kernel_size, int) else layer.kernel_size[0]
+        sides = getattr(layer, "kernel_size", 0)
+        kernel = sides if isinstance(sides, int) else sides[0]
         pools = isinstance(layer, nn.MaxPool2d | nn.AvgPool2d)
         if pools and kernel == 2:
             graph.set_submodule(path, nn.Identity())
         elif (pools or isinstance(layer, nn.Conv2d)) and kernel % 2:
             layer.stride = 1 if pools else (1, 1)
         else:
+            what = f"{type(layer).__name__} of size {kernel}" if kernel else type(layer).__name__
             raise ValueError(
-                f"net.backbone.{setting}: {name} cannot keep the resolution at stage {stage}: '{path}' is a "
-                f"{type(layer).__name__} of size {kernel}; set this stage to 2, or choose another network"
+                f"net.backbone.{setting}: {name} cannot keep the resolution at stage {stage}: '{path}' is a {what}; "
+                "set this stage to 2, or choose another network"
             )
 
 

@@ -14,8 +14,9 @@ from typing import Literal, cast
 from torch import Tensor, fx, nn
 
 from xvision.graph.batch_norm import fold_batch_norms
-from xvision.graph.canonical import capture, insert_module
+from xvision.graph.canonical import capture
 from xvision.graph.operators import Layer, clip_bounds, operator
+from xvision.graph.surgery import insert_module
 from xvision.models.pixels import STEPS, ZERO_POINT, Pixels
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.numbers import QuantScheme, TensorQuant
