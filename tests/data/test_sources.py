@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 
 import pytest
 
 from xvision.data.sources import cache_folder, digest, file_hashes, find_root
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
 
 HINTS = {"setting": "data.root", "holds": "pictures", "get": "Paint some."}
 
@@ -48,14 +54,28 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch):
 def test_hashes_are_remembered_until_a_file_changes(tmp_path, own_cache):
     for name in "ab":
         (tmp_path / name).write_text(name)
-    expected = [hashlib.sha256(name.encode()).hexdigest() for name in "ab"]
+    expected = [sha256(name) for name in "ab"]
     assert file_hashes(tmp_path, ["a", "b"]) == expected
-    state = (tmp_path / "a").stat()
-    (tmp_path / "a").write_text("c")
-    os.utime(tmp_path / "a", ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert file_hashes(tmp_path, ["a", "b"]) == expected, "same size and time: taken from memory"
-    os.utime(tmp_path / "a", ns=(state.st_atime_ns, state.st_mtime_ns + 1))
-    assert file_hashes(tmp_path, ["a"]) == [hashlib.sha256(b"c").hexdigest()]
+    (memo,) = (own_cache / "hashes").iterdir()
+    kept = json.loads(memo.read_text())
+    kept["a"][1] = "from memory"
+    memo.write_text(json.dumps(kept))
+    assert file_hashes(tmp_path, ["a", "b"]) == ["from memory", expected[1]]
+    (tmp_path / "a").write_text("cc")
+    assert file_hashes(tmp_path, ["a", "b"]) == [sha256("cc"), expected[1]]
+
+
+@pytest.mark.parametrize("way", ["written over", "replaced"])
+def test_another_file_of_the_same_size_and_time_is_noticed(tmp_path, own_cache, way):
+    file = tmp_path / "a"
+    file.write_text("a")
+    os.utime(file, (1e9, 1e9))
+    assert file_hashes(tmp_path, ["a"]) == [sha256("a")]
+    new = file if way == "written over" else tmp_path / "new"
+    new.write_text("c")
+    os.utime(new, (1e9, 1e9))
+    new.rename(file)
+    assert file_hashes(tmp_path, ["a"]) == [sha256("c")]
 
 
 def test_a_damaged_memory_of_hashes_is_written_again(tmp_path, own_cache):
@@ -70,7 +90,7 @@ def test_a_damaged_memory_of_hashes_is_written_again(tmp_path, own_cache):
 def test_hashes_need_no_place_to_be_remembered(tmp_path, monkeypatch):
     (tmp_path / "a").write_text("a")
     monkeypatch.setenv("XVISION_CACHE", str(tmp_path / "a" / "no folder"))
-    assert file_hashes(tmp_path, ["a"]) == [hashlib.sha256(b"a").hexdigest()]
+    assert file_hashes(tmp_path, ["a"]) == [sha256("a")]
 
 
 def test_a_file_that_vanished_is_named(tmp_path, own_cache):

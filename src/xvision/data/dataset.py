@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,8 +24,9 @@ class Split:
     """One part of a data set, decoded one sample at a time.
 
     `load(i)` gives the raw sample i (fields of `xvision.fields.FIELDS`, own size each) and raises `DataError` naming
-    the file if it is damaged. `digest()` is the sha256 of the ordered list of names and contents. Both are called in
-    worker processes too, so they must be picklable: methods or module functions, no lambdas.
+    the file if it is damaged. `digest()` is the sha256 of the ordered list of names and contents; `Dataset` adds the
+    names of the classes, which are contents too. Both are called in worker processes as well, so they must be
+    picklable: methods or module functions, no lambdas.
     """
 
     names: tuple[str, ...]  # what errors and reports call sample i: a path inside the set, or "scene 17"
@@ -61,6 +63,17 @@ class _Part:
 
 
 @dataclass(frozen=True)
+class _Named:
+    split: Split
+    classes: Mapping[str, tuple[str, ...]]
+
+    def digest(self) -> str:
+        """The split's digest and the class names: under other names the same labels are others."""
+        named = json.dumps({field: list(names) for field, names in sorted(self.classes.items())})
+        return hashlib.sha256(f"{self.split.digest()} {named}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Splits ("train", "val", perhaps "test") of samples that hold the same fields (of several sets: some)."""
 
@@ -72,7 +85,12 @@ class Dataset:
     def __post_init__(self) -> None:
         """A split knows the classes and fields of its set, so that no builder can forget to tell it."""
         splits = {
-            name: replace(split, classes=self.classes, fields=self.fields)
+            name: replace(
+                split,
+                classes=self.classes,
+                fields=self.fields,
+                digest=_Named(split, self.classes).digest if self.classes else split.digest,
+            )
             for name, split in self.splits.items()
         }
         object.__setattr__(self, "splits", splits)

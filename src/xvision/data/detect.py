@@ -48,18 +48,17 @@ def find_set(
 ) -> tuple[Path, Layout]:
     """The folder or file of the data set `name` at `root`, and what `recognise` makes of it.
 
-    `holds` and `get` are for messages, as for `find_root`. Raises: DataError where nothing is, something else
-    (`recognise` gives an empty answer), or what recognises itself as another set with a name.
+    `holds` and `get` are for messages, as for `find_root`. Raises: DataError where nothing is, or something else
+    (`recognise` gives an empty answer); other sets are asked for the message alone.
     """
     place = find_root(root, setting="data.root", holds=holds, get=get)
     found = recognise(place)
-    named, generic = _answers(place)
-    if found and (not named or name in named):
+    if found:
         return place, found
-    got = [] if found else ["holds none of them"]
-    if answers := named or generic:
-        got.append(f"looks like {' or '.join(answers)} (data={answers[0]})")
-    raise DataError(f"data.root: expected {holds}; {place.absolute()} {' and '.join(got)}. {get}")
+    named, generic = _answers(place)
+    answers = named or generic
+    seems = f" and looks like {' or '.join(answers)} (data={answers[0]})" if answers else ""
+    raise DataError(f"data.root: expected {holds}; {place.absolute()} holds none of them{seems}. {get}")
 
 
 def _askable() -> list[ModuleType]:

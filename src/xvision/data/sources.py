@@ -40,10 +40,12 @@ def cache_folder() -> Path:
 
 
 def file_hashes(root: Path, files: Sequence[str]) -> list[str]:
-    """The sha256 of each file, remembered in the cache folder by path, size and time of change.
+    """The sha256 of each file, remembered in the cache folder by path, size, times and inode.
 
-    Cost: the first call reads every file, later ones only ask for size and time. Raises: DataError for a file that
-    cannot be read.
+    A copy that keeps size and time of the file it replaces (an archive, ``rsync -t``) still has another inode or time
+    of change (ctime), which nobody can set. Cost: the first call reads every file, later ones only ask for its state.
+
+    Raises: DataError for a file that cannot be read.
     """
     try:
         return _file_hashes(root, files)
@@ -57,8 +59,7 @@ def _file_hashes(root: Path, files: Sequence[str]) -> list[str]:
     place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
     memo_file = cache_folder() / "hashes" / f"{place}.json"
     memo = _read_memo(memo_file)
-    stats = [(root / name).stat() for name in files]
-    states = [f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats]
+    states = [_state(root / name) for name in files]
     new = [i for i, name in enumerate(files) if memo.get(name, ("", ""))[0] != states[i]]
     if new:
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
@@ -67,6 +68,12 @@ def _file_hashes(root: Path, files: Sequence[str]) -> list[str]:
         with contextlib.suppress(OSError):  # a memo that cannot be kept costs time, nothing else
             write_text(memo_file, json.dumps(memo))
     return [memo[name][1] for name in files]
+
+
+def _state(file: Path) -> str:
+    """Changes whenever a file is written, replaced or touched."""
+    stat = file.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
 def digest(entries: Iterable[Sequence[str]]) -> str:
