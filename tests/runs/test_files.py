@@ -139,9 +139,10 @@ def test_folders_are_claimed_by_a_marker(tmp_path: Path) -> None:
 
 def test_what_fails_before_it_has_left_anything_leaves_no_folder(tmp_path: Path) -> None:
     for name, kept in (("empty", False), ("begun", True)):
-        with pytest.raises(RuntimeError), leaving_nothing(tmp_path / name, "run"):
-            claim(tmp_path / name, "run")
-            if kept:
-                (tmp_path / name / "recipe.yaml").touch()
-            raise RuntimeError
+        work = leaving_nothing(tmp_path / name, "run")
+        work.__enter__()
+        claim(tmp_path / name, "run")
+        if kept:
+            (tmp_path / name / "recipe.yaml").touch()
+        assert not work.__exit__(RuntimeError, RuntimeError(), None)
         assert (tmp_path / name).exists() == kept

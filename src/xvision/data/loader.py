@@ -163,7 +163,7 @@ def calibration_batches(
     fields: tuple[str, ...],
     data: Data,
     *,
-    num_samples: int,
+    num_samples: int | None = None,
     batch_size: int,
     seed: int,
     framing: Framing,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xvision.pipeline import train
 from xvision.pipeline.stage import Left, Measured, Stage
-from xvision.runs.files import QUANTIZED
+from xvision.recipes.schema import digest
+from xvision.runs.files import QUANTIZED, QUANTIZING
 
 if TYPE_CHECKING:
     from xvision.runs.run import Run
@@ -14,13 +17,34 @@ NETWORK = "int8"
 
 
 def _execute(run: Run) -> Left:
-    from xvision.quant.quantize import quantize
+    from xvision.quant.context import Context
+    from xvision.quant.quantize import quantize_with
     from xvision.quant.state import save
 
     quant = run.recipe.quant
-    quantized = quantize(run.model, run.calibration(), scheme=quant.scheme, method=quant.method)
-    save(quantized, run.files.new(QUANTIZED))
-    return Left()
+    context = Context(
+        network=run.model,
+        scheme=quant.scheme.build(),
+        calibration=run.calibration,
+        task=run.task,
+        train_loader=lambda: run.loader("train", train=True, shared=True),
+        val_loader=lambda: run.loader("val", shared=True),
+        settings=quant,
+        folder=_folder(run),
+        seed=run.recipe.seed,
+        console=run.console,
+        processes=run.processes,
+    )
+    quantized = quantize_with(context, quant.method)
+    if run.processes.is_first:
+        save(quantized, run.files.new(QUANTIZED))
+    return Left(gone=(QUANTIZING,))
+
+
+def _folder(run: Run) -> Path:
+    """Where a method may go on after a kill: of this network and these settings alone."""
+    trained = run.files.status.stages[train.STAGE.name]
+    return run.folder / QUANTIZING / digest([run.recipe.deciding()["quant"], trained.outputs])
 
 
 def _measured(run: Run) -> Measured:
@@ -35,4 +59,6 @@ def _version(run: Run) -> str:
     return f"torch {torch.__version__}"
 
 
-STAGE = Stage("quantize", _execute, keys=("quant",), exit_code=5, measured=_measured, version=_version)
+STAGE = Stage(
+    "quantize", _execute, keys=("quant",), exit_code=5, measured=_measured, version=_version, several=True
+)

@@ -113,10 +113,8 @@ def make_loader(
     )
 
 
-def calibration_inputs(
-    recipe: Recipe, task: Task, split: Split, num_samples: int
-) -> Iterator[tuple[Tensor, ...]]:
-    """Un-augmented inputs drawn from all over a split."""
+def calibration_inputs(recipe: Recipe, task: Task, split: Split) -> Iterator[tuple[Tensor, ...]]:
+    """Un-augmented inputs of a split in a drawn order, so that the first ones are from all over it."""
     from xvision.data.framing import framing_of
     from xvision.data.loader import calibration_batches
 
@@ -125,7 +123,6 @@ def calibration_inputs(
         split,
         inputs.fields,
         recipe.data,
-        num_samples=num_samples,
         batch_size=recipe.train.batch_size,
         seed=recipe.seed,
         framing=framing_of(recipe.data, task.needs),

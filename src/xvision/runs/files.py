@@ -48,6 +48,7 @@ SAMPLES = "samples/samples.json"
 STAGING = ".staging"
 SWAP = ".swap"  # a staging folder whose stage has succeeded
 RETRAINING = ".training"  # of a network that is to take the place of a trained one
+QUANTIZING = ".quantizing"  # of a method that trains
 GONE = "gone.json"  # in a staging folder: what leaves the run at the swap
 
 

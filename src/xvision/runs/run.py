@@ -116,8 +116,7 @@ class Run:
 
     def calibration(self) -> Iterator[tuple[Tensor, ...]]:
         """Un-augmented inputs drawn from all over the training split, never from the split that is reported."""
-        num_images = self.recipe.quant.method.settings["num_images"]
-        return build.calibration_inputs(self.recipe, self.task, self.split("train"), num_images)
+        return build.calibration_inputs(self.recipe, self.task, self.split("train"))
 
     # ------------------------------------------------------------------------------------------- networks
 
