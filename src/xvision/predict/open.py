@@ -13,6 +13,7 @@ from xvision.console import Console
 from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe, differing_keys
 from xvision.runs.build import SPLIT_USES, Classes, make_loader, open_split
+from xvision.runs.files import RunFiles
 from xvision.runs.measurements import Column, Measurement
 from xvision.runs.run import Run, load_trained, measure
 
@@ -80,6 +81,9 @@ def open_trained(path: Path, overrides: Sequence[str] = ()) -> Opened:
     from xvision.export.export import find_format
 
     one = find_format(path)
+    if one is not None and (found := RunFiles.around(path)):
+        files, name = found
+        files.checked(name)
     opened = (
         _open_run(load_trained(path)) if one is None else _open_file(path, one.network, one.executor(path))
     )

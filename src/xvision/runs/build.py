@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xvision.fields import FIELDS
+from xvision.runs.files import BEST, RunFiles
 from xvision.train.processes import Processes
 
 if TYPE_CHECKING:
@@ -70,11 +72,20 @@ def build_network(recipe: Recipe, task: Task, *, weights: bool = True) -> Model:
 
     torch.manual_seed(recipe.seed)
     net = recipe.net if weights else recipe.net.model_copy(update={"weights": "none"})
+    check_weights(net.weights)
     outputs = task.outputs_by_task  # errors of the data are none of settings
     try:
         return build_model(net, outputs, recipe.data.size)
     except ValueError as e:
         raise SettingError(str(e)) from e
+
+
+def check_weights(weights: str) -> None:
+    """Raise ChangedFileError if a recipe takes the weights of a run whose file is not what its training wrote."""
+    place = Path(weights)
+    if found := RunFiles.around(place / BEST if place.is_dir() else place):
+        files, name = found
+        files.checked(name)
 
 
 def open_split(recipe: Recipe, task: Task, dataset: Dataset, name: str) -> Split:

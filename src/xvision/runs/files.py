@@ -1,8 +1,8 @@
 """The files of a run folder: their names, a typed reader and a writer for each, and the hash of what was written.
 
-A stage writes into a folder of its own, `staging`. When it has succeeded `swap` puts all that lies there into its place,
-status.json last: a stage that fails or is killed leaves the run as it was, and a swap that is killed is finished by
-the next writer (`recover`). What a stage wrote is compared with its hash when it is read.
+A stage writes into a folder of its own, `staging`. When it has succeeded `swap` puts all that lies there into its
+place, status.json last: a stage that fails or is killed leaves the run as it was, and a swap that is killed is finished
+by the next writer (`recover`). What a stage wrote is compared with its hash when it is read.
 """
 
 from __future__ import annotations
@@ -214,6 +214,14 @@ class RunFiles:
         exported = {Path(n).suffix[1:]: n for n in made if n.startswith(f"{EXPORT}/") and n != PARITY}
         named = {"record": RECORD, "report": REPORT} | exported
         return {key: str(self.folder / name) for key, name in named.items() if name in made}
+
+    @classmethod
+    def around(cls, file: Path) -> tuple[RunFiles, str] | None:
+        """The run that a file lies in, and its name there; None if it lies in none."""
+        for folder in list(file.parents)[:3]:
+            if (folder / RECIPE).is_file() and (folder / STATUS).is_file():
+                return cls(folder), file.relative_to(folder).as_posix()
+        return None
 
     # ------------------------------------------------------------------------------------------- swap
 

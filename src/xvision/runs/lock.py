@@ -6,6 +6,7 @@ SIGKILL of its parent; `filelock` closes its copy.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -14,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCK = ".lock"
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What file systems without locks answer."""
 
 
 class FolderInUse(ValueError):
@@ -43,9 +46,11 @@ def locked(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
             f"{folder}: expected a folder that no other process writes to, {_holder(path)} does; wait for it, or "
             "choose another --out"
         ) from None
-    except (OSError, NotImplementedError) as e:
+    except OSError as e:
+        if e.errno not in NO_LOCKS:
+            raise
         warn(
-            f"{folder}: this file system has no locks ({getattr(e, 'strerror', None) or e}); see to it that one "
+            f"{folder}: this file system has no locks ({e.strerror}); see to it that one "
             "process alone writes here"
         )
         yield
