@@ -16,7 +16,7 @@ from tests.quant.free_scales import free_scales
 from tests.quant.patterns import planes_for, trained
 from xvision.config.parts import Part
 from xvision.quant.fake import EXACT, Quantizer, QuantLayer
-from xvision.quant.insert import scheme_of
+from xvision.quant.insert import prepare, scheme_of
 from xvision.quant.methods import method
 from xvision.quant.numbers import QuantScheme, TensorQuant
 from xvision.quant.rules import KNOWN_RANGES, RULES, Rule
@@ -52,7 +52,7 @@ def test_a_scheme_is_plain_data(name: str) -> None:
     assert json.loads(json.dumps(asdict(built)))["rules"] == built.rules
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("pattern", ["add_relu", "concat", "two_heads"])
 @pytest.mark.parametrize("name", SCHEMES)
 def test_the_runtime_is_within_the_tolerance_of_the_scheme(name: str, pattern: str, tmp_path: Path) -> None:
     q, planes = quantized(pattern, name)
@@ -86,7 +86,7 @@ def test_codes_are_in_the_range_of_their_format(name: str, pattern: str, tmp_pat
 @pytest.mark.parametrize(("tolerance", "ok"), [(0, False), (1, True)])
 def test_one_lsb_fails_where_none_is_allowed(tolerance: int, ok: bool, tmp_path: Path) -> None:
     """A bias of one more step of the output makes every score differ by one code."""
-    q, planes = quantized("conv_relu", "pow2")
+    q, planes = quantized("conv_relu", scheme.pow2(head_bits=8))
     file = xv.export(q, tmp_path / "model.onnx")
     assert xv.verify(q, file, [planes]).ok
     q.meta["scheme"] = replace(scheme_of(q), tolerance_lsb=tolerance)
@@ -115,8 +115,6 @@ def test_free_scales_are_no_powers_of_two_and_closer_to_float(activations: str) 
 def test_a_scheme_decides_what_operators_do() -> None:
     """One for a device that has no average pooling, and none whose sigmoid has a known range."""
     own = replace(scheme.pow2().build(), rules={**RULES, "avg_pool": "float"}, known_ranges={}, name="own")
-    from xvision.quant.insert import prepare
-
     model, planes = trained("avg_pool_2")
     assert prepare(model, planes, own).meta["float_operators"] == ["avg_pool (body_0)"]
     model, planes = trained("squeeze_excite")
