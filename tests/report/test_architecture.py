@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import xvision as xv
+from tools.architecture import drawing, main
 from xvision.graph.cost import count
-from xvision.report.architecture import describe, draw, drawing, main
+from xvision.report.architecture import describe, draw
 
 FIGURES = Path(__file__).parents[2] / "docs/figures"
 DRAWN = ("segmentation", "depth", "motion", "segmentation+depth", "segmentation+depth+motion")
@@ -17,7 +18,7 @@ DRAWN = ("segmentation", "depth", "motion", "segmentation+depth", "segmentation+
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_figures_of_the_docs_are_fresh(name: str) -> None:
-    """After a change: python -m xvision.report.architecture RECIPE docs/figures/RECIPE.svg"""
+    """After a change: python -m tools.architecture RECIPE docs/figures/RECIPE.svg"""
     text = drawing(xv.recipe(name))
     assert (FIGURES / f"{name}.svg").read_text(encoding="utf-8") == text
     assert len(text) < 60_000
@@ -67,5 +68,5 @@ def test_the_parts_of_a_drawing_make_up_the_network(words: tuple[str, ...]) -> N
 def test_the_command(tmp_path: Path) -> None:
     main(["segmentation", str(tmp_path / "new/net.svg"), "net.backbone=timm:resnet10t"])
     assert "timm:resnet10t at 128x128" in (tmp_path / "new/net.svg").read_text(encoding="utf-8")
-    with pytest.raises(SystemExit, match="usage: python -m xvision"):
+    with pytest.raises(SystemExit, match="usage: python -m tools.architecture"):
         main(["segmentation"])

@@ -1,19 +1,13 @@
 """A drawing of a network, made from the network itself: inputs, levels, heads and outputs with their sizes and cost.
 
-    python -m xvision.report.architecture segmentation docs/figures/segmentation.svg
-    python -m xvision.report.architecture segmentation+depth OUT.svg net.decoder=unet_lite data.size=256x512
-
-The recipe's network is built for its data set's classes and counted; nothing is trained, and weights are not loaded.
 The same network gives the same bytes.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xvision.report.units import count as short
@@ -22,7 +16,6 @@ from xvision.report.units import part_text
 if TYPE_CHECKING:
     from xvision.graph.cost import Cost, Layer
     from xvision.models.model import Model
-    from xvision.recipes.schema import Recipe
 
 
 @dataclass(frozen=True)
@@ -275,37 +268,7 @@ def _n(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-# ------------------------------------------------------------------------------------------- the command
-
-
-def drawing(recipe: Recipe) -> str:
-    """The SVG of a recipe's network."""
-    from xvision.data.concat import open_data
-    from xvision.models.build import build_model
-    from xvision.tasks.multi import build_task
-
-    net = recipe.net.model_copy(update={"weights": "none"})
-    task = build_task(recipe.task, open_data(recipe.data).classes)
-    model = build_model(net, task.outputs_by_task, recipe.data.size)
-    return draw(describe(model, title(recipe.to_dict())))
-
-
 def title(recipe: Mapping[str, Any]) -> str:
     """What the drawing of a recipe is called: network, decoder and size."""
     net, size = recipe["net"], recipe["data"]["size"]
     return f"{recipe['name']}, {part_text(net['backbone']).split(' ')[0]} at {size}"
-
-
-def main(words: Sequence[str]) -> None:
-    """Draw a recipe's network into a file."""
-    import xvision as xv  # the command uses the package as anybody does; the drawing knows nothing of recipes' names
-    from xvision.files import write_text
-
-    if len(words) < 2:
-        raise SystemExit("usage: python -m xvision.report.architecture RECIPE OUT.svg [KEY=VALUE]...")
-    name, out, *overrides = words
-    write_text(Path(out), drawing(xv.recipe(name, *overrides)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
