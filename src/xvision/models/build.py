@@ -16,9 +16,14 @@ from xvision.models.weights import load
 
 
 def build_model(
-    net: Net, outputs_by_task: Mapping[str, Sequence[OutputSpec]], size: tuple[int, int]
+    net: Net,
+    outputs_by_task: Mapping[str, Sequence[OutputSpec]],
+    size: tuple[int, int],
+    classes: Mapping[str, Sequence[str]] | None = None,
 ) -> Model:
     """Build a network for images of `size` with a decoder for each task, or one for all that are not in `net.heads`.
+
+    `classes` names those of its outputs by label field, for weights of a run that knows them in another order.
 
     Fresh weights come from torch's generator: the same seed gives the same model. What became of weights from
     elsewhere goes to stderr, and stays in `Model.loaded`.
@@ -40,7 +45,7 @@ def build_model(
             decoders[task] = net.heads.get(task, net.decoder).build(backbone, outputs)
     model = Model(net.takes, backbone, decoders, outputs_by_task, size)
     if net.weights != "none":
-        model.loaded = load(model, net.weights, backbone.published)
+        model.loaded = load(model, net.weights, backbone.published, classes)
         print(model.loaded, file=sys.stderr)
     return model
 

@@ -37,6 +37,8 @@ class Loaded:
     fold_db: float | None = None
     shared: tuple[str, ...] = ()
     """What further streams took of the image's stem, a line each."""
+    classes: tuple[str, ...] = ()
+    """How classes were matched where the file knows others, a line each."""
 
     def __str__(self) -> str:
         lines = [f"weights: {len(self.matched)} tensors from {self.source}"]
@@ -45,7 +47,7 @@ class Loaded:
         if self.trained_on:
             near = "" if self.fold_db is None else f"; folded, outputs within {self.fold_db:.1f} dB"
             lines.append(f"  trained on {self.trained_on}{near}")
-        lines += [f"  {line}" for line in self.shared]
+        lines += [f"  {line}" for line in (*self.shared, *self.classes)]
         for what, names in (
             ("left as they were, not in the file", self.missing),
             ("left as they were, other size", self.wrong_size),

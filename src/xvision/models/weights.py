@@ -14,7 +14,7 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from xvision.config.messages import nearest
 from xvision.models.backbone import Published
+from xvision.models.class_rows import Classes, rows_by_name
 from xvision.models.folding import FirstLayer, Trained, first_layers, fold, fold_difference_db, own_pixels
 from xvision.models.matching import Loaded
 from xvision.models.model import Model
@@ -43,6 +44,7 @@ class Source:
     state: dict[str, Tensor]
     trained: Trained | None
     ours: bool = False  # saved by a run of ours: names are those of the whole model
+    classes: Classes = field(default_factory=dict)  # that run's, by label field
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,16 @@ PACKAGES = {
 }
 
 
-def load(model: Model, weights: str, published: Published | None) -> Loaded:
+def load(model: Model, weights: str, published: Published | None, classes: Classes | None = None) -> Loaded:
     """Fill `model` from `weights` (pretrained, FILE, URL or package:NAME), as far as names and shapes agree.
+
+    `classes` are the model's, by label field: of a run of ours the rows of classes are taken by their names.
 
     Raises: ValueError if there is no such source, it cannot be read, or nothing in it fits.
     """
     source = _open(weights, published, model.inputs.format)
+    tensors, matched = rows_by_name(model, source.state, source.classes, classes or {})
+    source = replace(source, state=tensors)
     # A run of ours knows the whole model; other files know the backbone, by its authors' names.
     outer, inner = ("", "backbone.") if source.ours else ("backbone.", "")
     own = {key.removeprefix(outer): v.shape for key, v in model.state_dict().items() if key.startswith(outer)}
@@ -98,6 +104,7 @@ def load(model: Model, weights: str, published: Published | None) -> Loaded:
         str(source.trained or ""),
         _fill(model, state, layers, source),
         found.shared,
+        matched,
     )
 
 
@@ -195,11 +202,17 @@ def _read(path: Path, published: Published | None, format: str) -> Source:
             f"net.weights: there is no file {path}; expected none, pretrained, package:NAME, a run folder, "
             f"or a .safetensors or .pth file"
         )
-    state, is_ours = read_tensors(path)
-    if is_ours:
-        return Source(str(path), state, _trained_by_us(path, format), ours=True)
+    state, manifest = read_tensors(path)
+    if manifest is not None:
+        return Source(str(path), state, _trained_by_us(path, format), ours=True, classes=_classes(manifest))
     trained = Trained(published.mean, published.std) if published else Trained()
     return Source(str(path), state, _sidecar(path, trained))
+
+
+def _classes(manifest: Any) -> Classes:
+    """The class names in the manifest of a checkpoint, if it has any."""
+    named = manifest.get("classes") if isinstance(manifest, dict) else None
+    return {str(k): tuple(map(str, v)) for k, v in named.items()} if isinstance(named, dict) else {}
 
 
 def _trained_by_us(path: Path, format: str) -> Trained | None:
@@ -239,17 +252,17 @@ def _sidecar(path: Path, trained: Trained) -> Trained:
     return read
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
-    """The tensors of a .safetensors file or a torch checkpoint, and whether a run of ours wrote it.
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """The tensors of a .safetensors file or a torch checkpoint, and its manifest if a run of ours wrote it.
 
     Raises: ValueError that names the file if it is damaged or holds code.
     """
     if path.suffix == ".safetensors":
         try:
             with safe_open(path, "pt") as file:
-                ours = "manifest" in (file.metadata() or {})
-                return {key: file.get_tensor(key) for key in file.keys()}, ours  # noqa: SIM118 (not a mapping)
-        except (OSError, SafetensorError) as error:
+                manifest = json.loads((file.metadata() or {}).get("manifest", "null"))
+                return {key: file.get_tensor(key) for key in file.keys()}, manifest  # noqa: SIM118 (not a mapping)
+        except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"net.weights: {path} is not a whole safetensors file ({error})") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -260,7 +273,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
         ) from error
     except (OSError, RuntimeError, EOFError) as error:
         raise ValueError(f"net.weights: {path} is not a torch checkpoint ({error})") from error
-    return _unwrap(path, content), False
+    return _unwrap(path, content), None
 
 
 def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:

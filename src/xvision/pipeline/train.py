@@ -22,7 +22,7 @@ def _execute(run: Run) -> Left:
 
     folder = _folder(run)
     if run.recipe.train.epochs == 0:
-        keep(run.build(), folder)
+        keep(run.build(), folder, run.task.classes)
     else:
         _train(run, folder)
     if not run.processes.is_first:

@@ -75,7 +75,7 @@ def build_network(recipe: Recipe, task: Task, *, weights: bool = True) -> Model:
     check_weights(net.weights)
     outputs = task.outputs_by_task  # errors of the data are none of settings
     try:
-        return build_model(net, outputs, recipe.data.size)
+        return build_model(net, outputs, recipe.data.size, task.classes)
     except ValueError as e:
         raise SettingError(str(e)) from e
 

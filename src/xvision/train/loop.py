@@ -11,6 +11,7 @@ when a NaN is noticed; its step and its files are still known then.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,8 @@ def train(
     return trained
 
 
-def keep(model: nn.Module, folder: Path) -> None:
+def keep(model: nn.Module, folder: Path, classes: Mapping[str, Sequence[str]]) -> None:
     """Zero epochs: the weights as they came are the best ones of the run in `folder`."""
-    Checkpoints(folder / "checkpoints").save_best({"step": 0, "metrics": {}, "ema": 0.0}, model.state_dict())
+    Checkpoints(folder / "checkpoints").save_best(
+        {"step": 0, "metrics": {}, "ema": 0.0, "classes": classes}, model.state_dict()
+    )

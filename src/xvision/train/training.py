@@ -356,6 +356,7 @@ class Training:
     def _save_best(self, model: nn.Module) -> None:
         if self.processes.is_first:
             manifest = {"step": self.step, "metrics": self.state.best, "ema": self.settings.ema}
+            manifest |= {"classes": self.task.classes}
             self.checkpoints.save_best(manifest, model.state_dict())
 
     def finish(self) -> Trained:
