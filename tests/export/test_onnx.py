@@ -153,7 +153,7 @@ def test_every_tensor_has_one_pair(made: Made) -> None:
         of_head = reader.output[0] in heads or (made.name, name) == (
             "resized_head",
             "body_0",
-        )  # on one lattice
+        )  # on one quantization grid
         assert kind == (TensorProto.INT16 if of_head else TensorProto.UINT8)
 
 

@@ -77,8 +77,8 @@ def _requantize(
     name = source.name
     bounds = clip_bounds(source, modules)
     # after another pair the clip stays a float operator: nothing would be between the two pairs
-    from_lattice = bounds is not None and source.all_input_nodes[0].target == REQUANTIZE
-    if bounds is not None and not from_lattice and quantizer.numbers.bits == 8:
+    after_quantizer = bounds is not None and source.all_input_nodes[0].target == REQUANTIZE
+    if bounds is not None and not after_quantizer and quantizer.numbers.bits == 8:
         scale = float(quantizer.scale)
         floor, ceiling = (int(np.clip(np.round(b / scale), low, high)) for b in bounds)
         if (floor, ceiling) != (low, high) or bounds[1] != math.inf:
