@@ -7,10 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.report.made_up_run import make_run
-from xvision.report.html import write_report
+from xvision.report.html import page
+from xvision.runs.files import RunFiles
+
+
+def report(folder: Path) -> str:
+    """The report of a run in a folder."""
+    return page(RunFiles(folder))
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run that reached its end."""
-    return write_report(make_run(tmp_path_factory.mktemp("whole")))
+    folder = make_run(tmp_path_factory.mktemp("whole"))
+    (folder / "report.html").write_text(report(folder), encoding="utf-8")
+    return folder / "report.html"

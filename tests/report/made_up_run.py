@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from xvision.runs.record import Record
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECIPE: dict[str, Any] = {
     "name": "cifar10_classification",
-    "data": {"dataset": {"cifar10": {"root": "cifar10"}}, "size": "32x32", "fit": 1.0},
+    "data": {"dataset": {"cifar10": {"root": "cifar10"}}, "size": "32x32", "crop_ratio": 1.0},
     "net": {
         "backbone": {"timm": {"model": "regnetx_004", "strides": [1, 1, 1, 2, 2]}},
         "decoder": "classifier",
@@ -25,7 +26,7 @@ RECIPE: dict[str, Any] = {
     },
     "task": {"classification": {"num_classes": 0, "label_smoothing": 0.1}},
     "train": {"epochs": 24, "batch_size": 128},
-    "quant": {"scheme": {"pow2": {"bits": 8}}, "method": "ptq"},
+    "quant": {"scheme": {"pow2": {"head_bits": 8}}, "method": "ptq"},
     "seed": 1,
 }
 
@@ -41,7 +42,7 @@ def make_record(seed: int = 1, top1: float = 87.31, **changes: Any) -> Record:
         "recipe": RECIPE | {"seed": seed},
         "recipe_id": "0123456789ab",
         "source": "He et al. 2015, arXiv 1512.03385",
-        "expect": {"top1": 87.0},
+        "expect": {"classification/top1": 87.0},
         "seed": seed,
         "started": "2026-01-31T08:15:00+00:00",
         "stages": {
@@ -60,13 +61,9 @@ def make_record(seed: int = 1, top1: float = 87.31, **changes: Any) -> Record:
         },
         "classes": {"class": CLASSES},
         "cost": {"macs": 38_412_544, "params": 472_474, "size": "32x32"},
-        "primary": "top1",
-        "metrics": {
-            "float": {"top1": top1, "mean_class_accuracy": top1, "f1": top1 - 0.05, "top5": 99.41},
-            "int8": {"top1": top1 - 0.1, "mean_class_accuracy": top1 - 0.1, "f1": top1 - 0.2, "top5": 99.40},
-            "onnx": {"top1": top1 - 0.1, "mean_class_accuracy": top1 - 0.1, "f1": top1 - 0.2, "top5": 99.40},
-        },
-        "parity": make_parity(),
+        "primary": "classification/top1",
+        "metrics": make_rows(top1),
+        "parity": [make_parity()],
         "artefacts": {"export/model.onnx": {"sha256": sha256("onnx"), "bytes": 4}},
         "commit": "4f53b3d",
         "dirty": False,
@@ -76,17 +73,38 @@ def make_record(seed: int = 1, top1: float = 87.31, **changes: Any) -> Record:
     return Record.model_validate(fields | changes)
 
 
-def make_parity(lsb: int = 0, first_difference: str | None = None) -> dict[str, Any]:
-    """What `verify` leaves in export/parity.json."""
+COLUMNS = (("float", "pytorch"), ("int8", "simulation"), ("int8", "onnxruntime"))
+
+
+def make_rows(top1: float = 87.31, columns: Sequence[tuple[str, str]] = COLUMNS) -> list[dict[str, Any]]:
+    """Rows of measurements; the first column is a tenth better than the others."""
+    rows = []
+    for i, (network, executor) in enumerate(columns):
+        reached = top1 - 0.1 * min(i, 1)
+        figures = {"top1": reached, "mean_class_accuracy": reached, "f1": reached - 0.05, "top5": 99.41}
+        rows += [
+            {"network": network, "executor": executor, "split": "val", "metric": f"classification/{name}",
+             "value": value if math.isfinite(value) else None, "unit": "%"}
+            for name, value in figures.items()
+        ]  # fmt: skip
+    return rows
+
+
+def make_parity(lsb: int = 0, first_difference: str | None = None, **changes: Any) -> dict[str, Any]:
+    """What `verify` found of one file."""
     level = {"max_lsb": lsb, "agreement": 1.0}
     return {
+        "network": "int8",
+        "reference": "simulation",
+        "executor": "onnxruntime",
+        "file": "export/model.onnx",
         "ok": lsb == 0,
         "max_lsb": lsb,
         "agreement": 1.0,
         "levels": {name: level | {"tensors": 57 if name == "off" else 1} for name in ("off", "basic", "all")},
         "first_difference": first_difference,
         "images": 256,
-    }
+    } | changes
 
 
 def make_run(folder: Path, *, until: str = "report", recipe: dict[str, Any] = RECIPE) -> Path:
@@ -98,8 +116,7 @@ def make_run(folder: Path, *, until: str = "report", recipe: dict[str, Any] = RE
     _write_metrics(folder / "metrics.jsonl")
     (folder / "checkpoints").mkdir()
     _write_json(folder / "checkpoints/best.json", {"step": 476, "metrics": {}, "ema": 0.0})
-    kinds = {"float": 0.87} if until == "train" else {"float": 0.87, "int8": 0.865, "onnx": 0.865}
-    _write_json(folder / "evaluation.json", make_evaluation(CLASSES, kinds))
+    _write_json(folder / "evaluation.json", make_evaluation(CLASSES, COLUMNS[: 1 if until == "train" else 3]))
     if until == "train":
         return folder
     _write_json(folder / "cost.json", make_layers())
@@ -110,18 +127,21 @@ def make_run(folder: Path, *, until: str = "report", recipe: dict[str, Any] = RE
     return folder
 
 
-def make_evaluation(classes: list[str], kinds: dict[str, float]) -> dict[str, Any]:
-    """Metrics and a confusion matrix with the given share on its diagonal."""
+def make_evaluation(
+    classes: list[str], columns: Sequence[tuple[str, str]] = COLUMNS, share: float = 0.87
+) -> dict[str, Any]:
+    """Metrics, and confusion matrices with the given share on their diagonal."""
     rng = np.random.default_rng(0)
-    found: dict[str, Any] = {"classes": {"class": classes}}
-    for key, right in kinds.items():
-        others = rng.dirichlet(np.full(len(classes) - 1, 0.4), len(classes)) * (1 - right)
-        table = np.array([np.insert(row, i, right) for i, row in enumerate(others)])
-        found[key] = {
-            "metrics": {"top1": 100 * right, "f1": 0.5},
-            "confusion": {"class": np.rint(table * 1000).astype(int).tolist()},
-        }
-    return found
+    confusions = []
+    for network, executor in columns:
+        others = rng.dirichlet(np.full(len(classes) - 1, 0.4), len(classes)) * (1 - share)
+        table = np.array([np.insert(row, i, share) for i, row in enumerate(others)])
+        confusions.append(
+            {"network": network, "executor": executor, "split": "val", "field": "class",
+             "table": np.rint(table * 1000).astype(int).tolist()}
+        )  # fmt: skip
+    rows = make_rows(100 * share, columns)
+    return {"classes": {"class": classes}, "measurements": rows, "confusions": confusions}
 
 
 def make_layers() -> list[dict[str, Any]]:
@@ -151,12 +171,12 @@ def _write_metrics(file: Path) -> None:
         for step in range(0, 960, 4):
             lr = 0.2 * (1 + math.cos(math.pi * step / 960))
             loss = 0.6 + 1.8 * math.exp(-step / 250) + rng.normal() * 0.06
-            terms = {"cross_entropy": loss}
+            terms = {"classification/cross_entropy": loss}
             row = {"step": step, "epoch": step // 40, "lr": lr, "loss": loss, "terms": terms}
             f.write(json.dumps(row) + "\n")
             if step % 40 == 36:
                 top1 = 87.5 - 60 * math.exp(-(step + 20) / 200) + rng.normal() * 0.5
-                metrics = {"top1": top1, "f1": top1 - 0.05}
+                metrics = {"classification/top1": top1, "classification/f1": top1 - 0.05}
                 f.write(json.dumps({"step": step, "epoch": step // 40, "val": metrics}) + "\n")
 
 
@@ -173,8 +193,7 @@ def _write_samples(folder: Path) -> None:
             {
                 "image": f"sample_{i:02}.png",
                 "label": label,
-                "float": f"{label} 0.9{i % 10}",
-                "int8": f"{guess} 0.9{i % 10}",
+                "found": {"float": f"{label} 0.9{i % 10}", "int8": f"{guess} 0.9{i % 10}"},
                 "correct": guess == label,
             }
         )

@@ -11,8 +11,17 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.report.made_up_run import CLASSES, RECIPE, make_evaluation, make_parity, make_record, make_run
-from xvision.report.html import write_report
+from tests.report.conftest import report
+from tests.report.made_up_run import (
+    CLASSES,
+    COLUMNS,
+    RECIPE,
+    make_evaluation,
+    make_parity,
+    make_record,
+    make_rows,
+    make_run,
+)
 
 
 def section(page: str, name: str) -> str:
@@ -24,21 +33,25 @@ def section(page: str, name: str) -> str:
 def test_every_section_is_there(whole: Path) -> None:
     page = whole.read_text()
     assert "Verified: 0 LSB" in page
-    assert "0 LSB on 256 images, at 3 optimisation levels of ONNX Runtime." in page
-    summary = section(page, "summary")
-    assert re.search(
-        r"top-1 accuracy, %</td>.*>87\.31</td>.*>87\.21</td>.*>87\.21</td>.*>−0\.10</td>", summary
+    assert (
+        "model.onnx in onnxruntime computes, to the last bit, what the int8 network in simulation computes: "
+        "0 LSB on 256 images, at 3 optimisation levels." in page
     )
+    summary = section(page, "summary")
+    other = '<td class="n">87.21 <span class="change">−0.10</span></td>'
+    assert f'top-1 accuracy, %</td><td class="n">87.31</td>{other}{other}' in summary
+    for network, executor in COLUMNS:
+        assert f"{network}<br>{executor}</th>" in summary
     assert "87.00 expected" in summary
     assert "38.4 M" in summary
     training = section(page, "training")
     assert training.count("<svg") == 2
     assert "Learning rate" in training
     steps = [json.loads(line) for line in (whole.parent / "metrics.jsonl").read_text().splitlines()]
-    (best,) = (line["val"]["top1"] for line in steps if line["step"] == 476 and "val" in line)
+    (best,) = (line["val"]["classification/top1"] for line in steps if line["step"] == 476 and "val" in line)
     assert f"{best:.2f}" in training
     confusion = section(page, "confusion")
-    assert confusion.count("<svg") == 3
+    assert confusion.count("<svg") == 3  # two networks, and bars of both
     assert "Confused most" in confusion
     samples = section(page, "samples")
     assert samples.count('<img src="data:image/png;base64,') == 12
@@ -47,7 +60,7 @@ def test_every_section_is_there(whole: Path) -> None:
     assert "block3.conv" in complexity
     assert "All 38 layers" in complexity
     quantization = section(page, "quantization")
-    assert "pow2 bits=8" in quantization
+    assert "pow2:tensor head_bits=8" in quantization
     assert all(f"<td>{level}</td>" in quantization for level in ("off", "basic", "all"))
     provenance = section(page, "provenance")
     for text in ("xvision run recipe.yaml --out again", "4f53b3d", "torch 2.14.1", "50000 samples", "18 min 24 s",
@@ -59,8 +72,7 @@ def test_every_section_is_there(whole: Path) -> None:
 
 def test_a_bound_of_steps_stands_beside_the_epochs(tmp_path: Path) -> None:
     make_run(tmp_path, recipe=RECIPE | {"train": {"epochs": 24, "max_steps": 50}})
-    write_report(tmp_path)
-    assert "24, at most 50 steps" in (tmp_path / "report.html").read_text()
+    assert "24, at most 50 steps" in report(tmp_path)
 
 
 def test_it_is_one_file_that_needs_nothing(whole: Path) -> None:
@@ -74,39 +86,38 @@ def test_it_is_one_file_that_needs_nothing(whole: Path) -> None:
 
 
 def test_it_is_the_same_when_written_again(whole: Path) -> None:
-    before = whole.read_bytes()
-    assert write_report(whole.parent).read_bytes() == before
+    assert report(whole.parent) == whole.read_text()
 
 
 def test_pictures_get_the_room_that_they_need(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    assert '<div class="gallery" style="--room: 150px">' in write_report(folder).read_text()
+    assert '<div class="gallery" style="--room: 150px">' in report(folder)
     cv2.imwrite(str(folder / "samples/sample_00.png"), np.zeros((150, 384, 3), np.uint8))
-    assert '<div class="gallery" style="--room: 384px">' in write_report(folder).read_text()
+    assert '<div class="gallery" style="--room: 384px">' in report(folder)
 
 
 def test_the_drawing_of_the_network_is_inside(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    assert "<svg><title>a network</title></svg>" not in write_report(folder).read_text()
+    assert "<svg><title>a network</title></svg>" not in report(folder)
     (folder / "architecture.svg").write_text(
         '<svg xmlns="http://www.w3.org/2000/svg"><title>a network</title></svg>'
     )
-    assert "<svg><title>a network</title></svg>" in section(write_report(folder).read_text(), "complexity")
+    assert "<svg><title>a network</title></svg>" in section(report(folder), "complexity")
 
 
 def test_what_users_write_is_escaped(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>&"
     folder = make_run(tmp_path, recipe=RECIPE | {"name": evil})
     classes = [evil, *CLASSES[1:]]
-    (folder / "evaluation.json").write_text(json.dumps(make_evaluation(classes, {"float": 0.9, "int8": 0.8})))
+    (folder / "evaluation.json").write_text(json.dumps(make_evaluation(classes)))
     rows = json.loads((folder / "samples/samples.json").read_text())
     (folder / "samples/samples.json").write_text(
-        json.dumps([{**rows[0], "label": evil, "float": evil, "int8": evil}])
+        json.dumps([{**rows[0], "label": evil, "found": {evil: evil}}])
     )
-    make_record(source=evil, commit=evil, dirty=True, parity=make_parity(3, evil)).write(
+    make_record(source=evil, commit=evil, dirty=True, parity=[make_parity(3, evil)]).write(
         folder / "record.json"
     )
-    page = write_report(folder).read_text()
+    page = report(folder)
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 8
     assert "with changes that are not committed" in page
@@ -114,10 +125,10 @@ def test_what_users_write_is_escaped(tmp_path: Path) -> None:
 
 def test_a_difference_comes_first(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    make_record(parity=make_parity(2, "layer1.0.conv1")).write(folder / "record.json")
-    page = write_report(folder).read_text()
+    make_record(parity=[make_parity(2, "layer1.0.conv1")]).write(folder / "record.json")
+    page = report(folder)
     assert "Not equal" in page
-    assert "differs from the simulation by up to 2 LSB on 256 images" in page
+    assert "differs from the int8 network in simulation by up to 2 LSB on 256 images" in page
     assert "first at layer1.0.conv1." in page
     assert "Verified" not in page
 
@@ -132,7 +143,7 @@ def test_a_difference_comes_first(tmp_path: Path) -> None:
 def test_a_run_that_stopped_has_a_short_report(
     tmp_path: Path, until: str, sentence: str, missing: int
 ) -> None:
-    page = write_report(make_run(tmp_path, until=until)).read_text()
+    page = report(make_run(tmp_path, until=until))
     assert "Not verified yet" in page
     assert sentence in page
     assert page.count('<p class="later">') == missing
@@ -144,7 +155,7 @@ def test_a_run_that_was_killed_in_training_shows_its_curves(tmp_path: Path) -> N
     (folder / "evaluation.json").unlink()
     with (folder / "metrics.jsonl").open("a") as f:
         f.write('{"st')  # torn by the kill
-    page = write_report(folder).read_text()
+    page = report(folder)
     assert "stopped during training" in page
     assert section(page, "training").count("<svg") == 2
 
@@ -152,50 +163,77 @@ def test_a_run_that_was_killed_in_training_shows_its_curves(tmp_path: Path) -> N
 def test_a_verified_run_without_record_shows_what_it_has(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     (folder / "record.json").unlink()
-    (folder / "export/parity.json").write_text(json.dumps(make_parity()))
-    page = write_report(folder).read_text()
+    (folder / "export/parity.json").write_text(json.dumps([make_parity()]))
+    page = report(folder)
     assert "Verified: 0 LSB" in page
     assert "No record yet" in page
-    assert "−0.50 against float" in page  # from evaluation.json
+    assert "−0.10 against float" in page  # from evaluation.json
     assert "multiply-accumulates and" in page  # from cost.json
     (folder / "export/parity.json").unlink()
-    assert "stopped before verification" in write_report(folder).read_text()
+    assert "stopped before verification" in report(folder)
 
 
 def test_files_that_changed_since_the_record_are_marked(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    assert "changed since" not in write_report(folder).read_text()
+    assert "changed since" not in report(folder)
     (folder / "export/model.onnx").write_text("another")
-    assert "changed since" in write_report(folder).read_text()
+    assert "changed since" in report(folder)
     (folder / "export/model.onnx").unlink()
-    assert ">missing<" in write_report(folder).read_text()
+    assert ">missing<" in report(folder)
 
 
 def test_a_stage_of_other_code_is_marked(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     make_record(commit="7777777").write(folder / "record.json")
-    assert 'train 18 min 24 s <span class="warn">by the code of 4f53b3d' in write_report(folder).read_text()
+    assert 'train 18 min 24 s <span class="warn">by the code of 4f53b3d' in report(folder)
 
 
 def test_many_classes_show_the_worst(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     names = [f"class {i}" for i in range(100)]
-    (folder / "evaluation.json").write_text(json.dumps(make_evaluation(names, {"float": 0.9, "int8": 0.8})))
-    page = write_report(folder).read_text()
+    (folder / "evaluation.json").write_text(json.dumps(make_evaluation(names)))
+    page = report(folder)
     assert "the 40 worst of 100" in page
     assert len(page) < 400_000
 
 
-def test_warnings_of_the_quantization_are_shown(tmp_path: Path) -> None:
+def test_a_new_executor_format_and_network_appear_by_themselves(tmp_path: Path) -> None:
+    """Names that no file of the report knows."""
     folder = make_run(tmp_path)
-    (folder / "quant").mkdir()
-    layers = [{"name": "stem", "sqnr_db": 31.26}, {"name": "head", "sqnr_db": 12.0}]
-    (folder / "quant/report.json").write_text(
-        json.dumps({"warnings": ["stem: 2 % saturate"], "layers": layers})
-    )
-    found = section(write_report(folder).read_text(), "quantization")
-    assert "stem: 2 % saturate" in found
-    assert found.index("head") < found.index("31.3")
+    more = ("int4", "npu")
+    rows = make_rows(columns=(*COLUMNS, more))
+    other = make_parity(1, network="int4", reference="golden", executor="npu", file="export/model.blob",
+                        ok=True, tolerance_lsb=2)  # fmt: skip
+    make_record(metrics=rows, parity=[make_parity(), other]).write(folder / "record.json")
+    (folder / "evaluation.json").write_text(json.dumps(make_evaluation(CLASSES, (*COLUMNS, more))))
+    (folder / "export/model.blob").write_text("blob")
+    found = report(folder)
+    assert "Verified: 1 LSB" in found
+    assert "model.blob in npu differs from the int4 network in golden by up to 1 LSB" in found
+    assert "2 LSB allowed" in found
+    assert "int4<br>npu</th>" in section(found, "summary")
+    assert "int4: top-1 accuracy, %" in section(found, "summary")
+    assert "4 B</b><span>model.blob" in section(found, "summary")
+    assert section(found, "confusion").count("<svg") == 4
+    assert "export/model.blob in npu against golden" in section(found, "quantization")
+
+
+def test_a_float_file_is_compared_by_its_error(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    near = make_parity(network="float", reference="pytorch", file="export/model.plain", max_error=2.5e-7)
+    make_record(parity=[near]).write(folder / "record.json")
+    found = report(folder)
+    assert "differs from the float network in pytorch by up to 2.5e-07 of the largest value" in found
+    assert "to the last bit" not in found
+
+
+def test_an_undefined_metric_is_told_from_a_missing_one(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    first, *others = make_rows()
+    make_record(metrics=[first | {"value": None}, *others[:-1]]).write(folder / "record.json")
+    summary = section(report(folder), "summary")
+    assert '<td class="n">undefined</td>' in summary
+    assert '<td class="n">–' in summary
 
 
 def test_pictures_stop_where_a_mail_would_be_too_large(
@@ -204,28 +242,28 @@ def test_pictures_stop_where_a_mail_would_be_too_large(
     folder = make_run(tmp_path)
     size = (folder / "samples/sample_00.png").stat().st_size
     monkeypatch.setattr("xvision.report.html.MAX_PICTURE_BYTES", 3 * size)
-    assert "more in the folder samples/" in write_report(folder).read_text()
+    assert "more in the folder samples/" in report(folder)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("recipe.yaml", "{a: [", r"recipe\.yaml: cannot be read as YAML"),
-        ("recipe.yaml", "just text", r"recipe\.yaml: expected the keys of a recipe, got str"),
+        ("recipe.yaml", "just text", r"recipe\.yaml: not a recipe"),
         ("record.json", "{}", r"record\.json: not a record: name: [Ff]ield required; "),
         ("evaluation.json", "[]", r"evaluation\.json: .*; delete the file and run `xvision run` on the folder again"),
-        ("evaluation.json", '{"classes": {"class": ["a"]}, "float": {"metrics": {"top1": "high"}}}',
-         r"evaluation\.json: float\.metrics\.top1: .*'high'"),
+        ("evaluation.json", '{"measurements": [{"network": 1}]}', r"json: measurements\.0\.network: .*got 1"),
         ("evaluation.json",
-         '{"classes": {"class": ["a", "b"]}, "int8": {"metrics": {}, "confusion": {"class": [[1]]}}}',
-         r"evaluation\.json: int8\.confusion\.class: expected 2 rows and columns, one a class, got 1 x 1"),
+         '{"classes": {"class": ["a", "b"]}, "confusions": [{"network": "n", "executor": "e", "split": "val", '
+         '"field": "class", "table": [[1]]}]}',
+         r"confusions of n \(e\), class: expected 2 rows and columns, one a class, got 1 x 1"),
         ("metrics.jsonl", '{"step": 1, "lr": 0.1, "loss": 1}\nnonsense\n',
          r"metrics\.jsonl: line 2: "),
         ("metrics.jsonl", '{"step": 1}\n', r"metrics\.jsonl: line 1: .*lr: [Ff]ield required"),
         ("cost.json", '[{"name": "stem"}]', r"cost\.json: 0\.type: [Ff]ield required"),
         ("checkpoints/best.json", "{}", r"best\.json: step: [Ff]ield required"),
         ("samples/samples.json", '{"image"', r"samples\.json: cannot be read as JSON"),
-        ("samples/samples.json", '[{"image": "lost.png", "label": "a", "float": "a", "int8": "a", "correct": true}]',
+        ("samples/samples.json", '[{"image": "lost.png", "label": "a", "found": {}, "correct": true}]',
          r"lost\.png: named in samples\.json but cannot be read \(No such file"),
     ],
 )  # fmt: skip
@@ -234,13 +272,6 @@ def test_a_broken_folder_names_the_file(
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(whole.parent, folder)
-    before = (folder / "report.html").read_bytes()
     (folder / name).write_text(content)
     with pytest.raises(ValueError, match=message):
-        write_report(folder)
-    assert (folder / "report.html").read_bytes() == before
-
-
-def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"not a run folder \(no recipe\.yaml\); `xvision run` makes one"):
-        write_report(tmp_path)
+        report(folder)

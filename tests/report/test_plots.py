@@ -27,14 +27,14 @@ def texts(svg: str) -> list[str]:
 
 
 def test_text_stays_text_and_is_escaped() -> None:
-    svg = plots.confusion([[3, 1], [0, 4]], ["<b>cat</b>", "$\\frac{1}$"], "float", "Float")
+    svg = plots.confusion([[3, 1], [0, 4]], ["<b>cat</b>", "$\\frac{1}$"], 0, "Float")
     assert {"<b>cat</b>", "$\\frac{1}$", "3", "4", "predicted", "label"} <= set(texts(svg))
     assert "<b>" not in svg
 
 
 def test_plots_do_not_clash_and_point_nowhere() -> None:
     table = [[3, 1], [0, 4]]
-    svgs = [plots.confusion(table, ["a", "b"], key, "title") for key in ("float", "int8")]
+    svgs = [plots.confusion(table, ["a", "b"], place, "title") for place in (0, 1)]
     svgs.append(plots.losses(lines(50)))
     ids = [i for svg in svgs for i in re.findall(r'\bid="([^"]*)"', svg)]
     assert len(ids) == len(set(ids)) > 0
@@ -48,14 +48,14 @@ def test_plots_do_not_clash_and_point_nowhere() -> None:
 @pytest.mark.parametrize(("num_classes", "labelled"), [(2, True), (20, True), (21, False), (100, False)])
 def test_a_confusion_matrix_is_readable_at_any_size(num_classes: int, labelled: bool) -> None:
     names = [f"class {i}" for i in range(num_classes)]
-    table = make_evaluation(names, {"int8": 0.9})["int8"]["confusion"]["class"]
-    svg = plots.confusion(table, names, "int8", "Int8")
+    table = make_evaluation(names)["confusions"][0]["table"]
+    svg = plots.confusion(table, names, 1, "Int8")
     assert ("class 1" in texts(svg)) == labelled
     assert len(svg) < 150_000
 
 
 def test_a_class_without_samples_is_an_empty_row() -> None:
-    assert "0" not in texts(plots.confusion([[0, 0], [0, 4]], ["a", "b"], "float", "Float"))
+    assert "0" not in texts(plots.confusion([[0, 0], [0, 4]], ["a", "b"], 0, "Float"))
 
 
 def test_long_curves_stay_small() -> None:

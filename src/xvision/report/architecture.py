@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from xvision.report.units import count as short
-from xvision.report.units import part_text
+from xvision.report.numbers import count as short
+from xvision.report.part_text import part_text
 
 if TYPE_CHECKING:
     from xvision.graph.cost import Cost, Layer

@@ -1,34 +1,37 @@
-"""report.html: one file that an engineer mails, made from the files of a run folder and nothing else.
+"""report.html: one file that an engineer mails, made from the files of a run and nothing else.
 
 Pictures and plots are inside it, it needs no network and no script. `Page` prepares what `report.html.jinja` lays out;
-a part that has not run yet is None there and becomes a note.
+a part that has not run yet is None or empty there and becomes a note.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xvision.files import write_text
-from xvision.report import plots, units
-from xvision.runs.files import LayerCost
-from xvision.runs.files import RunFiles as RunFolder
+from xvision.files import sha256
+from xvision.report import numbers, plots
+from xvision.report.confusion import Confusions, confusions
+from xvision.report.measured import Table, tables
+from xvision.report.part_text import part_kind, part_text
+from xvision.runs.files import DRAWING, LayerCost, RunFiles, Sample, TrainLine, ValLine
+from xvision.runs.record import Parity, Record
+
+if TYPE_CHECKING:
+    from xvision.tasks.contract import Task
 
 MAX_PICTURE_BYTES = 6_000_000  # of all sample pictures together: the report must fit in a mail
 LEAST_PX = 150  # of the room for a sample
-MAX_BARS = 40  # classes beside each other
-KINDS = {"float": "Float", "int8": "Int8", "onnx": "ONNX Runtime"}
 
 
-def write_report(folder: Path) -> Path:
-    """Write `report.html` into a run folder and return its path.
+def page(files: RunFiles) -> str:
+    """The report of a run; what the run has not reached is noted in it.
 
-    What the run has not reached is noted in the report. Raises ValueError naming the file when one is broken.
+    Raises: ValueError naming the file when one is broken.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -39,214 +42,178 @@ def write_report(folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = Page(RunFolder(folder))
-    path = folder / "report.html"
-    write_text(
-        path, environment.get_template("report.html.jinja").render(page=page, run=page.run, units=units)
-    )
-    return path
+    environment.filters["svg"] = _safe
+    template = environment.get_template("report.html.jinja")
+    return template.render(page=Page(files), files=files, numbers=numbers)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first sentence of the report: is the file what was trained?"""
+    """The first sentence of the report: are the files what was trained?"""
 
     state: str  # good | bad | open
     title: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """The confusion matrices of one label, by what was measured, and what they say of its classes."""
-
-    field: str
-    classes: list[str]
-    tables: dict[str, list[list[int]]]
-
-    @cached_property
-    def matrices(self) -> list[Any]:
-        return _safe(
-            [
-                plots.confusion(
-                    table, self.classes, key, f"{KINDS[key]}: label against prediction", self.field
-                )
-                for key, table in self.tables.items()
-            ]
-        )
-
-    @cached_property
-    def per_class(self) -> Any:
-        """Bars of the share found per class; of the worst classes when there are many."""
-        found = {
-            key: [100 * row[i] / max(1, sum(row)) for i, row in enumerate(table)]
-            for key, table in self.tables.items()
-        }
-        last = next(reversed(found.values()))
-        shown = sorted(range(len(last)), key=last.__getitem__)[:MAX_BARS]
-        if shorter := len(last) <= MAX_BARS:
-            shown.sort()
-        return _safe(
-            [
-                plots.per_class(
-                    {key: [values[i] for i in shown] for key, values in found.items()},
-                    [self.classes[i] for i in shown],
-                    "Share found per class" + ("" if shorter else f", the {MAX_BARS} worst of {len(last)}"),
-                )
-            ]
-        )[0]
-
-    @cached_property
-    def confused(self) -> list[tuple[str, str, list[int]]]:
-        """The pairs of classes confused most: label, prediction, how often by each network."""
-        tables = list(self.tables.values())
-        side = range(len(self.classes))
-        pairs = [(sum(t[i][j] for t in tables), i, j) for i in side for j in side if i != j]
-        worst = sorted((p for p in pairs if p[0]), key=lambda p: (-p[0], p[1:]))[:8]
-        return [(self.classes[i], self.classes[j], [t[i][j] for t in tables]) for _, i, j in worst]
+    lines: list[str]
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the template shows, prepared from a run folder."""
+    """What the template shows, prepared from the files of a run."""
 
-    run: RunFolder
+    files: RunFiles
 
     @cached_property
+    def recipe(self) -> dict[str, Any]:
+        return self.files.recipe.to_dict()
+
+    @cached_property
+    def record(self) -> Record | None:
+        return self.files.record
+
+    @property
     def name(self) -> str:
-        return str(self.run.recipe.get("name") or self.run.path.name)
+        return str(self.recipe["name"])
 
     @cached_property
     def facts(self) -> list[tuple[str, str]]:
         """What was run, in the order of the pipeline."""
-        recipe = self.run.recipe
-        data, net, train = (recipe.get(key) or {} for key in ("data", "net", "train"))
-        motion = net.get("inputs", "image").removeprefix("image")
+        data, net, train = (self.recipe[key] for key in ("data", "net", "train"))
+        more_inputs = net["inputs"].removeprefix("image")
+        most = train["max_steps"]
         found = {
-            "task": units.part_kind(recipe.get("task")),
-            "data": units.part_kind(data.get("dataset")),
-            "input": f"{data.get('size', '')} {net.get('pixels', '')}{motion}".strip(),
-            "backbone": units.part_text(net.get("backbone")),
-            "decoder": units.part_text(net.get("decoder")),
-            "epochs": str(train.get("epochs", ""))
-            + (f", at most {most} steps" if (most := train.get("max_steps")) else ""),
-            "seed": str(recipe.get("seed", "")),
+            "task": part_kind(self.recipe["task"]),
+            "data": part_kind(data["dataset"]),
+            "input": f"{data['size']} {net['pixels']}{more_inputs}",
+            "backbone": part_text(net["backbone"]),
+            "decoder": part_text(net["decoder"]),
+            "epochs": f"{train['epochs']}" + (f", at most {most} steps" if most else ""),
+            "seed": f"{self.recipe['seed']}",
         }
-        return [(key, text) for key, text in found.items() if text]
+        return list(found.items())
+
+    # ------------------------------------------------------------------------------------------- what was reached
+
+    @cached_property
+    def task(self) -> Task | None:
+        """The task, which says what metrics mean; None before its classes are known."""
+        from xvision.tasks.multi import build_task
+
+        classes = self.record.classes if self.record else self.files.evaluation.classes
+        try:
+            return build_task(self.files.recipe.task, classes)
+        except ValueError:
+            return None
+
+    @property
+    def primary(self) -> str | None:
+        """The metric that counts."""
+        return self.task.primary if self.task else None
+
+    def label(self, metric: str) -> str:
+        """What a metric is called, with its unit."""
+        if self.task is None:
+            return metric
+        spec = self.task.spec(metric)
+        return f"{spec.label}, {spec.unit}"
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """What was measured, by split."""
+        rows = self.record.metrics if self.record else self.files.evaluation.measurements
+        return tables(rows, self.primary, self.label)
+
+    @cached_property
+    def parities(self) -> tuple[Parity, ...]:
+        """What verification found, a row for each exported file."""
+        return self.record.parity if self.record else self.files.parity
 
     @cached_property
     def verdict(self) -> Verdict:
-        parity = self.run.parity
-        if parity is None:
-            return Verdict("open", "Not verified yet", f"This run stopped {self._stopped}.")
-        where = f"on {parity.images} images, at {len(parity.levels)} optimisation levels of ONNX Runtime"
-        if parity.ok:
-            text = f"The int8 file computes, to the last bit, what the trained simulation computes: 0 LSB {where}."
-            return Verdict("good", "Verified: 0 LSB", text)
-        text = f"The int8 file differs from the simulation by up to {parity.max_lsb} LSB {where}"
-        return Verdict("bad", "Not equal", f"{text}, first at {parity.first_difference}.")
+        found = self.parities
+        if not found:
+            return Verdict("open", "Not verified yet", [f"This run stopped {self._stopped}."])
+        lines = [_proof(parity) for parity in found]
+        if not all(parity.ok for parity in found):
+            return Verdict("bad", "Not equal", lines)
+        return Verdict("good", f"Verified: {max(parity.max_lsb for parity in found)} LSB", lines)
 
     @cached_property
     def _stopped(self) -> str:
-        if "int8" in self.run.metrics:
-            return "before verification"
-        if self.run.metrics:
-            return "after training"
-        return "during training" if self.run.steps else "before training"
+        networks = {row.network for table in self.tables for row in table.rows}
+        if networks:
+            return "after training" if len(networks) == 1 else "before verification"
+        return "during training" if self.steps else "before training"
 
     @cached_property
     def cards(self) -> list[tuple[str, str, str]]:
         """The figures that matter: title, figure, remark."""
-        name, cards = self.run.primary, []
-        for key in ("float", "int8"):
-            if name and name in self.run.metrics.get(key, {}):
-                figure = units.value(self.run.metrics[key][name])
-                cards.append((f"{KINDS[key]} {units.metric_name(name)}", figure, self._remark(key, name)))
+        cards = [card for table in self.tables[:1] for card in self._primary_cards(table)]
         if self.macs is not None:
-            cards.append(("MACs per image", units.count(self.macs), "multiply-accumulates"))
-            cards.append(("Parameters", units.count(self.params or 0), ""))
-        if self.file:
-            cards.append(("Int8 file", units.size_bytes(self.file[1]), self.file[0]))
-        return cards
+            cards.append(("MACs per image", numbers.count(self.macs), "multiply-accumulates"))
+            cards.append(("Parameters", numbers.count(self.params or 0), ""))
+        return [*cards, *self._file_cards()]
 
-    def _remark(self, key: str, name: str) -> str:
-        if key == "int8":
-            change = units.delta(self.run.metrics.get("float", {}).get(name), self.run.metrics["int8"][name])
-            return f"{change} against float"
-        expected = self.run.record.expect.get(name) if self.run.record else None
-        return "" if expected is None else f"{units.value(expected)} expected"
+    def _file_cards(self) -> Iterator[tuple[str, str, str]]:
+        for parity in self.parities:
+            if self.files.has(parity.file):
+                path = self.files.path(parity.file)
+                yield "Exported file", numbers.size_bytes(path.stat().st_size), path.name
+
+    def _primary_cards(self, table: Table) -> Iterator[tuple[str, str, str]]:
+        """The primary metric of each network; the first beside what was expected, the others beside the first."""
+        if self.primary is None:
+            return
+        for column in table.networks:
+            if self.primary not in table.figures[column]:
+                continue
+            cell = table.cell(column, self.primary)
+            expected = self.record.expect.get(self.primary) if self.record else None
+            remark = f"{cell.change} against {table.columns[0][0]}" if cell.change else ""
+            if not cell.change and expected is not None:
+                remark = f"{numbers.value(expected)} expected"
+            yield f"{column[0]}: {self.label(self.primary)}", cell.text, remark
 
     @cached_property
     def macs(self) -> int | None:
-        if self.run.record:
-            return self.run.record.cost.macs
-        return sum(layer.macs for layer in self.run.layers) if self.run.layers else None
+        if self.record:
+            return self.record.cost.macs
+        return sum(layer.macs for layer in self.files.layers) if self.files.layers else None
 
     @cached_property
     def params(self) -> int | None:
-        if self.run.record:
-            return self.run.record.cost.params
-        return sum(layer.params for layer in self.run.layers) if self.run.layers else None
+        if self.record:
+            return self.record.cost.params
+        return sum(layer.params for layer in self.files.layers) if self.files.layers else None
+
+    # ------------------------------------------------------------------------------------------- training
 
     @cached_property
-    def file(self) -> tuple[str, int] | None:
-        """Name and bytes of the exported file."""
-        file = self.run.path / "export/model.onnx"
-        return (file.name, file.stat().st_size) if file.is_file() else None
+    def steps(self) -> list[TrainLine]:
+        return [line for line in self.files.log if isinstance(line, TrainLine)]
 
     @cached_property
-    def measured(self) -> list[str]:
-        """Which of float, int8 and onnx have metrics."""
-        return [key for key in KINDS if key in self.run.metrics]
-
-    @cached_property
-    def compared(self) -> bool:
-        return {"float", "int8"} <= self.run.metrics.keys()
-
-    @cached_property
-    def summary(self) -> list[tuple[str, list[str], str, bool]]:
-        """Rows of the summary table: metric, its values, int8 minus float, whether it is the primary one."""
-        metrics = self.run.metrics
-        names = list(dict.fromkeys(name for key in self.measured for name in metrics[key]))
-        names.sort(key=lambda name: name != self.run.primary)
-        return [
-            (
-                units.metric_name(name),
-                [units.value(metrics[key].get(name)) for key in self.measured],
-                units.delta(metrics.get("float", {}).get(name), metrics.get("int8", {}).get(name)),
-                name == self.run.primary,
-            )
-            for name in names
-        ]
-
-    @cached_property
-    def curves(self) -> list[Any]:
+    def curves(self) -> list[str]:
         """Plots of loss and learning rate, and of the primary metric, as far as there is something to draw."""
-        steps, validations, name = self.run.steps, self.run.validations, self.run.primary
-        drawn = [plots.losses(steps)] if steps else []
-        if name is None and validations:
-            name = next(iter(validations[-1].val), None)
+        validations = [line for line in self.files.log if isinstance(line, ValLine)]
+        drawn = [plots.losses(self.steps)] if self.steps else []
+        name = self.primary or next((name for line in validations for name in line.val), None)
         measured = [line for line in validations if name in line.val]
         if name and measured:
-            drawn.append(plots.metric(measured, name, units.metric_name(name), self.run.best_step))
-        return _safe(drawn)
+            best = self.files.best
+            drawn.append(plots.metric(measured, name, self.label(name), best.step if best else None))
+        return drawn
 
     @cached_property
-    def confusions(self) -> list[Confusion]:
-        """One for each label that is classes, with the matrices of float and int8."""
-        evaluation = self.run.evaluation
-        kinds = [kind for kind in KINDS if kind != "onnx" and kind in evaluation]
-        found = {
-            field: {kind: evaluation[kind].confusion.get(field, []) for kind in kinds}
-            for field in self.run.classes
-        }
-        tables = {field: {k: t for k, t in of_field.items() if t} for field, of_field in found.items()}
-        return [Confusion(f, self.run.classes[f], of_field) for f, of_field in tables.items() if of_field]
+    def confusions(self) -> list[Confusions]:
+        evaluation = self.files.evaluation
+        return confusions(evaluation.confusions, evaluation.classes)
+
+    # ------------------------------------------------------------------------------------------- several tasks
 
     @cached_property
     def heads(self) -> list[tuple[str, str, str, str]]:
         """What each output adds to what all share: name, MACs, their share, parameters; empty with one task."""
-        record = self.run.record
+        record = self.record
         if record is None or not record.heads:
             return []
         rest = (
@@ -256,14 +223,14 @@ class Page:
         rows = {"what all share": rest} | {name: (h.macs, h.params) for name, h in record.heads.items()}
         total = max(1, record.cost.macs)
         return [
-            (name, units.count(macs), f"{100 * macs / total:.1f} %", units.count(params))
+            (name, numbers.count(macs), f"{100 * macs / total:.1f} %", numbers.count(params))
             for name, (macs, params) in rows.items()
         ]
 
     @cached_property
     def affinity(self) -> list[tuple[str, list[str]]]:
         """Rows of the table of cosines: task, its cosine with each."""
-        found = self.run.record.affinity if self.run.record else None
+        found = self.record.affinity if self.record else None
         if found is None:
             return []
         return [
@@ -271,54 +238,58 @@ class Page:
             for name, row in zip(found.tasks, found.cosines, strict=True)
         ]
 
+    # ------------------------------------------------------------------------------------------- samples
+
     @cached_property
-    def samples(self) -> list[tuple[Any, str]]:
-        """Rows of samples.json with their picture as a data URI, as many as fit."""
-        found: list[tuple[Any, str]] = []
+    def samples(self) -> list[tuple[Sample, str]]:
+        """The samples with their picture as a data URI, as many as fit."""
+        found: list[tuple[Sample, str]] = []
         left = MAX_PICTURE_BYTES
-        for row in self.run.samples:
-            file = self.run.path / "samples" / row.image
-            try:
-                content = file.read_bytes()
-            except OSError as e:
-                raise ValueError(f"{file}: named in samples.json but cannot be read ({e.strerror})") from e
+        for row in self.files.samples:
+            content = self._picture(row)
             left -= len(content)
             if left < 0:
                 break
             found.append((row, f"data:image/png;base64,{base64.b64encode(content).decode()}"))
         return found
 
+    def _picture(self, row: Sample) -> bytes:
+        file = self.files.picture(row)
+        try:
+            return file.read_bytes()
+        except OSError as e:
+            raise ValueError(f"{file}: named in samples.json but cannot be read ({e.strerror})") from e
+
     @cached_property
     def sample_width_px(self) -> int:
         """The room that a picture needs so that what is written in it can be read."""
-        first = self.run.path / "samples" / self.run.samples[0].image
-        header = first.read_bytes()[:24]  # of a PNG: the width begins at 16
+        header = self._picture(self.files.samples[0])[:24]  # of a PNG: the width begins at 16
         return max(LEAST_PX, int.from_bytes(header[16:20], "big"))
+
+    # ------------------------------------------------------------------------------------------- the network
 
     @cached_property
     def layers(self) -> list[tuple[LayerCost, float]]:
         """Layers with their share of all multiply-accumulates in percent."""
-        total = max(1, sum(layer.macs for layer in self.run.layers))
-        return [(layer, 100 * layer.macs / total) for layer in self.run.layers]
+        total = max(1, sum(layer.macs for layer in self.files.layers))
+        return [(layer, 100 * layer.macs / total) for layer in self.files.layers]
 
     @cached_property
-    def layer_plot(self) -> Any:
-        costly = [layer for layer in self.run.layers if layer.macs]
-        return _safe([plots.layer_macs(costly)])[0] if costly else None
+    def layer_plot(self) -> str | None:
+        costly = [layer for layer in self.files.layers if layer.macs]
+        return plots.layer_macs(costly) if costly else None
 
     @cached_property
-    def architecture(self) -> Any:
+    def architecture(self) -> str | None:
         """The drawing of the network, if there is one."""
-        file = self.run.path / "architecture.svg"
-        if not file.is_file():
+        if not self.files.has(DRAWING):
             return None
-        return _safe([file.read_text(encoding="utf-8").replace(' xmlns="http://www.w3.org/2000/svg"', "")])[0]
+        return self.files.text(DRAWING).replace(' xmlns="http://www.w3.org/2000/svg"', "")
 
     @cached_property
     def quant(self) -> list[tuple[str, str]]:
         """The quantization settings of the recipe."""
-        settings = self.run.recipe.get("quant") or {}
-        return [(key, units.part_text(value)) for key, value in settings.items()]
+        return [(key, part_text(value)) for key, value in self.recipe["quant"].items()]
 
     @cached_property
     def artefacts(self) -> list[tuple[str, str, str, str]]:
@@ -326,23 +297,30 @@ class Page:
         return list(self._artefacts())
 
     def _artefacts(self) -> Iterator[tuple[str, str, str, str]]:
-        for name, artefact in self.run.record.artefacts.items() if self.run.record else ():
-            file = self.run.path / name
-            if not file.is_file():
+        for name, artefact in self.record.artefacts.items() if self.record else ():
+            if not self.files.has(name):
                 trouble = "missing"
             else:
-                with file.open("rb") as f:
-                    same = hashlib.file_digest(f, "sha256").hexdigest() == artefact.sha256
-                trouble = "" if same else "changed since"
-            yield name, units.size_bytes(artefact.bytes), artefact.sha256, trouble
+                trouble = "" if sha256(self.files.path(name)) == artefact.sha256 else "changed since"
+            yield name, numbers.size_bytes(artefact.bytes), artefact.sha256, trouble
 
 
-def _safe(svgs: list[str]) -> list[Any]:
+def _proof(parity: Parity) -> str:
+    """What verification of one file found, as a sentence."""
+    what = f"{Path(parity.file).name} in {parity.executor}"
+    reference = f"the {parity.network} network in {parity.reference}"
+    where = f"on {parity.images} images, at {len(parity.levels)} optimisation levels"
+    allowed = f", {parity.tolerance_lsb} LSB allowed" if parity.tolerance_lsb else ""
+    if parity.ok and not parity.max_lsb and not parity.max_error:
+        return f"{what} computes, to the last bit, what {reference} computes: 0 LSB {where}."
+    found = [f"{parity.max_lsb} LSB"] if parity.max_lsb else []
+    found += [f"{parity.max_error:.1e} of the largest value"] if parity.max_error else []
+    first = f", first at {parity.first_difference}" if parity.first_difference else ""
+    return f"{what} differs from {reference} by up to {' and '.join(found)} {where}{allowed}{first}."
+
+
+def _safe(svg: str) -> Any:
     """SVG of our own plots (matplotlib escapes the text in them), not to be escaped again."""
     from markupsafe import Markup
 
-    return [Markup(svg) for svg in svgs]
-
-
-def page(files: RunFolder) -> str:
-    return ""
+    return Markup(svg)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from xvision.runs.files import LayerCost, TrainLine, ValLine
 
 INK, MUTED, RULE = "#1c2430", "#5b6673", "#dde2e8"
-FLOAT, INT8, ONNX = "#2b6cb0", "#c05621", "#6b46c1"
-COLOURS = {"float": FLOAT, "int8": INT8, "onnx": ONNX}
+COLOURS = ("#2b6cb0", "#c05621", "#6b46c1", "#2f855a", "#b7791f", "#97266d")  # of networks, in their order
+FIRST = COLOURS[0]
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "xvision",  # the same data gives the same bytes
@@ -55,8 +55,8 @@ def losses(steps: Sequence[TrainLine]) -> str:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         kept = _thin(steps)
         x, loss = [line.step for line in kept], [line.loss for line in kept]
-        top.plot(x, loss, color=FLOAT, alpha=0.3, linewidth=0.8)
-        top.plot(x, _smooth(loss, len(loss) // 40), color=FLOAT)
+        top.plot(x, loss, color=FIRST, alpha=0.3, linewidth=0.8)
+        top.plot(x, _smooth(loss, len(loss) // 40), color=FIRST)
         top.set_title("Training loss")
         bottom.plot(x, [line.lr for line in kept], color=MUTED)
         bottom.set_title("Learning rate")
@@ -71,11 +71,11 @@ def metric(validations: Sequence[ValLine], name: str, label: str, kept: int | No
         figure = _figure(5.0, 3.2)
         axes = figure.subplots()
         x, y = [line.step for line in validations], [line.val[name] for line in validations]
-        axes.plot(x, y, color=FLOAT, marker="o", markersize=3 if len(x) < 60 else 0)
+        axes.plot(x, y, color=FIRST, marker="o", markersize=3 if len(x) < 60 else 0)
         axes.margins(y=0.2)  # the figure stands below its point
         if kept in x:
             best = kept, y[x.index(kept)]
-            axes.plot(*best, "o", color=FLOAT, markersize=7)
+            axes.plot(*best, "o", color=FIRST, markersize=7)
             axes.annotate(
                 f"{best[1]:.2f}", best, (0, -16), textcoords="offset points", ha="center", color=INK,
                 fontweight="bold",
@@ -86,9 +86,12 @@ def metric(validations: Sequence[ValLine], name: str, label: str, kept: int | No
 
 
 def confusion(
-    table: Sequence[Sequence[int]], classes: Sequence[str], key: str, title: str, field: str = "class"
+    table: Sequence[Sequence[int]], classes: Sequence[str], place: int, title: str, field: str = "class"
 ) -> str:
-    """A confusion matrix, rows normalised; names, and counts (of pixels: % of the row), as long as they can be read."""
+    """A confusion matrix, rows normalised; names, and counts (of pixels: % of the row), as long as they can be read.
+
+    `place` is the network's among those measured.
+    """
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     shares = [[n / max(1, sum(row)) for n in row] for row in table]
@@ -98,7 +101,7 @@ def confusion(
         figure = _figure(side, side)
         axes = figure.subplots()
         axes.grid(False)
-        shade = LinearSegmentedColormap.from_list("shade", ["#ffffff", COLOURS[key]])
+        shade = LinearSegmentedColormap.from_list("shade", ["#ffffff", COLOURS[place % len(COLOURS)]])
         norm = PowerNorm(0.5, vmin=0, vmax=1)  # the square root: a confusion of 2 % must be seen too
         axes.imshow(shares, cmap=shade, norm=norm, interpolation="none")
         axes.set_title(title)
@@ -106,7 +109,7 @@ def confusion(
         axes.set_ylabel("label")
         if labelled:
             _label_cells(axes, table, shares, classes)
-        return _svg(figure, f"confusion-{field}-{key}")
+        return _svg(figure, f"confusion-{field}-{place}")
 
 
 def _label_cells(
@@ -126,7 +129,7 @@ def _label_cells(
 
 
 def per_class(shares: Mapping[str, Sequence[float]], classes: Sequence[str], title: str) -> str:
-    """Percent of each class's samples found, float beside int8."""
+    """Percent of each class's samples found, the networks beside each other."""
     with _style():
         figure = _figure(max(5.0, min(10.2, 1.2 + 0.45 * len(classes))), 2.8)
         axes = figure.subplots()
@@ -134,7 +137,7 @@ def per_class(shares: Mapping[str, Sequence[float]], classes: Sequence[str], tit
         width = 0.8 / len(shares)
         for k, (key, values) in enumerate(shares.items()):
             x = [i + (k - (len(shares) - 1) / 2) * width for i in range(len(values))]
-            axes.bar(x, values, width * 0.92, color=COLOURS[key], label=key)
+            axes.bar(x, values, width * 0.92, color=COLOURS[k % len(COLOURS)], label=key)
         axes.set_xlim(-0.6, len(classes) - 0.4)
         names = [_short(name) for name in classes]
         upright = sum(map(len, names)) <= 40
@@ -157,7 +160,7 @@ def layer_macs(layers: Sequence[LayerCost]) -> str:
         figure = _figure(10.2, 2.2)
         axes = figure.subplots()
         axes.grid(False, axis="x")
-        axes.bar(range(len(layers)), [layer.macs / 1e6 for layer in layers], 0.8, color=FLOAT)
+        axes.bar(range(len(layers)), [layer.macs / 1e6 for layer in layers], 0.8, color=FIRST)
         axes.set_title("Where the multiply-accumulates are (millions per layer, in the order of the network)")
         axes.set_xlim(-0.7, len(layers) - 0.3)
         axes.set_xlabel("layer")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from xvision.report.units import metric_name, unit
+
 from xvision.tasks import task
 from xvision.tasks.metrics.flow import FlowMetric
 from xvision.tasks.multi import MultiTask

@@ -1,0 +1,36 @@
+"""Parts of a recipe as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def part_kind(plain: Any) -> str:
+    """The bare name of a part of a recipe's YAML, the names of several joined by +.
+
+    >>> part_kind({"image_folder": {"root": "photos"}}), part_kind("cifar10"), part_kind({"depth": {}, "motion": {}})
+    ('image_folder', 'cifar10', 'depth+motion')
+    """
+    return "+".join(map(str, plain)) if isinstance(plain, dict) else str(plain or "")
+
+
+def part_text(plain: Any) -> str:
+    """A part of a recipe's YAML with the settings that say something.
+
+    >>> part_text({"timm": {"model": "resnet18", "width": 0.5, "strides": [1, 2, 2], "output_stride": None}})
+    'timm:resnet18 width=0.5 strides=1,2,2'
+    >>> part_text("classifier")
+    'classifier'
+    """
+    name, settings = part_kind(plain), part_settings(plain)
+    first = next(iter(settings), "")
+    if isinstance(settings.get(first), str):
+        name += f":{settings.pop(first)}"
+    texts = {k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in settings.items()}
+    return " ".join([name, *(f"{k}={v}" for k, v in texts.items() if v not in (None, False, ""))])
+
+
+def part_settings(plain: Any) -> dict[str, Any]:
+    """A copy of the settings of a part of a recipe's YAML."""
+    settings = plain.get(part_kind(plain)) if isinstance(plain, dict) else None
+    return dict(settings) if isinstance(settings, dict) else {}
