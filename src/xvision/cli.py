@@ -240,11 +240,15 @@ def report(
     if out is None:
         _advance(run, overrides, "report", as_json)
         return
-    from xvision.report.html import write_report
+    from xvision.files import write_text
+    from xvision.report.html import page
+    from xvision.runs.files import REPORT
+    from xvision.runs.run import load_run
 
     if overrides:
         raise ValueError(f"{overrides[0]}: --out writes a report of what is there; leave the setting out")
-    file = write_report(Path(run), out)
+    file = out / REPORT
+    write_text(file, page(load_run(Path(run)).files))
     if as_json:
         print(json.dumps({"folder": run, "report": str(file)}))
     else:

@@ -330,6 +330,10 @@ class RunFiles:
     def samples(self) -> list[Sample]:
         return self._read(SAMPLES, list[Sample]) or []
 
+    def picture(self, sample: Sample) -> Path:
+        """Where the picture of a sample lies."""
+        return self.path((Path(SAMPLES).parent / sample.image).as_posix())
+
     @property
     def layers(self) -> list[LayerCost]:
         return self._read(COST, list[LayerCost]) or []
