@@ -11,9 +11,10 @@ from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.recipes import recipe as recipes
 from xvision.recipes.compose import compose
+from xvision.recipes.idle import idle_settings
 from xvision.recipes.named import recipe as xv_recipe
 from xvision.recipes.overrides import override
-from xvision.recipes.schema import Recipe, differing_keys, idle_settings, read_recipe
+from xvision.recipes.schema import Recipe, differing_keys, read_recipe
 
 
 @pytest.fixture(scope="module")
@@ -320,15 +321,16 @@ def test_settings_that_change_nothing_are_told() -> None:
     ]
     assert idle_settings(xv_recipe("segmentation", *texts)) == [
         "train.balancing=gradnorm changes nothing: there is one task",
-        "net.shared_decoder changes nothing: one task uses it",
+        "net.shared_decoder=true changes nothing: one task uses it",
         "data.sampling=equal changes nothing: there is one data set",
         "data.flow=farneback changes nothing: the network takes no flow",
     ]
     plain = ["net.decoder=fpn_lite", "net.decoder.aspp=false"]
     assert idle_settings(xv_recipe("segmentation", *plain)) == []
     assert idle_settings(xv_recipe("segmentation", *plain, "net.decoder.dilations=2,4,6")) == [
-        "net.decoder.dilations changes nothing: it has no ASPP"
+        "net.decoder.dilations=2,4,6 changes nothing: the decoder has no ASPP"
     ]
+    assert idle_settings(xv_recipe("segmentation", "train.balancing.weights=segmentation:2")) == []
 
 
 def test_where_data_lies_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,5 +68,5 @@ def test_the_parts_of_a_drawing_make_up_the_network(words: tuple[str, ...]) -> N
 def test_the_command(tmp_path: Path) -> None:
     main(["segmentation", str(tmp_path / "new/net.svg"), "net.backbone=timm:resnet10t"])
     assert "timm:resnet10t at 128x128" in (tmp_path / "new/net.svg").read_text(encoding="utf-8")
-    with pytest.raises(SystemExit, match="usage: python -m tools.architecture"):
+    with pytest.raises(SystemExit, match=r"usage: python -m tools\.architecture"):
         main(["segmentation"])

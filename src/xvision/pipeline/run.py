@@ -10,7 +10,8 @@ from pathlib import Path
 from xvision.console import Console
 from xvision.pipeline import export, quantize, record, report, train, verify
 from xvision.pipeline.stage import blaming, bring_up_to_date, read_by
-from xvision.recipes.schema import Recipe, digest, idle_settings
+from xvision.recipes.idle import idle_settings
+from xvision.recipes.schema import Recipe, digest
 from xvision.runs.build import complete
 from xvision.runs.folder import claim, leaving_nothing, next_folder, set_aside
 from xvision.runs.lock import locked

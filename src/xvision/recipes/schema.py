@@ -116,37 +116,3 @@ def differing_keys(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
     """Dotted keys whose values differ, with both values (what decides the run; not `expect` and `source`)."""
     x, y = (flatten({k: v for k, v in r.deciding().items() if k not in ("expect", "source")}) for r in (a, b))
     return {k: (x.get(k), y.get(k)) for k in [*x, *(k for k in y if k not in x)] if x.get(k) != y.get(k)}
-
-
-def idle_settings(recipe: Recipe) -> list[str]:
-    """Settings of a recipe that change nothing, each with the reason."""
-    data, net, balancing = recipe.data, recipe.net, recipe.train.balancing.name
-    one_task, one_set = len(recipe.task) == 1, len(data.dataset) == 1
-    decoder = net.decoder.settings
-    usual = net.decoder.registry.builder(net.decoder.name).settings
-    only_aspp = [key for key in ("dilations", "dropout") if key in decoder and decoder[key] != usual[key][1]]
-    checks = (
-        (balancing != "fixed" and one_task, f"train.balancing={balancing}", "there is one task"),
-        (
-            net.shared_decoder and len(recipe.task) - len(net.heads) < 2,
-            "net.shared_decoder",
-            "one task uses it",
-        ),
-        (
-            data.crop_ratio != 1 and data.framing not in (None, "crop"),
-            "data.crop_ratio",
-            f"with data.framing={data.framing} the whole image is seen",
-        ),
-        (
-            decoder.get("aspp") is False and only_aspp,
-            " and ".join(f"net.decoder.{key}" for key in only_aspp),
-            "it has no ASPP",
-        ),
-        (data.sampling != "all" and one_set, f"data.sampling={data.sampling}", "there is one data set"),
-        (
-            data.flow != "dis" and "flow" not in net.inputs,
-            f"data.flow={data.flow}",
-            "the network takes no flow",
-        ),
-    )
-    return [f"{key} changes nothing: {why}" for is_idle, key, why in checks if is_idle]
