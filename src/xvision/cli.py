@@ -259,7 +259,8 @@ def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool
     """Bring an existing run up to date, up to one stage; what it was trained with and on may not change."""
     from xvision.recipes.overrides import override
     from xvision.recipes.schema import differing_keys
-    from xvision.runs.run import FREE_OF_TRAINING, load_run
+    from xvision.runs.checks import FREE_OF_TRAINING
+    from xvision.runs.run import load_run
 
     before = load_run(Path(folder)).recipe
     recipe = override(before, overrides or ())

@@ -18,7 +18,9 @@ from xvision.models.decoders import decoder
 from xvision.models.model import Model
 from xvision.models.outputs import OutputSpec
 from xvision.models.settings import Net
-from xvision.runs.run import Run, SettingError
+from xvision.runs.build import SettingError
+from xvision.runs.checks import check_settings
+from xvision.runs.run import Run
 
 MAPS = decoder.builders().keys() - {"classifier"}
 OUTPUTS = {"segmentation": 3, "depth": 1, "class": 2}
@@ -220,4 +222,4 @@ def test_a_balancing_that_does_not_fit_is_said_before_training(tmp_path: Path) -
     with pytest.raises(
         SettingError, match=r"train.balancing.weights: no task is called 'dpth'; did you mean 'depth'"
     ):
-        Run(tmp_path, xv.recipe("segmentation+depth", *texts)).check_settings()
+        check_settings(Run(tmp_path, xv.recipe("segmentation+depth", *texts)))

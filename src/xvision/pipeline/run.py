@@ -13,9 +13,10 @@ from xvision.pipeline.stage import blaming, bring_up_to_date, read_by
 from xvision.recipes.idle import idle_settings
 from xvision.recipes.schema import Recipe, digest
 from xvision.runs.build import complete
+from xvision.runs.checks import check_moved, check_recipe, check_settings, check_unchanged
 from xvision.runs.folder import claim, leaving_nothing, next_folder, set_aside
 from xvision.runs.lock import locked
-from xvision.runs.run import Run, check_moved, check_recipe, check_unchanged
+from xvision.runs.run import Run
 from xvision.train.processes import init
 
 STAGES = (train.STAGE, quantize.STAGE, export.STAGE, verify.STAGE, record.STAGE, report.STAGE)
@@ -90,7 +91,7 @@ def _check(run: Run, *, keep_trained: bool) -> str:
         run.console.print(f"{len(classes)} classes  {some}")
     for line in (*idle_settings(run.recipe), *run.task.advice(run.inputs.fields)):
         run.warn(line)
-    run.check_settings()
+    check_settings(run)
     for line in _advice(run):
         run.warn(line)
     with blaming("data", 3):

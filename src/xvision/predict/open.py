@@ -14,8 +14,9 @@ from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe, differing_keys
 from xvision.runs.build import SPLIT_USES, Classes, make_loader, open_split
 from xvision.runs.files import RunFiles
+from xvision.runs.measure import measure
 from xvision.runs.measurements import Column, Measurement
-from xvision.runs.run import Run, load_trained, measure
+from xvision.runs.run import Run, load_trained
 
 if TYPE_CHECKING:
     from xvision.data.dataset import Dataset

@@ -18,7 +18,7 @@ from xvision.data.rectangles import Rect
 from xvision.predict.open import Opened, open_labelled, open_trained
 from xvision.predict.output import METRICS, Output, file_stem, open_output, write_metrics
 from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources, split_of
-from xvision.runs.run import as_rows
+from xvision.runs.measure import as_rows
 from xvision.tasks.contract import Task
 from xvision.tasks.metrics.contract import Outputs
 from xvision.tasks.missing_labels import rows_of, which

@@ -25,8 +25,8 @@ from xvision.predict.output import PREDICTIONS, file_stem
 from xvision.recipes.named import recipe as named_recipe
 from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe
+from xvision.runs.measure import as_rows
 from xvision.runs.measurements import Measurement
-from xvision.runs.run import as_rows
 from xvision.tasks.contract import Task
 from xvision.tasks.metrics.contract import Outputs
 from xvision.tasks.multi import build_task

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xvision.console import Console
-from xvision.recipes.schema import Recipe, differing_keys, read_recipe
+from xvision.recipes.schema import Recipe
 from xvision.runs import build
-from xvision.runs.build import Classes, SettingError
+from xvision.runs.build import Classes
 from xvision.runs.files import BEST, EXPORT, QUANTIZED, RECIPE, RunFiles
-from xvision.runs.measurements import Column, Confusion, Measurement, Measurements
+from xvision.runs.measure import measure
+from xvision.runs.measurements import Measurements
 from xvision.train.processes import Processes
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from xvision.runs.record import Record
     from xvision.tasks.contract import Task
 
-
-FREE_OF_TRAINING = ("quant.", "export.")
-"""Sections of a recipe that a network that is trained does not depend on."""
 
 NETWORKS = {"float": (BEST, "model"), "int8": (QUANTIZED, "quantized")}
 """Networks of a run by name: their file, and where `Run` has them."""
@@ -195,80 +192,6 @@ class Run:
             executor, network, self.task, self.loader("val"), inputs=self.inputs, console=self.console
         )
 
-    def check_settings(self) -> None:
-        """Raise SettingError, or DataError, now for what a stage hours later could not do; it reads no image."""
-        import torch
-
-        for name in ("train", "val") if self.recipe.train.epochs else ("val",):
-            self.split(name)
-        if self.inputs.fields != ("image",):
-            _ = self.recipe.data.frame_gap  # sets of several gaps do not go together
-        with torch.device("meta"):
-            self.build(weights=False)
-        if self.recipe.export.argmax and not self.task.class_maps:
-            raise SettingError(
-                f"export.argmax: expected a task that finds a class for each pixel, {self.task.name} does not; leave "
-                "it out"
-            )
-        from xvision.data.photometry import Photometry
-
-        fields = (*self.inputs.fields, *self.task.needs)
-        try:
-            Photometry(self.recipe.data.augment, fields, self.dataset.classes)
-            self.recipe.train.balancing.build([part.name for part in self.task.parts])
-        except ValueError as e:
-            raise SettingError(str(e)) from e
-
-
-def measure(
-    executor: Executor,
-    network: str,
-    task: Task,
-    loader: Loader,
-    *,
-    inputs: Inputs,
-    console: Console,
-    split: str = "val",
-) -> Measurements:
-    """The figures of a network, computed by an executor, on the samples of a loader."""
-    from xvision.train.evaluation import evaluate
-
-    found = evaluate(executor, task, loader, console=console, inputs=inputs, device=executor.device)
-    column = (network, executor.name)
-    return Measurements(
-        classes=dict(task.classes),
-        measurements=as_rows(column, split, found.metrics, task, executor.version),
-        confusions=tuple(
-            Confusion(
-                network=network,
-                executor=executor.name,
-                split=split,
-                field=field,
-                table=tuple(map(tuple, table)),
-            )
-            for field, table in found.confusions.items()
-        ),
-    )
-
-
-def as_rows(
-    column: Column, split: str, metrics: Mapping[str, float], task: Task, version: str = ""
-) -> tuple[Measurement, ...]:
-    """Metrics of a task as rows, with their units."""
-    network, executor = column
-    return tuple(
-        Measurement(
-            network=network,
-            executor=executor,
-            split=split,
-            metric=key,
-            value=None if math.isnan(value) else value,
-            unit=task.spec(key).unit,
-            version=version,
-        )
-        for key, value in metrics.items()
-    )
-
 
 def load_run(folder: Path, console: Console | None = None) -> Run:
     """The run in a folder; ValueError says what is missing."""
@@ -290,77 +213,3 @@ def load_trained(folder: Path) -> Run:
         raise ValueError(f"{folder}: nothing is trained there yet; `xvision train --resume {folder}` goes on")
     found = run.files.evaluation.classes
     return Run(folder, run.recipe, run.console, classes=found) if found else run
-
-
-def check_recipe(run: Run) -> None:
-    """Raise ValueError if the folder's run was made with another recipe, or its recipe.yaml was edited since.
-
-    What quantizes and exports may change, and so may what decides nothing; where nothing was done all may.
-    """
-    status = run.files.status
-    if not status.stages and not run.files.checkpoints.exists():
-        return
-    there = run.files.recipe if run.files.has(RECIPE) else run.recipe
-    made = Recipe.model_validate(status.recipe) if status.recipe else there
-    if edited := differing_keys(made, there):
-        lines = "\n".join(
-            f"  {k}: {was!r} when it was made, {now!r} there" for k, (was, now) in edited.items()
-        )
-        raise ValueError(
-            f"{run.folder / RECIPE} was edited since the run was made:\n{lines}\nundo that, and give changes as "
-            "KEY=VALUE on the command line"
-        )
-    changed = differing_keys(made, run.recipe)
-    if foreign := [key for key in changed if not key.startswith(FREE_OF_TRAINING)]:
-        lines = "\n".join(f"  {k}: {changed[k][0]!r} there, {changed[k][1]!r} asked for" for k in foreign)
-        raise ValueError(
-            f"{run.folder} holds a run of another recipe:\n{lines}\n"
-            f"choose another --out, or --fresh to move the old run aside"
-        )
-
-
-def check_unchanged(run: Run) -> None:
-    """Raise ChangedFileError if a file is not what its stage wrote; one that is gone is made anew."""
-    for done in run.files.status.stages.values():
-        for name in done.outputs:
-            run.files.checked(name)
-    _ = run.files.evaluation
-
-
-def check_moved(run: Run, read: str, *, keep: bool) -> None:
-    """Refuse other data than the network was trained on if it is said to have moved only, or if the network is kept.
-
-    `read` is the digest of what training would read now.
-    """
-    from xvision.data.dataset import DataError
-
-    trained = run.files.status.stages.get("train")
-    if trained is None or trained.inputs == read:
-        return
-    was = read_recipe(run.folder / RECIPE).places
-    moved = [place for name, place in run.recipe.places.items() if was.get(name) != place]
-    if moved or keep:
-        raise DataError(
-            f"{run.folder}: expected the data that its network was trained on; {_what_changed(run)}"
-            f"{' in ' + ' and '.join(moved) if moved else ''}; bring the files back, name the place where they are now "
-            "(data.root), or train with `xvision run` and another --out"
-        )
-
-
-def _what_changed(run: Run) -> str:
-    """What the record says of the data, and what is there now."""
-    record = run.files.record
-    known = record.data if record else {}
-    found = []
-    for name, split in run.dataset.splits.items():
-        if name not in known:
-            continue
-        if len(split) != known[name].num_samples:
-            found.append(f"'{name}' had {known[name].num_samples} samples, there are {len(split)}")
-        elif run.digests[name] != known[name].sha256:
-            found.append(f"files of '{name}' have changed")
-    classes = record.classes if record else {}
-    for field, names in run.task.classes.items():
-        if names != classes.get(field, names):
-            found.append(f"the classes of '{field}' have changed")
-    return ", ".join(found) or "there are others"

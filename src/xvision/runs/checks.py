@@ -1,0 +1,109 @@
+"""What is refused before a run computes anything: another recipe, changed files, other data, impossible settings."""
+
+from __future__ import annotations
+
+from xvision.data.dataset import DataError
+from xvision.recipes.schema import Recipe, differing_keys, read_recipe
+from xvision.runs.build import SettingError
+from xvision.runs.files import RECIPE
+from xvision.runs.run import Run
+
+FREE_OF_TRAINING = ("quant.", "export.")
+"""Sections of a recipe that a network that is trained does not depend on."""
+
+
+def check_recipe(run: Run) -> None:
+    """Raise ValueError if the folder's run was made with another recipe, or its recipe.yaml was edited since.
+
+    What quantizes and exports may change, and so may what decides nothing; where nothing was done all may.
+    """
+    status = run.files.status
+    if not status.stages and not run.files.checkpoints.exists():
+        return
+    there = run.files.recipe if run.files.has(RECIPE) else run.recipe
+    made = Recipe.model_validate(status.recipe) if status.recipe else there
+    if edited := differing_keys(made, there):
+        lines = "\n".join(
+            f"  {k}: {was!r} when it was made, {now!r} there" for k, (was, now) in edited.items()
+        )
+        raise ValueError(
+            f"{run.folder / RECIPE} was edited since the run was made:\n{lines}\nundo that, and give changes as "
+            "KEY=VALUE on the command line"
+        )
+    changed = differing_keys(made, run.recipe)
+    if foreign := [key for key in changed if not key.startswith(FREE_OF_TRAINING)]:
+        lines = "\n".join(f"  {k}: {changed[k][0]!r} there, {changed[k][1]!r} asked for" for k in foreign)
+        raise ValueError(
+            f"{run.folder} holds a run of another recipe:\n{lines}\n"
+            f"choose another --out, or --fresh to move the old run aside"
+        )
+
+
+def check_unchanged(run: Run) -> None:
+    """Raise ChangedFileError if a file is not what its stage wrote; one that is gone is made anew."""
+    for done in run.files.status.stages.values():
+        for name in done.outputs:
+            run.files.checked(name)
+    _ = run.files.evaluation
+
+
+def check_moved(run: Run, read: str, *, keep: bool) -> None:
+    """Refuse other data than the network was trained on if it is said to have moved only, or if the network is kept.
+
+    `read` is the digest of what training would read now.
+    """
+    trained = run.files.status.stages.get("train")
+    if trained is None or trained.inputs == read:
+        return
+    was = read_recipe(run.folder / RECIPE).places
+    moved = [place for name, place in run.recipe.places.items() if was.get(name) != place]
+    if moved or keep:
+        raise DataError(
+            f"{run.folder}: expected the data that its network was trained on; {_what_changed(run)}"
+            f"{' in ' + ' and '.join(moved) if moved else ''}; bring the files back, name the place where they are now "
+            "(data.root), or train with `xvision run` and another --out"
+        )
+
+
+def _what_changed(run: Run) -> str:
+    """What the record says of the data, and what is there now."""
+    record = run.files.record
+    known = record.data if record else {}
+    found = []
+    for name, split in run.dataset.splits.items():
+        if name not in known:
+            continue
+        if len(split) != known[name].num_samples:
+            found.append(f"'{name}' had {known[name].num_samples} samples, there are {len(split)}")
+        elif run.digests[name] != known[name].sha256:
+            found.append(f"files of '{name}' have changed")
+    classes = record.classes if record else {}
+    for field, names in run.task.classes.items():
+        if names != classes.get(field, names):
+            found.append(f"the classes of '{field}' have changed")
+    return ", ".join(found) or "there are others"
+
+
+def check_settings(run: Run) -> None:
+    """Raise SettingError, or DataError, now for what a stage hours later could not do; it reads no image."""
+    import torch
+
+    from xvision.data.photometry import Photometry
+
+    for name in ("train", "val") if run.recipe.train.epochs else ("val",):
+        run.split(name)
+    if run.inputs.fields != ("image",):
+        _ = run.recipe.data.frame_gap  # sets of several gaps do not go together
+    with torch.device("meta"):
+        run.build(weights=False)
+    if run.recipe.export.argmax and not run.task.class_maps:
+        raise SettingError(
+            f"export.argmax: expected a task that finds a class for each pixel, {run.task.name} does not; leave "
+            "it out"
+        )
+    fields = (*run.inputs.fields, *run.task.needs)
+    try:
+        Photometry(run.recipe.data.augment, fields, run.dataset.classes)
+        run.recipe.train.balancing.build([part.name for part in run.task.parts])
+    except ValueError as e:
+        raise SettingError(str(e)) from e
