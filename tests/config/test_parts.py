@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -81,6 +82,20 @@ def test_a_builder_from_outside_the_folder(shelf: Registry) -> None:
         return level
 
     assert shelf.own(level=3).build() == 3
+
+
+Colour = Literal["red", "blue"]
+
+
+def test_annotations_of_a_builder_from_outside_are_those_of_its_own_module(shelf: Registry) -> None:
+    @shelf
+    def painted(*, colour: Colour = "red") -> str:
+        """A painted lamp."""
+        return colour
+
+    assert shelf.painted(colour="blue").build() == "blue"
+    with pytest.raises(ValueError, match=r"painted\.colour: .*'red' or 'blue'"):
+        shelf.painted(colour="green")
 
 
 def test_a_setting_may_hold_weighted_parts_of_another_registry(shelf: Registry, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_planes_become_one_tensor_of_the_images_size(format: str) -> None:
     pixels = Pixels(format)
     planes = encode(images(), format)
     assert [tuple(p.shape[1:]) for p in planes] == [
-        (p.channels, 6 // p.divisor, 8 // p.divisor) for p in planes_of(format)
+        (p.channels, 6 // p.subsampling, 8 // p.subsampling) for p in planes_of(format)
     ]
     assert all(p.dtype == torch.uint8 for p in planes)
     out = pixels(*planes)

@@ -144,7 +144,7 @@ def test_networks_without_such_a_place_are_refused_by_name() -> None:
     with pytest.raises(
         ValueError, match=r"bypassed has no such place \(later layers take the image past it too\)"
     ):
-        whole.join({"flow": Backbone("bypassed", fx.symbolic_trace(Bypassed()), 2)})
+        whole.add_inputs({"flow": Backbone("bypassed", fx.symbolic_trace(Bypassed()), 2)})
 
 
 def test_published_weights_fill_the_stems_of_both_streams() -> None:

@@ -199,7 +199,7 @@ def planes_for(model: nn.Module, size: int = 24, batch: int = 8, seed: int = 0) 
     streams = [part for part in model.children() if isinstance(part, Pixels)]
     planes = []
     for plane in (plane for pixels in streams for plane in pixels.planes):
-        side = size // plane.divisor
+        side = size // plane.subsampling
         coarse = torch.rand(batch, plane.channels, 4, 4, generator=generator)
         smooth = F.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=False)
         noise = torch.rand(batch, plane.channels, side, side, generator=generator)

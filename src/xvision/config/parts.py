@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -48,7 +49,8 @@ class Registry:
             other = self.builders().get(node.name)
             if other is not None and other.module != fn.__module__:
                 raise ValueError(f"'{node.name}' is defined twice: in {other.module} and in {fn.__module__}")
-            read = read_builder(node, fn.__module__, {}, {})
+            known = dict.fromkeys(vars(sys.modules[fn.__module__]), fn.__module__)  # for its annotations
+            read = read_builder(node, fn.__module__, {}, known)
             self._own[node.name] = replace(read, fn=fn)
         return fn
 

@@ -32,7 +32,7 @@ class IntegerPixels(Pixels):
         self.register_buffer("zero_point", quantizer.zero_point.to(torch.uint8))
 
     def forward(self, *planes: Tensor) -> Tensor:
-        values: Tensor = dequantize(self.join(*planes), self.scale, self.zero_point)
+        values: Tensor = dequantize(self.concat(*planes), self.scale, self.zero_point)
         return values
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from xvision.graph.shapes import run_on_meta
 from xvision.graph.trace import trace
 from xvision.models.blocks import separable
-from xvision.models.streams import find_cut, join
+from xvision.models.streams import find_cut, fuse_streams
 from xvision.models.strides import AS_PUBLISHED, PROBE_PX, add_fast_down, set_output_stride, set_strides
 
 Feature = int | Literal["logits"]
@@ -173,7 +173,7 @@ class Backbone:
         self.num_classes = num_classes
         return tuple(layers)
 
-    def join(self, others: Mapping[str, Backbone]) -> None:
+    def add_inputs(self, others: Mapping[str, Backbone]) -> None:
         """Give the network further inputs, by name: each of `others` is the same network, built for that input.
 
         Its layers up to the place where the resolution is a quarter become the input's own stem (see
@@ -184,7 +184,9 @@ class Backbone:
         group_width, cut = self.group_width, self._cut()
         channels = run_on_meta(_computing(self._whole, (cut,)), self._example)[0].shape[1]
         fuse = separable((1 + len(others)) * channels, channels, group_width, act=False)
-        join(self._whole, cut, {name: (other._whole, other._cut()) for name, other in others.items()}, fuse)
+        fuse_streams(
+            self._whole, cut, {name: (other._whole, other._cut()) for name, other in others.items()}, fuse
+        )
 
     def _cut(self) -> fx.Node:
         return find_cut(self._whole, self.name, [level.stride for level in self.levels], self._example)

@@ -79,7 +79,7 @@ def upsample(factor: int, channels: int, mode: UpsampleMode, group_width: int = 
     Raises: ValueError if `factor` is no power of two.
     """
     if factor < 1 or factor & (factor - 1):
-        raise ValueError(f"decoder: expected to enlarge by a power of two, got {factor}")
+        raise ValueError(f"decoder: expected to upsample by a power of two, got {factor}")
     steps = []
     while factor > 1:
         step = 4 if factor >= 4 else 2

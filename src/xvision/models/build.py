@@ -34,7 +34,7 @@ def build_model(
     image, *others = net.takes.streams
     backbone = net.backbone.build(image.channels, size)
     if others:
-        backbone.join({stream.name: net.backbone.build(stream.channels, size) for stream in others})
+        backbone.add_inputs({stream.name: net.backbone.build(stream.channels, size) for stream in others})
     decoders: dict[str, nn.Module] = {}
     usual = [task for task in outputs_by_task if task not in net.heads]
     if net.shared_decoder and len(usual) > 1:

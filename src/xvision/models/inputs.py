@@ -98,7 +98,7 @@ class Inputs:
         """The planes of a batch of fields, on its device.
 
         Shapes: image, previous (B, 3, H, W) uint8 RGB; flow (B, 2, H, W) float in px; confidence (B, H, W) float 0-1;
-        to uint8 (B, C, H, W) in the order of `planes` (smaller where a plane has a divisor).
+        to uint8 (B, C, H, W) in the order of `planes` (smaller where a plane is subsampled).
 
         Raises: ValueError for nv12 of an odd size.
         """

@@ -29,7 +29,7 @@ class Plane:
 
     name: str
     channels: int
-    divisor: int = 1
+    subsampling: int = 1
 
 
 PLANES: dict[str, tuple[Plane, ...]] = {
@@ -37,7 +37,7 @@ PLANES: dict[str, tuple[Plane, ...]] = {
     "bgr": (Plane("image", 3),),
     "gray": (Plane("image", 1),),
     "yuv444": (Plane("image", 3),),
-    "nv12": (Plane("y", 1), Plane("uv", 2, divisor=2)),
+    "nv12": (Plane("y", 1), Plane("uv", 2, subsampling=2)),
 }
 
 
@@ -88,16 +88,18 @@ class Pixels(nn.Module):
         self.stream = stream
         self.planes = planes_of(format, stream)
 
-    def join(self, *planes: Tensor) -> Tensor:
-        """The planes at full size as one tensor, codes as they came."""
+    def concat(self, *planes: Tensor) -> Tensor:
+        """The planes at full size as one tensor, codes unchanged."""
         full = [
-            plane if spec.divisor == 1 else F.interpolate(plane, scale_factor=spec.divisor, mode="nearest")
+            plane
+            if spec.subsampling == 1
+            else F.interpolate(plane, scale_factor=spec.subsampling, mode="nearest")
             for spec, plane in zip(self.planes, planes, strict=True)
         ]
         return full[0] if len(full) == 1 else torch.cat(full, dim=1)
 
     def forward(self, *planes: Tensor) -> Tensor:
-        return (self.join(*planes).float() - ZERO_POINT) / STEPS
+        return (self.concat(*planes).float() - ZERO_POINT) / STEPS
 
     def example(
         self, size: tuple[int, int], batch: int = 1, device: str | torch.device = "cpu"
@@ -121,12 +123,12 @@ def example(
 
 def _divide(size: tuple[int, int], plane: Plane) -> tuple[int, int]:
     height, width = size
-    if height % plane.divisor or width % plane.divisor:
+    if height % plane.subsampling or width % plane.subsampling:
         raise ValueError(
-            f"plane '{plane.name}': expected a height and width divisible by {plane.divisor}, "
+            f"plane '{plane.name}': expected a height and width divisible by {plane.subsampling}, "
             f"got {height}x{width}; crop or resize the image"
         )
-    return height // plane.divisor, width // plane.divisor
+    return height // plane.subsampling, width // plane.subsampling
 
 
 def encode(rgb: Tensor, format: str) -> tuple[Tensor, ...]:

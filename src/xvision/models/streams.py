@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 
 from xvision.graph.shapes import note_shapes
 
-MOST_STRIDE = 4
+MAX_STRIDE = 4
 FUSE = "fuse"
 
 
@@ -37,15 +37,15 @@ def find_cut(graph: fx.GraphModule, name: str, strides: Sequence[int], image: Te
     """
     (outputs,) = graph.graph.output_node().args
     assert isinstance(outputs, tuple)
-    of_outputs = (*strides, MOST_STRIDE + 1)  # the last are class scores
-    deep: list[Any] = [x for x, stride in zip(outputs, of_outputs, strict=True) if stride > MOST_STRIDE]
+    of_outputs = (*strides, MAX_STRIDE + 1)  # the last are class scores
+    deep: list[Any] = [x for x, stride in zip(outputs, of_outputs, strict=True) if stride > MAX_STRIDE]
     pools = [pool for pool in _pools(graph, image) if _all_pass(graph, pool, deep)]
     levels: list[Any] = [level for level in outputs if level not in deep]
     found: list[fx.Node] = [*levels[-1:], *pools[-1:]]
     if not found or not _all_pass(graph, found[-1], deep):
         problem = "later layers take the image past it too" if found else "it has none"
         raise ValueError(
-            f"net.inputs: a second input is joined at the last level of stride {MOST_STRIDE} or less, and {name} has "
+            f"net.inputs: a second input is joined at the last level of stride {MAX_STRIDE} or less, and {name} has "
             f"no such place ({problem}); set net.inputs=image, or choose another backbone"
         )
     return found[-1]
@@ -59,7 +59,7 @@ def _pools(graph: fx.GraphModule, image: Tensor) -> list[fx.Node]:
         for node in graph.graph.nodes
         if node.op == "call_module" and isinstance(graph.get_submodule(str(node.target)), nn.MaxPool2d)
     ]
-    return [pool for pool in pools if pool.meta["shape"][-2] * MOST_STRIDE >= image.shape[-2]]
+    return [pool for pool in pools if pool.meta["shape"][-2] * MAX_STRIDE >= image.shape[-2]]
 
 
 def _all_pass(graph: fx.GraphModule, cut: fx.Node, deep: Sequence[fx.Node]) -> bool:
@@ -81,7 +81,7 @@ def _reached(start: fx.Node, without: fx.Node | None = None) -> set[fx.Node]:
     return found
 
 
-def join(
+def fuse_streams(
     graph: fx.GraphModule,
     cut: fx.Node,
     others: Mapping[str, tuple[fx.GraphModule, fx.Node]],

@@ -23,9 +23,9 @@ class fpn_lite(nn.Module):
     """FPN-Lite: from the deepest level up, add the next one, smooth; maps from the largest level, others at theirs.
 
     Shapes: levels of strides S, 2 S, … to (B, K, H, W), or (B, K, H / s, W / s) for outputs of stride s.
-    `first_stride` is S (0: three halvings above the deepest for maps, or the smallest stride of an output). Without `aspp`
-    two further levels of half the resolution each begin the pyramid. Between addition and smoothing there is no ReLU:
-    the convolutions before them end in one.
+    `first_stride` is S (0: three halvings above the deepest for maps, or the smallest stride of an output). Without
+    `aspp` two further levels of half the resolution each begin the pyramid. Between addition and smoothing there is no
+    ReLU: the convolutions before them end in one.
     """
 
     gives = ("map", "pyramid")
