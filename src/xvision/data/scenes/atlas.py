@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from xvision.data.scenes.paint import Texture, paint_all
+from xvision.data.scenes.paint import Texture, paint_surroundings
+from xvision.data.scenes.paint_objects import paint_objects
 
 MIPS = 4
 """A texture is kept at 1, 1/2, 1/4 and 1/8 of its size: far objects neither flicker nor alias."""
@@ -42,7 +43,8 @@ def _sizes(texture: Texture) -> list[np.ndarray[Any, Any]]:
 @lru_cache(maxsize=1)
 def atlas() -> Atlas:
     """Paint and pack all textures; once per process, about 0.3 s and 15 MB."""
-    textures = paint_all()
+    rng = np.random.Generator(np.random.PCG64(20))  # always the same noise
+    textures = [*paint_surroundings(rng), *paint_objects(rng)]
     index = {texture.name: i for i, texture in enumerate(textures)}
     places = np.zeros((len(textures), MIPS, 4))
     pieces = [(i, m, image) for i, t in enumerate(textures) for m, image in enumerate(_sizes(t))]

@@ -282,10 +282,7 @@ def _skylines(rng: np.random.Generator) -> Iterator[Texture]:
         yield Texture(f"skyline_{i}", finish(far, glow))
 
 
-def paint_all() -> list[Texture]:
-    """Every texture, always in the same order and with the same noise."""
-    from xvision.data.scenes.paint_objects import paint_objects
-
-    rng = np.random.Generator(np.random.PCG64(20))
-    painters = (_roads, _pavements, _facades, _plants, _signs, _skies, _skylines)
-    return [texture for painter in painters for texture in painter(rng)] + list(paint_objects(rng))
+def paint_surroundings(rng: np.random.Generator) -> Iterator[Texture]:
+    """The textures of streets and skies, always in the same order."""
+    for painter in (_roads, _pavements, _facades, _plants, _signs, _skies, _skylines):
+        yield from painter(rng)
