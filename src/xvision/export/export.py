@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from xvision.config.parts import Part, part_of
-from xvision.export.contract import Format
+from xvision.export.contract import Executor, Format
+from xvision.export.executors import executor
 from xvision.export.formats import export_format
+from xvision.export.integers import is_quantized
 from xvision.models.model import Model
 
 
@@ -54,6 +56,17 @@ def format_of(path: Path) -> Format:
             f"{path}: expected a name that ends like a file of a format: {endings}; rename it, or say format="
         )
     return found
+
+
+def as_executor(what: Executor | nn.Module | str | Path) -> Executor:
+    """What runs a network (its simulation if it is quantized, else PyTorch) or a file (as its format says)."""
+    if isinstance(what, Executor):
+        return what
+    if isinstance(what, nn.Module):
+        part = executor.simulation() if is_quantized(what) else executor.pytorch()
+        found: Executor = part.build(what)
+        return found
+    return format_of(Path(what)).executor(Path(what))
 
 
 def _formats() -> list[Format]:

@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from xvision.export.contract import Executor, Grid
-from xvision.export.executors import executor
-from xvision.export.export import format_of
-from xvision.export.integers import is_quantized
+from xvision.export.export import as_executor
 
 FLOAT_TOLERANCE = 1e-3
 """How far outputs without integer codes may be off, as a share of the largest: runtimes add floats in another order."""
@@ -87,7 +85,7 @@ def verify(
 
     Raises: ValueError if the two are not of the same network, or there is no batch.
     """
-    a, b = _executor(reference), _executor(candidate)
+    a, b = as_executor(reference), as_executor(candidate)
     who = f"{b}: expected the same network as in {a}"
     if a.input_names and b.input_names and a.input_names != b.input_names:
         raise ValueError(
@@ -119,16 +117,6 @@ class Pass(NamedTuple):
 
     outputs: Mapping[str, Tensor]
     codes: Mapping[str, Tensor]
-
-
-def _executor(what: Executor | nn.Module | str | Path) -> Executor:
-    if isinstance(what, Executor):
-        return what
-    if isinstance(what, nn.Module):
-        part = executor.simulation() if is_quantized(what) else executor.pytorch()
-        found: Executor = part.build(what)
-        return found
-    return format_of(Path(what)).executor(Path(what))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -95,15 +95,10 @@ def open_trained(path: Path, overrides: Sequence[str] = ()) -> Opened:
 
 
 def _open_run(run: Run) -> Opened:
-    from xvision.export.executors import executor
-    from xvision.export.integers import is_quantized
+    from xvision.export.export import as_executor
 
-    made = {}
-    for name in run.networks:
-        network = run.network(name)
-        part = executor.simulation() if is_quantized(network) else executor.pytorch()
-        made[name] = part.build(network)
-    return Opened(run.recipe, run.task.classes, {(name, e.name): e for name, e in made.items()})
+    made = {name: as_executor(run.network(name)) for name in run.networks}
+    return Opened(run.recipe, run.task.classes, {(name, runs.name): runs for name, runs in made.items()})
 
 
 def _open_file(path: Path, network: str, executor: Executor) -> Opened:

@@ -10,7 +10,6 @@ from torch import Tensor, fx, nn
 from xvision.export.contract import Grid
 from xvision.export.executors import executor
 from xvision.export.executors.pytorch import PyTorch
-from xvision.export.integers import is_quantized
 from xvision.quant.fake import Quantizer
 from xvision.quant.insert import scheme_of
 
@@ -21,12 +20,12 @@ class Simulation(PyTorch):
     name = "simulation"
 
     def __init__(self, network: nn.Module) -> None:
-        if not isinstance(network, fx.GraphModule) or not is_quantized(network):
-            raise ValueError(f"{self.name}: expected a quantized network, got a float one; quantize it first")
+        scheme = scheme_of(network)
+        assert isinstance(network, fx.GraphModule)
         super().__init__(network)
         nodes = network.graph.nodes
         self.input_names = tuple(str(node.target) for node in nodes if node.op == "placeholder")
-        self.tolerance_lsb = scheme_of(network).tolerance_lsb
+        self.tolerance_lsb = scheme.tolerance_lsb
         (heads,) = network.graph.output_node().args
         assert isinstance(heads, dict)
         modules = dict(network.named_modules())
