@@ -11,13 +11,6 @@ from typing import Literal
 
 Warp = Literal["none", "linear", "nearest", "points", "boxes"]
 
-COCO_KEYPOINTS = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-    "right_ankle",
-)  # fmt: skip
-HFLIPPED_KEYPOINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
-
 
 @dataclass(frozen=True)
 class Code:
@@ -43,13 +36,22 @@ class Field:
     zoom: Literal["none", "multiply", "divide"] = "none"
     hflip: Literal["none", "negate_x", "swap_joints"] = "none"
     code: Code | None = None
+    channels: int = 0  # length of C
+
+    def row(self, num_joints: int) -> tuple[int, ...]:
+        """The shape of one object of a field of objects (N ...).
+
+        >>> FIELDS["boxes"].row(0), FIELDS["keypoints"].row(17)
+        ((5,), (17, 3))
+        """
+        return tuple({"J": num_joints, "C": self.channels}[letter] for letter in self.dims[1:])
 
 
 UNKNOWN = 255  # in label maps
 
 FIELDS: dict[str, Field] = {
-    "image": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128, code=Code()),
-    "previous": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128, code=Code()),
+    "image": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128, code=Code(), channels=3),
+    "previous": Field("HWC", "uint8", "RGB 0-255", "linear", fill=128, code=Code(), channels=3),
     "flow": Field(
         "HWC",
         "float32",
@@ -58,12 +60,15 @@ FIELDS: dict[str, Field] = {
         zoom="multiply",
         hflip="negate_x",
         code=Code(steps=8, zero=128),  # -16 to 15.875 px, as the network sees it -2 to 1.984
+        channels=2,
     ),
     "confidence": Field("HW", "float32", "0-1", "linear", code=Code(steps=128, zero=128)),
     "class": Field("", "int64", "class id", "none"),
     "segmentation": Field("HW", "uint8", "class id, 255 unknown", "nearest", fill=UNKNOWN),
     "depth": Field("HW", "float32", "m, 0 unknown", "nearest", zoom="divide"),
     "motion": Field("HW", "uint8", "0 static, 1 moving, 255 unknown", "nearest", fill=UNKNOWN),
-    "boxes": Field("NC", "float32", "px (x0, y0, x1, y1), class id", "boxes"),
-    "keypoints": Field("NJC", "float32", "px (x, y), visibility 0-2", "points", hflip="swap_joints"),
+    "boxes": Field("NC", "float32", "px (x0, y0, x1, y1), class id", "boxes", channels=5),
+    "keypoints": Field(
+        "NJC", "float32", "px (x, y), visibility 0-2", "points", hflip="swap_joints", channels=3
+    ),
 }

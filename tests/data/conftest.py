@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from xvision.data.dataset import Sample, Split
+from xvision.data.joints import COCO
 from xvision.fields import FIELDS
 
 
@@ -50,7 +51,7 @@ def make_split() -> Callable[..., Split]:
     def make(count: int, size: tuple[int, int] = (20, 24), seed: int = 0) -> Split:
         source = Arrays(count, size, seed)
         names = tuple(f"drawn {i}" for i in range(count))
-        return Split(names, source.load, source.digest, {"class": ("a", "b", "c", "d")})
+        return Split(names, source.load, source.digest, {"class": ("a", "b", "c", "d")}, joints=COCO)
 
     return make
 

@@ -10,9 +10,10 @@ import pytest
 
 from xvision.data.framing import Framing, Map, resize_map
 from xvision.data.geometry import Placement, place_samples, warp, warp_sample
+from xvision.data.joints import COCO, Joints
 from xvision.data.rng import Purpose
 from xvision.data.settings import Augment
-from xvision.fields import FIELDS, HFLIPPED_KEYPOINTS
+from xvision.fields import FIELDS
 
 SIZE = (20, 24)
 PIXELS = [name for name, field in FIELDS.items() if field.dims.startswith("HW")]
@@ -54,8 +55,10 @@ def test_a_whole_shift_moves_pixels_exactly_and_fills_the_rest(sample, name, shi
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_mirror_is_exact_and_its_own_inverse(sample, name):
-    once = warp(name, sample[name], placed(hflip=True))
-    np.testing.assert_allclose(warp(name, once, placed(hflip=True)), sample[name], rtol=0, atol=1e-4)
+    once = warp(name, sample[name], placed(hflip=True), joints=COCO)
+    np.testing.assert_allclose(
+        warp(name, once, placed(hflip=True), joints=COCO), sample[name], rtol=0, atol=1e-4
+    )
     if name == "flow":
         np.testing.assert_array_equal(once, sample[name][:, ::-1] * [-1, 1])
     elif name in PIXELS:
@@ -63,8 +66,8 @@ def test_a_mirror_is_exact_and_its_own_inverse(sample, name):
 
 
 def test_a_mirror_swaps_joints_and_keeps_the_order_of_box_corners(sample):
-    mirrored = warp_sample(sample, placed(hflip=True))
-    joints = sample["keypoints"][:, HFLIPPED_KEYPOINTS]
+    mirrored = warp_sample(sample, placed(hflip=True), COCO)
+    joints = sample["keypoints"][:, [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]]
     np.testing.assert_allclose(mirrored["keypoints"][..., 0], SIZE[1] - joints[..., 0], rtol=1e-6)
     np.testing.assert_array_equal(mirrored["keypoints"][..., 1:], joints[..., 1:])
     boxes = sample["boxes"]
@@ -218,6 +221,13 @@ def test_no_objects_are_fine():
     for moved in random_maps(3):
         assert warp("boxes", np.zeros((0, 5), np.float32), moved).shape == (0, 5)
         assert warp("keypoints", np.zeros((0, 17, 3), np.float32), moved).shape == (0, 17, 3)
+
+
+def test_which_joints_a_mirror_swaps_is_for_the_data_set_to_say():
+    points = np.array([[[4, 2, 2], [8, 2, 1], [6, 9, 2]]], np.float32)
+    hand = Joints(("left_thumb", "right_thumb", "wrist"), ((0, 1),))
+    mirrored = warp("keypoints", points, placed(hflip=True), joints=hand)
+    np.testing.assert_allclose(mirrored, [[[16, 2, 1], [20, 2, 2], [18, 9, 2]]])
 
 
 def test_unlabelled_joints_stay_unlabelled():

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from xvision.data.datasets import dataset
+from xvision.data.joints import COCO
 from xvision.data.scenes import BOX_CLASSES, FIELDS, LEVELS, SCENE_CLASSES, SEGMENTATION_CLASSES, scene
 from xvision.data.scenes.layout import LEAST_MOTION_RATIO, build
 from xvision.data.scenes.levels import CYCLIST, FIRST_OBJECT, PERSON, SKY
 from xvision.data.scenes.render import MAX_DEPTH_M, Renderer
-from xvision.fields import COCO_KEYPOINTS
 from xvision.fields import FIELDS as TABLE
 
 SIZE = (128, 128)
 VAL = 10_000_000
 NOSE, LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_ANKLE = (
-    COCO_KEYPOINTS.index(name) for name in ("nose", "left_shoulder", "right_shoulder", "left_ankle")
+    COCO.names.index(name) for name in ("nose", "left_shoulder", "right_shoulder", "left_ankle")
 )
 
 

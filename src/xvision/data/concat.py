@@ -51,7 +51,7 @@ def _built(part: Part, *, alone: bool) -> Dataset:
 def join(sets: Mapping[str, Dataset], *, equal: bool = False) -> Dataset:
     """Several data sets as one; with `equal` each gives as many training samples as the largest, by repetition.
 
-    Raises: ValueError where two sets name the classes of one field differently.
+    Raises: ValueError where two sets name the classes of one field, or the joints, differently.
     """
     classes: dict[str, tuple[str, ...]] = {}
     for name, one in sets.items():
@@ -63,11 +63,16 @@ def join(sets: Mapping[str, Dataset], *, equal: bool = False) -> Dataset:
                     f"for example data.labels={first}:{field},{name}:…"
                 )
     fields = tuple(dict.fromkeys(field for one in sets.values() for field in one.fields))
+    joints = {name: one.joints for name, one in sets.items() if one.joints is not None}
+    if len(set(joints.values())) > 1:
+        raise ValueError(
+            f"data.dataset: {' and '.join(joints)} have different joints; take keypoints from one of them (data.labels)"
+        )
     splits = {}
     for split in dict.fromkeys(name for one in sets.values() for name in one.splits):
         parts = {name: one.splits[split] for name, one in sets.items() if split in one.splits}
         splits[split] = _joined(parts, equal=equal and split == "train")
-    return Dataset("+".join(sets), fields, classes, splits)
+    return Dataset("+".join(sets), fields, classes, splits, next(iter(joints.values()), None))
 
 
 def _with_labels(sets: Mapping[str, Dataset], texts: Sequence[str]) -> dict[str, Dataset]:
@@ -107,6 +112,7 @@ def _restricted(one: Dataset, kept: tuple[str, ...]) -> Dataset:
         splits={name: replace(split, load=_Only(split, kept).load) for name, split in one.splits.items()},
         fields=tuple(field for field in one.fields if field in kept),
         classes={field: names for field, names in one.classes.items() if field in kept},
+        joints=one.joints if "keypoints" in kept else None,
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from xvision.data.joints import Joints
+
 Sample = dict[str, np.ndarray[Any, Any]]
 
 
@@ -34,6 +36,7 @@ class Split:
     digest: Callable[[], str]
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # filled in by `Dataset`
     fields: tuple[str, ...] = ()  # likewise
+    joints: Joints | None = None  # likewise
     parts: Mapping[str, Split] = field(
         default_factory=dict
     )  # the splits of several sets, in order, by their names
@@ -46,7 +49,7 @@ class Split:
         """The samples at `indices`, in that order."""
         part = _Part(self, tuple(int(i) for i in indices))
         names = tuple(self.names[i] for i in part.indices)
-        return Split(names, part.load, part.digest, self.classes, self.fields)
+        return Split(names, part.load, part.digest, self.classes, self.fields, self.joints)
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,18 @@ class Dataset:
     fields: tuple[str, ...]
     classes: Mapping[str, tuple[str, ...]]  # field -> class names in the order of their ids
     splits: Mapping[str, Split]
+    joints: Joints | None = None
+    """What its keypoints are, where it has any."""
 
     def __post_init__(self) -> None:
-        """A split knows the classes and fields of its set, so that no builder can forget to tell it."""
+        """A split knows the classes, fields and joints of its set, so that no builder can forget to tell it."""
+        assert self.joints or "keypoints" not in self.fields, f"{self.name}: whose joints are its keypoints?"
         splits = {
             name: replace(
                 split,
                 classes=self.classes,
                 fields=self.fields,
+                joints=self.joints,
                 digest=_Named(split, self.classes).digest if self.classes else split.digest,
             )
             for name, split in self.splits.items()

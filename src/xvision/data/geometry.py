@@ -23,9 +23,10 @@ import numpy as np
 
 from xvision.data.dataset import Sample
 from xvision.data.framing import Array, Framing, Map, Shape
+from xvision.data.joints import Joints
 from xvision.data.rng import uniforms
 from xvision.data.settings import Augment
-from xvision.fields import FIELDS, HFLIPPED_KEYPOINTS
+from xvision.fields import FIELDS
 
 _AREA_FROM = 2  # shrinking by this factor or more starts with an area average
 _MIN_BOX_PX = 1.0  # a box of which clipping leaves less is gone
@@ -102,15 +103,17 @@ def _whole_shift(largest_px: float, draws: Array) -> Array:
     return shifts
 
 
-def warp(name: str, value: Array, moved: Map, out: Array | None = None) -> Array:
-    """The field `name` under a map; `out` receives it if given (pixel fields only)."""
+def warp(
+    name: str, value: Array, moved: Map, out: Array | None = None, joints: Joints | None = None
+) -> Array:
+    """The field `name` under a map; `out` receives it if given (pixel fields only); a mirror swaps `joints`."""
     rule = FIELDS[name]
     if rule.warp == "none":
         return value
     if rule.warp == "boxes":
         return _warp_boxes(value, moved)
     if rule.warp == "points":
-        return _warp_points(value, moved, rule.hflip == "swap_joints")
+        return _warp_points(value, moved, joints if rule.hflip == "swap_joints" else None)
     warped = _warp_pixels(value, moved, rule.warp == "linear", rule.fill, out)
     if rule.zoom == "multiply":
         warped[...] = warped @ moved.matrix[:2, :2].T.astype(warped.dtype)
@@ -119,9 +122,9 @@ def warp(name: str, value: Array, moved: Map, out: Array | None = None) -> Array
     return warped
 
 
-def warp_sample(sample: Sample, moved: Map) -> Sample:
+def warp_sample(sample: Sample, moved: Map, joints: Joints | None = None) -> Sample:
     """Every field of a sample under one map."""
-    return {name: warp(name, value, moved) for name, value in sample.items()}
+    return {name: warp(name, value, moved, joints=joints) for name, value in sample.items()}
 
 
 def _warp_pixels(value: Array, moved: Map, linear: bool, fill: float, out: Array | None) -> Array:
@@ -178,11 +181,10 @@ def _fill_outside(out: Array, back: Array, source: Shape, fill: float) -> None:
     out[(x < 0) | (x > source[1]) | (y < 0) | (y > source[0])] = fill
 
 
-def _warp_points(value: Array, moved: Map, has_sides: bool) -> Array:
+def _warp_points(value: Array, moved: Map, joints: Joints | None) -> Array:
     """Keypoints (N, J, 3): x, y and visibility, which becomes 0 outside the target."""
-    if moved.mirrors and has_sides:
-        assert value.shape[1] == len(HFLIPPED_KEYPOINTS), f"{value.shape[1]} joints, expected COCO's 17"
-        value = value[:, HFLIPPED_KEYPOINTS]
+    if moved.mirrors and joints is not None:
+        value = value[:, joints.hflipped]
     warped = value.copy()
     warped[..., :2] = value[..., :2] @ moved.matrix[:2, :2].T + moved.matrix[:2, 2]
     x, y = warped[..., 0], warped[..., 1]

@@ -288,17 +288,29 @@ class _Batches:
                 batch.setdefault("labelled", {})[field] = has
             if field in self.native_size:
                 batch[field] = _kept(
-                    [sample[field] if field in sample else _nothing(field) for sample in samples]
+                    [sample[field] if field in sample else self._nothing(field) for sample in samples]
                 )
             elif not FIELDS[field].dims.startswith("HW"):
                 rows = [
-                    warp(field, sample[field], m) if field in sample else _nothing(field)
+                    warp(field, sample[field], m, joints=self.split.joints)
+                    if field in sample
+                    else self._nothing(field)
                     for sample, m in zip(samples, maps, strict=True)
                 ]
                 batch[field] = _stacked(rows)
             else:
                 batch[field] = _warped_maps(field, samples, maps, target)
         return batch
+
+    def _nothing(self, field: str) -> np.ndarray[Any, Any]:
+        """What stands in the place of a label that a sample lacks; nobody reads it."""
+        what = FIELDS[field]
+        if what.dims.startswith("HW"):
+            return np.full((1, 1), what.fill, what.dtype)
+        if not what.dims:
+            return np.array(-1, what.dtype)
+        joints = self.split.joints
+        return np.empty((0, *what.row(len(joints.names) if joints else 0)), what.dtype)
 
 
 def _warped_maps(field: str, samples: list[Sample], maps: list[Any], target: tuple[int, int]) -> Tensor:
@@ -313,17 +325,6 @@ def _warped_maps(field: str, samples: list[Sample], maps: list[Any], target: tup
             row[...] = FIELDS[field].fill
     pixels = torch.from_numpy(out)
     return pixels.permute(0, 3, 1, 2) if pixels.ndim == 4 else pixels
-
-
-def _nothing(field: str) -> np.ndarray[Any, Any]:
-    """What stands in the place of a label that a sample lacks; nobody reads it."""
-    what = FIELDS[field]
-    if what.dims.startswith("HW"):
-        return np.full((1, 1), what.fill, what.dtype)
-    return np.array(-1, what.dtype) if not what.dims else np.empty((0, *_ROW[field]), what.dtype)
-
-
-_ROW = {"boxes": (5,), "keypoints": (17, 3)}  # shape of one object
 
 
 def _image_shape(sample: Sample) -> tuple[int, int]:

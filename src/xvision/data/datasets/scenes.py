@@ -9,6 +9,7 @@ from typing import Literal
 from xvision.config.sizes import Size
 from xvision.data.dataset import Dataset, Sample, Split
 from xvision.data.datasets import dataset
+from xvision.data.joints import COCO
 from xvision.data.scenes import BOX_CLASSES, FIELDS, LEVELS, SCENE_CLASSES, SEGMENTATION_CLASSES, scene
 
 VAL_FIRST = 10_000_000
@@ -48,6 +49,7 @@ def scenes(
         name="scenes",
         fields=FIELDS,
         classes={"class": SCENE_CLASSES, "segmentation": SEGMENTATION_CLASSES, "boxes": BOX_CLASSES},
+        joints=COCO,
         splits={
             "train": _split(level, first, num_train, size),
             "val": _split(level, first + VAL_FIRST, num_val, size),

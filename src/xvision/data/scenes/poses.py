@@ -9,7 +9,7 @@ from xvision.data.scenes.dice import Dice
 
 Point = tuple[float, float, float]  # right, down, forward
 
-# joints 0-16 as xvision.fields.COCO_KEYPOINTS; then what only drawing needs
+# joints 0-16 as xvision.data.joints.COCO; then what only drawing needs
 TOES, HEAD, NECK, PELVIS = (17, 18), 19, 20, 21
 LEFT, RIGHT = -1, 1
 
