@@ -14,10 +14,10 @@ def test_the_decay_grows_up_to_its_setting() -> None:
     with torch.no_grad():
         model.head.bias += 1
     ema.update(model, step=1)  # decay (1 + 1) / (10 + 1)
-    assert torch.allclose(ema.model.head.bias, start + 9 / 11)
-    before = ema.model.head.bias.clone()
+    assert torch.allclose(ema.module.head.bias, start + 9 / 11)
+    before = ema.module.head.bias.clone()
     ema.update(model, step=1000)  # decay 0.5
-    assert torch.allclose(ema.model.head.bias, (before + start + 1) / 2)
+    assert torch.allclose(ema.module.head.bias, (before + start + 1) / 2)
 
 
 def test_statistics_are_averaged_and_counters_copied() -> None:
@@ -25,13 +25,13 @@ def test_statistics_are_averaged_and_counters_copied() -> None:
     ema = Ema(model, 0.9)
     model(torch.randint(0, 255, (4, 3, 8, 8), dtype=torch.uint8))
     ema.update(model, step=1)
-    ours, theirs = ema.model.state_dict(), model.state_dict()
+    ours, theirs = ema.module.state_dict(), model.state_dict()
     assert torch.allclose(ours["norm.running_mean"], theirs["norm.running_mean"] * 9 / 11)
     assert ours["norm.num_batches_tracked"] == 1
 
 
 def test_the_copy_neither_learns_nor_drops() -> None:
     ema = Ema(TinyNet(), 0.9)
-    assert not ema.model.training
-    assert not any(p.requires_grad for p in ema.model.parameters())
+    assert not ema.module.training
+    assert not any(p.requires_grad for p in ema.module.parameters())
     assert pytest.approx(0.9) == ema.decay

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny import TinyNet, tiny_loader, tiny_task
@@ -22,6 +24,7 @@ from xvision.train.checkpoint import read_tensors
 from xvision.train.errors import Interrupted, NonFiniteLossError, TrainingError
 from xvision.train.loop import Trained, evaluate, train
 from xvision.train.settings import Train
+from xvision.train.training import seed_step
 
 QUIET = Console(quiet=True)
 
@@ -186,11 +189,45 @@ class Silent(Classification):
 
 
 def test_the_moving_average_is_what_is_validated_and_kept(tmp_path: Path) -> None:
-    trained = tiny_train(tmp_path, ema=0.9)
-    assert not same_weights(trained.best_path, trained.last_path)
-    model = TinyNet()
-    model.load_state_dict(read_tensors(trained.best_path)[0])
-    assert evaluate(model, tiny_task(), tiny_loader(13, train=False)).metrics == trained.best
+    """After one step it lies between the weights of before and after: 9 / 11 of the way, of a decay of 2 / 11."""
+    before = TinyNet()
+    trained = tiny_train(tmp_path, ema=0.9, max_steps=1)
+    raw, kept = TinyNet(), TinyNet()
+    raw.load_state_dict(read_tensors(trained.last_path)[0])
+    kept.load_state_dict(read_tensors(trained.best_path)[0])
+    for start, end, found in zip(before.parameters(), raw.parameters(), kept.parameters(), strict=True):
+        assert torch.allclose(found, start.lerp(end, 9 / 11), atol=1e-6)
+    measured = [evaluate(net, tiny_task(), tiny_loader(13, train=False)).metrics for net in (raw, kept)]
+    assert trained.best == measured[1] != measured[0]
+
+
+class Masked(TinyNet):
+    """Keeps the masks that its dropout draws."""
+
+    def __init__(self) -> None:
+        super().__init__(dropout=0.5)
+        self.masks: list[tuple[float, ...]] = []
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        if self.training:
+            self.masks.append(tuple(self.dropout(torch.ones(64)).tolist()))
+        return super().forward(image)
+
+
+def test_every_batch_draws_other_random_numbers(tmp_path: Path) -> None:
+    model = Masked()
+    tiny_train(tmp_path, model=model, accumulate=2)
+    assert len(set(model.masks)) == len(model.masks) == 15
+
+
+def test_random_numbers_follow_seed_step_and_process() -> None:
+    def drawn(*key: int) -> float:
+        seed_step(*key, torch.device("cpu"))
+        return float(torch.rand(()))
+
+    keys = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    assert len({drawn(*key) for key in keys}) == len(keys)
+    assert [drawn(*key) for key in keys] == [drawn(*key) for key in keys]
 
 
 def test_bf16_trains_and_leaves_the_model_as_it_was(tmp_path: Path) -> None:
@@ -275,6 +312,22 @@ def test_a_signal_during_validation_saves_and_validates_again(tmp_path: Path) ->
     parts = tiny_train(tmp_path / "parts")
     assert parts.history == whole.history
     assert same_weights(whole.last_path, parts.last_path)
+
+
+class Terminating(Console):
+    """Sends SIGTERM when the last validation is told: then nothing but the last save is left to do."""
+
+    def print(self, text: str = "") -> None:
+        if text.startswith("epoch 1/1"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_in_the_last_save_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="SIGTERM after step 5 of 5; the state is saved in") as caught:
+        tiny_train(tmp_path, epochs=1, console=Terminating())
+    assert caught.value.exit_code == 143
+    again = tiny_train(tmp_path, epochs=1, train_loader=Calling(tiny_loader(), 1, pytest.fail))
+    assert again.steps == 5
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
@@ -383,6 +436,38 @@ def test_out_of_memory_says_what_to_change(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=message) as caught:
         tiny_train(tmp_path, model=Greedy())
     assert caught.value.exit_code == 4
+
+
+class Lost(Calling):
+    """A loader whose worker is killed when it has given batch number `at`."""
+
+    def __init__(self, loader: Loader, at: int) -> None:
+        super().__init__(loader, at, self.kill)
+
+    def kill(self) -> None:
+        assert self.loader._processes is not None
+        for worker in self.loader._processes._iterator._workers:  # type: ignore[union-attr]
+            os.kill(worker.pid, signal.SIGKILL)
+
+
+def test_a_killed_loader_process_is_one_sentence(tmp_path: Path) -> None:
+    message = (
+        r"a loader process \(worker\) was killed, as the system does when memory runs out; use a smaller"
+    )
+    with pytest.raises(ResourceError, match=message) as caught:
+        tiny_train(tmp_path, train_loader=Lost(tiny_loader(400, workers=1), 3))
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_samples_that_do_not_fit_into_memory_are_one_sentence(tmp_path: Path, workers: int) -> None:
+    def load(i: int) -> Any:
+        return {"image": np.empty((2**30, 2**20, 3), np.uint8), "class": np.asarray(0)}
+
+    huge = tiny_loader(workers=workers)
+    huge._batches.split = dataclasses.replace(huge._batches.split, load=load)
+    with pytest.raises(ResourceError, match=r"a batch of 8 samples of 8x8 \(HxW\) does not fit into memory"):
+        tiny_train(tmp_path, train_loader=huge)
 
 
 def test_other_errors_of_a_network_pass_through(tmp_path: Path) -> None:

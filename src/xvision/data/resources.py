@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import signal
+import threading
 from collections.abc import Iterator
 
 _NO_MEMORY = (
@@ -40,6 +42,9 @@ def explaining_resources(what: str = "memory ran out", cure: str = CURE) -> Iter
 
 
 def lost_worker() -> ResourceError:
+    """What to raise; torch's handler, which would raise again out of any line that comes next, is quiet now."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, lambda *_: None)
     return ResourceError(
         f"a loader process (worker) was killed, as the system does when memory runs out; {CURE}"
     )

@@ -151,7 +151,7 @@ class Training:
         unpack_optimizer(self.optimizer, state, manifest.scalars)
         if self.ema:
             ema = {k.removeprefix("ema."): v for k, v in state.items() if k.startswith("ema.")}
-            fill(self.ema.model, ema, self.checkpoints.last)
+            fill(self.ema.module, ema, self.checkpoints.last)
         balancing = {k.removeprefix("balancing."): v for k, v in state.items() if k.startswith("balancing.")}
         fill(self.balancing, balancing, self.checkpoints.last)
         if self.accelerator.scaler is not None:
@@ -294,7 +294,7 @@ class Training:
         if not self._validation_is_due:
             self.state.validated_step = self.step
             return
-        model = self.ema.model if self.ema else self.model
+        model = self.ema.module if self.ema else self.model
         started = time.monotonic()
         stop_at_once = signals.raising() if self.processes.world == 1 else contextlib.nullcontext()
         try:
@@ -346,7 +346,7 @@ class Training:
         tensors, state.scalars = pack_optimizer(self.optimizer)
         tensors |= {f"balancing.{name}": value for name, value in self.balancing.state_dict().items()}
         if self.ema:
-            tensors |= {f"ema.{name}": value for name, value in self.ema.model.state_dict().items()}
+            tensors |= {f"ema.{name}": value for name, value in self.ema.module.state_dict().items()}
         if self.accelerator.scaler is not None:
             state.scalars["scaler"] = self.accelerator.scaler.state_dict()
         if self.processes.is_first:
