@@ -116,7 +116,7 @@ def make_loader(
         batch_size=recipe.train.batch_size,
         train=train,
         seed=recipe.seed,
-        workers=num_workers(recipe.train.workers),
+        workers=num_workers(recipe.train.workers, processes.local_world),
         rank=processes.rank,
         world=processes.world,
         framing=framing_of(recipe.data, task.needs),

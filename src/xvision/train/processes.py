@@ -8,12 +8,15 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 
 from xvision.train.errors import PeerError
 
 _GONE = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "process group", "TCPStore")
 """What torch's errors say when another process does not answer; gloo has no class for them."""
+PATIENCE = timedelta(days=2)
+"""How long processes wait for the first one, which does some stages alone; a killed one is noticed at once."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def _join() -> None:
     import torch
     from accelerate import PartialState
 
-    PartialState(cpu=not torch.accelerator.is_available())  # accelerate joins CPU processes only if told
+    cpu = not torch.accelerator.is_available()  # must be said: accelerate joins CPU processes only then
+    PartialState(cpu=cpu, timeout=PATIENCE)
     _leave_at_exit()
 
 
