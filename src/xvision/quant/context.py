@@ -40,7 +40,7 @@ class Context:
     settings: Quant | None = None
     """The `quant` section of the recipe."""
     folder: Path | None = None
-    """Where a method may keep checkpoints; what it finds there is from an earlier call, perhaps with other settings."""
+    """Where a method may keep checkpoints to go on from; in a run it is of this network and these settings alone."""
     seed: int = 0
     console: Console = field(default_factory=lambda: Console(quiet=True))
     processes: Processes = field(default_factory=Processes)
