@@ -75,18 +75,44 @@ def test_the_first_of_equal_scores_wins_as_in_torch(tmp_path: Path) -> None:
     assert (OnnxRuntime(file)(image)["out0"] == 1).all()
     assert xv.verify(q, file, [image]).ok
 
+    last = onnx.load(file)
+    (largest,) = [node for node in last.graph.node if node.op_type == "ArgMax"]
+    largest.attribute.remove(next(a for a in largest.attribute if a.name == "select_last_index"))
+    largest.attribute.append(onnx.helper.make_attribute("select_last_index", 1))
+    onnx.save(last, tmp_path / "last.onnx")
+    parity = xv.verify(q, tmp_path / "last.onnx", [image])
+    assert (parity.max_lsb, parity.agreement, parity.ok) == (1, 0, False)
+    assert xv.verify(q, tmp_path / "last.onnx", [image], tolerance_lsb=1).ok  # equal scores may be so
 
-def test_other_ids_are_found(networks: Networks, tmp_path: Path) -> None:
-    _, q, planes = networks
-    file = xv.export(q, tmp_path / "ids.onnx", argmax=["segmentation"])
+
+def test_ids_of_a_float_file_are_compared_by_scores(networks: Networks, tmp_path: Path) -> None:
+    model, _, planes = networks
+    file = xv.export(model, tmp_path / "float.onnx", inputs=planes, argmax=["segmentation"])
+    parity = xv.verify(model, file, [planes])
+    assert parity.ok
+    assert 0 < parity.max_error < 1e-4
+    changed = xv.verify(model, smallest_wins(file), [planes])
+    assert not changed.ok
+    assert changed.first_difference == "segmentation"
+
+
+def smallest_wins(file: Path) -> Path:
+    """The file with its scores negated before the argmax."""
     model = onnx.load(file)
     (largest,) = [node for node in model.graph.node if node.op_type == "ArgMax"]
     scores, largest.input[0] = largest.input[0], "negative"
     at = list(model.graph.node).index(largest)
     model.graph.node.insert(at, onnx.helper.make_node("Neg", [scores], ["negative"]))
     onnx.save(model, file)
-    parity = xv.verify(q, file, [planes])
+    return file
+
+
+def test_other_ids_are_found(networks: Networks, tmp_path: Path) -> None:
+    _, q, planes = networks
+    file = xv.export(q, tmp_path / "ids.onnx", argmax=["segmentation"])
+    parity = xv.verify(q, smallest_wins(file), [planes])
     assert not parity.ok
+    assert parity.max_lsb > 100
     assert parity.first_difference == "segmentation"
     assert parity.agreement < 1
 

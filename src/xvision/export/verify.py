@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from xvision.export.contract import Executor, Grid
@@ -36,10 +37,10 @@ class LevelParity:
 class Parity:
     """How far an executor is from another one, the reference, and how far it may be.
 
-    `max_lsb` is the largest difference of integer codes at any tensor and level (of class ids where a file ends in an
-    argmax), `agreement` the smallest share of equal answers (the class of largest score where a head has several
-    channels), `first_difference` the first tensor in the order of the graph that differs, in the first batch where one
-    does.
+    `max_lsb` is the largest difference of integer codes at any tensor and level (where a file ends in an argmax: by how
+    much scores must differ to give its class ids), `agreement` the smallest share of equal answers (the class of the
+    largest score where a head has several channels), `first_difference` the first tensor in the order of the graph that
+    differs, in the first batch where one does.
     """
 
     reference: str = ""
@@ -130,64 +131,78 @@ def _of_another_network(wanted: Pass, found: Pass) -> str | None:
         return f"it has an unknown tensor '{unknown[0]}'"
     if set(wanted.outputs) != set(found.outputs):
         return f"its outputs are {_listed(found.outputs)} and not {_listed(wanted.outputs)}"
-    both = [(name, x, found.codes[name]) for name, x in wanted.codes.items() if name in found.codes]
-    both += [
-        (name, x, found.outputs[name])
-        for name, x in wanted.outputs.items()
-        if _is_float(x, found.outputs[name])
-    ]
-    for name, x, y in both:
+    for name, x, y in (*_inside(wanted, found), *_outputs(wanted, found)):
+        if x.is_floating_point() != y.is_floating_point():  # class ids have one channel
+            x, y = (one[:, :1] for one in (x, y))
         if x.shape != y.shape:
             shapes = ("x".join(map(str, one.shape)) for one in (y, x))
             return f"tensor '{name}' is {' and not '.join(shapes)}"
     return None
 
 
-def _is_float(x: Tensor, y: Tensor) -> bool:
-    return x.is_floating_point() and y.is_floating_point()
+def _inside(wanted: Pass, found: Pass) -> list[tuple[str, Tensor, Tensor]]:
+    """The integer tensors that both show."""
+    return [(name, wanted.codes[name], codes) for name, codes in found.codes.items() if name in wanted.codes]
+
+
+def _outputs(wanted: Pass, found: Pass) -> list[tuple[str, Tensor, Tensor]]:
+    return [(name, x, found.outputs[name]) for name, x in wanted.outputs.items()]
 
 
 def _compare(wanted: Pass, found: Pass, grids: Mapping[str, Grid], parity: Parity, level: str) -> None:
     """Note the largest differences: of the integer tensors that both show, then of the outputs."""
-    inside = [name for name in found.codes if name in wanted.codes]
-    pairs = [(name, wanted.codes[name], found.codes[name]) for name in inside]
-    for name, x in wanted.outputs.items():
-        y = found.outputs[name]
-        if not _is_float(x, y):
-            x, y = _ids(x), _ids(y)
-        elif name in grids:
-            x, y = grids[name](x), grids[name](y)
-        pairs.append((name, x, y))
+    inside, outputs = _inside(wanted, found), _outputs(wanted, found)
+    differences = [(name, *_difference(x, y, None)) for name, x, y in inside]
+    differences += [(name, *_difference(x, y, grids.get(name))) for name, x, y in outputs]
     here = parity.levels[level]
-    here.tensors = len(inside) or len(pairs)
-    for name, x, y in pairs:
-        lsb, error = (0, _error(x, y)) if _is_float(x, y) else (_lsb(x, y), 0.0)
+    here.tensors = len(inside or outputs)
+    for name, lsb, error in differences:
         here.max_lsb, here.max_error = max(here.max_lsb, lsb), max(here.max_error, error)
         if parity.first_difference is None and (lsb or error > FLOAT_TOLERANCE):
             parity.first_difference = name
 
 
-def _lsb(x: Tensor, y: Tensor) -> int:
-    return int((x.cpu().long() - y.cpu().long()).abs().max())
+def _difference(x: Tensor, y: Tensor, grid: Grid | None) -> tuple[int, float]:
+    """The largest difference of a tensor: in LSB if it is integers or has a quantization grid, else in float."""
+    if x.is_floating_point() != y.is_floating_point():
+        return _difference_of_ids(*((x, y) if x.is_floating_point() else (y, x)), grid)
+    if grid is not None and x.is_floating_point():
+        x, y = grid(x), grid(y)
+    x, y = x.cpu(), y.cpu()
+    if x.is_floating_point():
+        return 0, _share((x - y).abs(), x)
+    return int((x.long() - y.long()).abs().max()), 0.0
 
 
-def _error(x: Tensor, y: Tensor) -> float:
-    """The largest difference as a share of the largest value; infinite where one of the two is no number."""
-    share = (x.cpu() - y.cpu()).abs().max() / x.cpu().abs().max().clamp(min=TINY)
+def _difference_of_ids(scores: Tensor, ids: Tensor, grid: Grid | None) -> tuple[int, float]:
+    """How far scores (B, C, ...) must move at least to make the class of each of `ids` (B, 1, ...) the largest.
+
+    Half of what it is behind, as the largest one moves too; another one of equal scores counts as 1.
+    """
+    scores, ids = (scores if grid is None else grid(scores)).cpu(), ids.cpu().long()
+    behind = scores.max(1, keepdim=True).values - scores.gather(1, ids)
+    if scores.is_floating_point():
+        return 0, _share(behind / 2, scores)
+    steps = ((behind + 1) // 2).clamp(min=1)
+    return int(torch.where(ids == scores.argmax(1, keepdim=True), 0, steps).max()), 0.0
+
+
+def _share(difference: Tensor, of: Tensor) -> float:
+    """The largest one as a share of the largest value; infinite where one is no number."""
+    share = difference.max() / of.abs().max().clamp(min=TINY)
     return float(share.nan_to_num(nan=math.inf))
-
-
-def _ids(scores: Tensor) -> Tensor:
-    """Class ids (B, 1, ...) as they are, or of scores (B, C, ...)."""
-    return scores.argmax(1, keepdim=True) if scores.is_floating_point() else scores
 
 
 def _share_of_equal_answers(wanted: Pass, found: Pass) -> float:
     """The smallest share over outputs: of equal classes, or of equal values where an output has one channel."""
     shares = []
-    for name, x in wanted.outputs.items():
-        y = found.outputs[name]
-        if (x.ndim > 1 and x.shape[1] > 1) or not _is_float(x, y):
+    for _, x, y in _outputs(wanted, found):
+        if (x.ndim > 1 and x.shape[1] > 1) or x.is_floating_point() != y.is_floating_point():
             x, y = _ids(x), _ids(y)
         shares.append(float((x.cpu() == y.cpu()).double().mean()))
     return min(shares)
+
+
+def _ids(scores: Tensor) -> Tensor:
+    """Class ids (B, 1, ...) as they are, or of scores (B, C, ...)."""
+    return scores.argmax(1, keepdim=True) if scores.is_floating_point() else scores

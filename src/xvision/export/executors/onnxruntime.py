@@ -46,7 +46,8 @@ class OnnxRuntime(Executor):
     name = "onnxruntime"
     version = installed("onnxruntime")
 
-    def __init__(self, path: Path, level: Level = "all") -> None:
+    def __init__(self, path: str | Path, level: Level = "all") -> None:
+        path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; export the network first")
         self.path, self.level = path, level
@@ -145,4 +146,4 @@ def onnxruntime(path: Path, *, level: Level = "all") -> OnnxRuntime:
 
     `level`: which optimisations are made before it runs. Integer tensors inside can be seen without any only.
     """
-    return OnnxRuntime(Path(path), level)
+    return OnnxRuntime(path, level)
