@@ -15,6 +15,7 @@ from tests.quant.patterns import planes_for, with_statistics
 from xvision.models.backbones import backbone
 from xvision.models.build import build_model
 from xvision.models.decoders import decoder
+from xvision.models.outputs import OutputSpec
 from xvision.models.settings import Net
 
 CASES = [(name, {}) for name in sorted(decoder.builders().keys() - {"classifier"})] + [
@@ -39,6 +40,26 @@ def test_a_decoder_is_exact(name: str, settings: dict[str, str], tmp_path: Path)
     scales = {scale for node_scales in resize_scales(file) for scale in node_scales}
     assert scales <= {1, 2, 4}
     assert scales or settings, "decoders upsample by Resize unless they are told otherwise"
+
+
+@pytest.mark.parametrize("name", ["bifpn_lite", "fpn_lite", "pan_lite"])
+def test_maps_and_pyramids_of_one_decoder_are_exact_each_with_a_scale_of_its_own(
+    name: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    settings = {"width": 0.25} | ({"extra_levels": 0} if name == "bifpn_lite" else {})
+    part = decoder.part(name, settings)
+    net = Net(backbone=backbone.timm(model="mobilenetv2_035"), decoder=part, shared_decoder=True)
+    detection = (OutputSpec("scores", 3, "pyramid", (8, 16)), OutputSpec("boxes", 4, "pyramid", (8, 16)))
+    model = build_model(net, outputs_by_task({"labels": 3, "depth": 1}) | {"detection": detection}, (64, 64))
+    planes = planes_for(model, size=64, batch=2)
+    q = xv.quantize(with_statistics(model, planes), [planes], method="ptq")
+    file = xv.export(q, tmp_path / "model.onnx")
+    parity = xv.verify(q, file, [planes])
+    assert parity.ok, (parity.max_lsb, parity.first_difference)
+    scales = {tensor.name for tensor in onnx.load(file).graph.initializer}
+    pyramid = "decoders_labels_heads_pyramid_predict"
+    assert {f"{pyramid}_{key}_1.scale" for output in detection for key in output.names} <= scales
 
 
 def resize_scales(file: Path) -> list[list[float]]:

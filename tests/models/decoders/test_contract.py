@@ -202,7 +202,7 @@ def test_maps_are_upsampled_in_steps_of_four_and_two(mode: str, factor: int) -> 
 
 
 def test_only_powers_of_two_upsample() -> None:
-    with pytest.raises(ValueError, match="expected to enlarge by a power of two, got 3"):
+    with pytest.raises(ValueError, match="expected to upsample by a power of two, got 3"):
         upsample(3, 8, "bilinear")
 
 
