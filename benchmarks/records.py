@@ -3,8 +3,9 @@
     python benchmarks/records.py [NAME or GROUP …] [--runs runs/records] [--jobs 2]
 
 A record is a recipe run with each of its seeds; what is done already in --runs is not done again. Records say which
-commit they are of: commit first. With --jobs N, N runs go side by side, each on its share of the cores: networks this
-small use two cores best as two trainings of one thread each.
+commit they are of: commit first. --check says which records are not of their recipes as these stand today. With
+--jobs N, N runs go side by side, each on its share of the cores: networks this small use two cores best as two trainings
+of one thread each.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import xvision as xv
-from xvision.runs.record import Record, aggregate
+from xvision.runs.build import complete
+from xvision.runs.record import Record, Summary, aggregate, outdated
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ("data.classes=class_index.json",)
@@ -125,6 +128,14 @@ DENSE = (
 JOBS = (*CLASSIFICATION, *DENSE)
 
 
+def stale(job: Job) -> dict[str, tuple[Any, Any]]:
+    """The settings in which the record of a job is not of its recipe as that stands today."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for record in Summary.read(ROOT / "results" / f"{job.name}.json").records:
+        found |= outdated(record, complete(xv.recipe(job.recipe, *job.overrides, f"seed={record.seed}")))
+    return found
+
+
 def run_one(job: Job, seed: int, runs: Path) -> Record:
     """Bring one run of a record up to date, in a process of its own."""
     out = runs / f"{job.name}-{seed}"
@@ -155,11 +166,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = {job.name for job in JOBS} | {job.group for job in JOBS if job.group}
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(sorted(known)))
     parser.add_argument("--runs", type=Path, default=Path("runs/records"))
+    parser.add_argument("--check", action="store_true", help="say which records are stale, and make none")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     asked = parser.parse_args(arguments)
     if unknown := set(asked.names) - known:
         parser.error(f"no record is called {', '.join(sorted(unknown))}")
     jobs = [job for job in JOBS if not asked.names or {job.name, job.group} & set(asked.names)]
+    if asked.check:
+        for job in jobs:
+            for key, (then, now) in stale(job).items():
+                print(f"{job.name}: {key} was {then!r}, is {now!r}")
+        return
     with ThreadPoolExecutor(asked.jobs, initializer=cores_for(asked.jobs)) as pool:
         waiting = {job: [pool.submit(run_one, job, seed, asked.runs) for seed in job.seeds] for job in jobs}
         for job, runs in waiting.items():

@@ -5,7 +5,7 @@ A page marks the place::
     <!-- generated:tasks -->
     <!-- /generated -->
 
-What follows a colon are arguments: ``generated:results:camvid_*:segmentation.miou``.
+What follows a colon are arguments: ``generated:results:camvid_*:segmentation/miou``.
 
 `python -m tools.tables` rewrites what stands between, in README.md and docs/*.md of the folder it is called
 in; with `--check` it only says which pages are stale, and exits 1 if one is.
@@ -24,20 +24,16 @@ from pathlib import Path
 
 from benchmarks.measurement import Measurement
 from xvision.config.messages import nearest
+from xvision.config.parts import parts_of
 from xvision.files import write_text
-from xvision.report import units
-from xvision.runs.record import Record, Summary
+from xvision.report import numbers
+from xvision.report.part_text import part_kind, part_text
+from xvision.runs.record import Record, Summary, SummaryRow
+from xvision.tasks import task as task_registry
+from xvision.tasks.contract import Task
+from xvision.tasks.multi import build_task
 
 BLOCK = re.compile(r"(<!-- generated:(\S+) -->\n)(.*?)(<!-- /generated -->)", re.DOTALL)
-TASKS = (
-    ("Image classification", "classification"),
-    ("Semantic segmentation", "segmentation"),
-    ("Depth estimation", "depth"),
-    ("Motion segmentation", "motion"),
-    ("Object detection", "detection"),
-    ("Keypoints, human pose", "pose"),
-    ("Any combination of those that work as one model", "segmentation+depth+motion"),
-)
 
 
 @dataclass(frozen=True)
@@ -56,92 +52,109 @@ class ParityRow:
 
 
 def tasks(root: Path, page: Path) -> str:
-    """The seven tasks and which of them work."""
-    from xvision.tasks import task
-
-    known = task.builders()
+    """The tasks that work, by their registry."""
+    known = {name: builder.summary.partition(":")[0] for name, builder in task_registry.builders().items()}
+    rows = [(title, f"`{name}`") for name, title in known.items()]
     return table(
-        ("Task", "Recipe", "State"),
-        [
-            (title, f"`{recipe}`", "works" if known.keys() >= set(recipe.split("+")) else "not yet")
-            for title, recipe in TASKS
-        ],
+        ("Task", "Recipe"), [*rows, ("Any combination of them as one model", f"`{'+'.join(known)}`")]
     )
 
 
 def classification(root: Path, page: Path) -> str:
     """What was reached in image classification, every seed."""
-    head = (
-        "Recipe",
-        "Network",
-        "Input",
-        "MMACs",
-        "Parameters",
-        "Float top-1",
-        "Int8 top-1",
-        "Int8 − float",
-        "Parity",
-    )
+    head = ("Recipe", "Network", "Input", "MMACs", "Parameters", "Top-1", "Parity", "Record")
     rows = []
     for file in sorted((root / "results").glob("*.json")):
         summary = Summary.read(file)
-        if units.part_kind(summary.records[0].recipe.get("task")) == "classification":
-            rows.append((*_result(summary), link(file, file.stem, page)))
-    return table((*head, "Record"), rows) if rows else "No record yet.\n"
+        first = summary.records[0]
+        if part_kind(first.recipe.get("task")) != "classification":
+            continue
+        rows.append(
+            (
+                f"`{summary.name}`",
+                part_text(first.recipe.get("net", {}).get("backbone")),
+                *_cost(first),
+                _figures(summary, first.primary),
+                _parity(summary.records),
+                link(file, file.stem, page),
+            )
+        )
+    return table(head, rows) if rows else "No record yet.\n"
 
 
-def _result(summary: Summary) -> tuple[str, ...]:
-    first = summary.records[0]
-    top1 = {key: values["top1"] for key, values in summary.metrics.items()}
-    floats, int8 = top1.get("float"), top1.get("int8")
+def _cost(record: Record) -> tuple[str, str, str]:
+    """Input size, millions of multiply-accumulates, parameters."""
+    height, width = record.cost.size
+    millions = record.cost.macs / 1e6
     return (
-        f"`{summary.name}`",
-        units.part_text(first.recipe.get("net", {}).get("backbone")),
-        f"{first.cost.size[0]}x{first.cost.size[1]}",
-        f"{first.cost.macs / 1e6:.1f}",
-        units.count(first.cost.params),
-        _seeds(floats.mean, floats.values) if floats else "–",
-        _seeds(int8.mean, int8.values) if int8 else "–",
-        units.delta(floats.mean, int8.mean) if floats and int8 else "–",
-        _parity(summary.records),
+        f"{height}x{width}",
+        f"{millions:.1f}" if millions < 100 else f"{millions:.0f}",
+        numbers.count(record.cost.params),
     )
 
 
-def _seeds(mean: float, values: Sequence[float]) -> str:
+def _seeds(row: SummaryRow) -> str:
     """The mean, and every value it is made of."""
-    return units.value(mean) + (f" ({', '.join(map(units.value, values))})" if len(values) > 1 else "")
+    values = row.statistics.values
+    text = numbers.value(row.statistics.mean)
+    return text + (f" ({', '.join(map(numbers.value, values))})" if len(values) > 1 else "")
+
+
+def _figures(summary: Summary, metric: str) -> str:
+    """A metric of each network, with the first executor that it was measured with."""
+    found: dict[str, SummaryRow] = {}
+    for row in summary.metrics:
+        if row.metric == metric:
+            found.setdefault(row.network, row)
+    return ", ".join(f"{network} {_seeds(row)}" for network, row in found.items())
 
 
 def _parity(records: Sequence[Record]) -> str:
-    found = [record.parity.max_lsb for record in records if record.parity]
-    return f"{max(found)} LSB" if len(found) == len(records) else "not verified"
+    """The largest difference over files and seeds."""
+    if not all(record.parity for record in records):
+        return "not verified"
+    return f"{max(parity.max_lsb for record in records for parity in record.parity)} LSB"
 
 
 def results(root: Path, page: Path, names: str, metrics: str) -> str:
-    """What records reached: one row each, float and int8 of each metric with every seed.
+    """What records reached: one row each, each metric of each network with every seed.
 
-    `names` are patterns of record files, `metrics` are written with their task, both separated by commas; a network
-    with one task calls its metrics without it.
+    `names` are patterns of record files, `metrics` are keys of metrics, both separated by commas.
     """
     files = dict.fromkeys(
         f for name in names.split(",") for f in sorted((root / "results").glob(f"{name}.json"))
     )
-    wanted = metrics.split(",")
-    rows = []
-    for file in files:
-        summary = Summary.read(file)
-        first = summary.records[0]
-        row = [
+    summaries = {file: Summary.read(file) for file in files}
+    rows = [
+        (
             link(file, file.stem, page),
-            f"{first.cost.size[0]}x{first.cost.size[1]}",
-            f"{first.cost.macs / 1e6:.0f}",
-            units.count(first.cost.params),
-        ]
-        row += [_of_kinds(summary, name) for name in wanted]
-        rows.append((*row, _parity(summary.records), _training(summary.records)))
-    titles = [units.metric_name(name) for name in wanted]
+            *_cost(summary.records[0]),
+            *(_figures(summary, name) for name in metrics.split(",")),
+            _parity(summary.records),
+            _training(summary.records),
+        )
+        for file, summary in summaries.items()
+    ]
+    titles = [_title(name, summaries.values()) for name in metrics.split(",")]
     head = ("Record", "Input", "MMACs", "Parameters", *titles, "Parity", "Training")
     return table(head, rows) if rows else "No record yet.\n"
+
+
+def _title(metric: str, summaries: Iterable[Summary]) -> str:
+    """What a metric is called, by the task of a record that has it; its unit is the record's.
+
+    Raises: ValueError if no record has it.
+    """
+    for summary in summaries:
+        for row in summary.metrics:
+            if row.metric == metric:
+                task, _, _ = metric.partition("/")
+                return f"{task}: {_task(summary.records[0]).spec(metric).label.removeprefix(f'{task}: ')}, {row.unit}"
+    raise ValueError(f"no record has the metric '{metric}'; see `xvision report` for the keys of a run")
+
+
+def _task(record: Record) -> Task:
+    return build_task(parts_of(task_registry).parse(record.recipe["task"]), record.classes)
 
 
 def _training(records: Sequence[Record]) -> str:
@@ -153,20 +166,6 @@ def _training(records: Sequence[Record]) -> str:
     if gpus == {""}:
         return f"{sum(stage.cpu_s for stage in stages) / len(stages) / 60:.1f} core-min"
     return f"{sum(stage.wall_s for stage in stages) / len(stages) / 60:.1f} min on {', '.join(sorted(gpus))}"
-
-
-def _of_kinds(summary: Summary, name: str) -> str:
-    """A metric in float and in int8, as far as they were measured."""
-    task, _, own = name.rpartition(".")
-    several = "+" in units.part_kind(summary.records[0].recipe.get("task"))
-    if not several and units.part_kind(summary.records[0].recipe.get("task")) != task:
-        return ""
-    texts = []
-    for kind in ("float", "int8"):
-        found = summary.metrics.get(kind, {}).get(name if several else own)
-        if found is not None:
-            texts.append(f"{kind} {_seeds(found.mean, found.values)}")
-    return ", ".join(texts)
 
 
 def measured(root: Path, page: Path, name: str) -> str:
@@ -183,7 +182,7 @@ def measured(root: Path, page: Path, name: str) -> str:
 def _cell(value: float | str) -> str:
     if isinstance(value, str):
         return value
-    return str(int(value)) if value == int(value) else units.value(value)
+    return str(int(value)) if value == int(value) else numbers.value(value)
 
 
 def parity(root: Path, page: Path) -> str:

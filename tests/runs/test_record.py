@@ -11,7 +11,8 @@ import pytest
 
 import xvision
 from tests.report.made_up_run import RECIPE, make_record
-from xvision.runs.record import Machine, Record, Summary, aggregate, environment, source_state
+from xvision.recipes.schema import Recipe
+from xvision.runs.record import Machine, Record, Summary, aggregate, environment, outdated, source_state
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -139,3 +140,20 @@ def test_reading_records_imports_no_torch() -> None:
     code = "import sys, xvision.runs.record, xvision.report.html; sys.exit('torch' in sys.modules)"
     source = Path(xvision.__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=source, check=False).returncode == 0
+
+
+def test_a_record_goes_stale_by_a_changed_setting_and_not_by_a_new_one() -> None:
+    """A setting that the record lacks came later, and stands at its default; an old value is compared."""
+    recipe = Recipe.model_validate(RECIPE)
+    assert outdated(make_record(), recipe) == {}
+    set_now = recipe.model_copy(update={"train": recipe.train.model_copy(update={"warmup_epochs": 3.0})})
+    assert outdated(make_record(), set_now) == {"train.warmup_epochs": (recipe.train.warmup_epochs, 3.0)}
+    full = make_record(
+        recipe=recipe.to_dict() | {"train": recipe.train.model_dump(mode="json") | {"ema": 0.5}}
+    )
+    assert outdated(full, recipe) == {"train.ema": (0.5, recipe.train.ema)}
+    gone = make_record(recipe=RECIPE | {"train": {"epohcs": 1}})
+    with pytest.raises(
+        ValueError, match=r"cifar10_classification: train\.epohcs: no such key.*; make it anew"
+    ):
+        outdated(gone, recipe)

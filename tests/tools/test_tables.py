@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measurement import measured
-from tests.report.made_up_run import RECIPE, make_record
+from tests.report.made_up_run import RECIPE, make_record, make_rows
 from tools import tables
 from xvision.runs.record import aggregate
 
@@ -33,7 +33,11 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "docs/results.md").write_text(page.format("classification"))
     summary = aggregate([make_record(0, 87.0), make_record(1, 87.5)])
     summary.write(tmp_path / "results/cifar.json")
-    other = make_record(recipe=RECIPE | {"task": "depth"}, metrics={"float": {"abs_rel": 7.0}})
+    depth = {"network": "float", "executor": "pytorch", "split": "val", "metric": "depth/abs_rel", "value": 7.0,
+             "unit": "%"}  # fmt: skip
+    other = make_record(
+        recipe=RECIPE | {"task": "depth"}, metrics=[depth], primary="depth/abs_rel", classes={}
+    )
     aggregate([other]).write(tmp_path / "results/kitti.json")
     return tmp_path
 
@@ -51,14 +55,14 @@ def test_pages_are_rewritten_once(
     readme = (root / "README.md").read_text()
     assert "old" not in readme
     assert readme.startswith("before\n<!-- generated:tasks -->\n| Task |")
-    assert "| Image classification | `classification` | works |" in readme
+    assert "| Image classification | `classification` |\n" in readme
     assert readme.count("after\n") == 2
 
 
 def test_results_show_every_seed_and_link_their_record(root: Path) -> None:
     row = (
         "| `cifar10_classification` | timm:regnetx_004 strides=1,1,1,2,2 | 32x32 | 38.4 | 472 k "
-        "| 87.25 (87.00, 87.50) | 87.15 (86.90, 87.40) | −0.10 | 0 LSB | [cifar]({}results/cifar.json) |\n"
+        "| float 87.25 (87.00, 87.50), int8 87.15 (86.90, 87.40) | 0 LSB | [cifar]({}results/cifar.json) |\n"
     )
     assert row.format("") in tables.rewrite(root, root / "README.md")
     assert row.format("../") in tables.rewrite(root, root / "docs/results.md")
@@ -80,9 +84,20 @@ def test_measurements_show_their_rows_and_command(root: Path, monkeypatch: pytes
 
 
 def test_results_of_a_run_that_stopped_early(root: Path) -> None:
-    record = make_record(metrics={"float": {"top1": 50.0}}, parity=None)
+    record = make_record(metrics=make_rows(50.0)[:1], parity=[])
     aggregate([record]).write(root / "results/cifar.json")
-    assert "| 50.00 | – | – | not verified | [cifar]" in tables.rewrite(root, root / "README.md")
+    assert "| float 50.00 | not verified | [cifar]" in tables.rewrite(root, root / "README.md")
+
+
+def test_metrics_of_records_are_called_as_their_task_says(root: Path) -> None:
+    page = root / "docs/results.md"
+    page.write_text("<!-- generated:results:*:depth/abs_rel,classification/top1 -->\n<!-- /generated -->\n")
+    text = tables.rewrite(root, page)
+    assert "| depth: relative depth error, % | classification: top-1 accuracy, % | Parity |" in text
+    assert "| float 7.00 |  | 0 LSB |" in text
+    page.write_text("<!-- generated:results:*:depth/abs_err -->\n<!-- /generated -->\n")
+    with pytest.raises(ValueError, match="no record has the metric 'depth/abs_err'"):
+        tables.rewrite(root, page)
 
 
 def test_without_records_nothing_is_claimed(root: Path) -> None:
@@ -112,6 +127,6 @@ def test_broken_pages_are_named(
         ValueError, match=r"parity\.md: expected each '<!-- generated:NAME -->' line to have its"
     ):
         tables.stale_pages(root)
-    monkeypatch.chdir(root / "tests")
+    monkeypatch.chdir(root / "tools")
     assert tables.main([]) == 2
     assert "no README.md and no docs here" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from xvision.config.messages import explain
 from xvision.config.sizes import Size
 from xvision.files import read_json, write_json
-from xvision.recipes.schema import flatten
+from xvision.recipes.schema import Recipe, differing_keys, flatten
 from xvision.runs.measurements import Measurement
 
 Count = Annotated[int, Field(ge=0)]
@@ -173,6 +173,20 @@ class Record(JsonFile):
     dirty: bool
     versions: dict[str, str]
     machine: Machine
+
+
+def outdated(record: Record, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Why a record is not of a recipe: dotted keys with the value recorded and today's.
+
+    A setting that the record lacks is one that came later: it must stand at its default. So a new setting makes no
+    record stale, and a changed default does.
+    Raises: ValueError if the record holds a setting that is gone.
+    """
+    try:
+        then = Recipe.model_validate(record.recipe)
+    except ValidationError as e:
+        raise ValueError(f"record of {record.name}: {'; '.join(explain(e))}; make it anew") from e
+    return differing_keys(then, recipe)
 
 
 class Statistics(_Frozen):
