@@ -1,11 +1,10 @@
-"""Functions whose arguments changed, as they were called before; `renamed.json` points to them."""
+"""`build_model` as it was called before; `renamed.json` points to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from xvision.data.framing import Framing, Map
 from xvision.models.build import build_model as build_model_of_tasks
 from xvision.models.model import Model
 from xvision.models.outputs import OutputSpec
@@ -22,8 +21,3 @@ def build_model(
     tasks = owners or {name: name for name in outputs}
     by_task = {t: tuple(specs[n] for n in outputs if tasks[n] == t) for t in dict.fromkeys(tasks.values())}
     return build_model_of_tasks(net, by_task, size)
-
-
-def centre_map(source: tuple[int, int], target: tuple[int, int], fit: float = 1.0) -> Map:
-    """What is `Framing("crop").map` today."""
-    return Framing("crop", fit).map(source, target)
