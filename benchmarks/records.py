@@ -4,8 +4,8 @@
 
 A record is a recipe run with each of its seeds; what is done already in --runs is not done again. Records say which
 commit they are of: commit first. --check says which records are not of their recipes as these stand today. With
---jobs N, N runs go side by side, each on its share of the cores: networks this small use two cores best as two trainings
-of one thread each.
+--jobs N, N runs go side by side, each on its share of the cores: networks this small use two cores best as two
+trainings of one thread each.
 """
 
 from __future__ import annotations

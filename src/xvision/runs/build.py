@@ -57,8 +57,11 @@ def build(recipe: Recipe) -> Model:
     from xvision.data.concat import open_data
     from xvision.tasks.multi import build_task
 
-    counted = all(part.settings.get("num_classes", 1) for part in recipe.task)
-    return build_network(recipe, build_task(recipe.task, {} if counted else open_data(recipe.data).classes))
+    try:
+        task = build_task(recipe.task, {})
+    except (ValueError, KeyError):  # it asks for classes
+        task = build_task(recipe.task, open_data(recipe.data).classes)
+    return build_network(recipe, task)
 
 
 def build_network(recipe: Recipe, task: Task, *, weights: bool = True) -> Model:
