@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import resource
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -50,8 +53,8 @@ def test_pictures_and_videos_in_one_call(
         "depth": "clip/000001_depth.png",
     }
     assert {f.name for f in out.iterdir()} == {
-        "predictions.json", "clip", "clip_2", "clip_overlay.mp4", "clip_2_overlay.mp4", "0000_photo.png",
-        "0000_photo_segmentation.png", "0000_photo_depth.png", "legend.png",
+        ".xvision-predictions", "predictions.json", "clip", "clip_2", "clip_overlay.mp4",
+        "clip_2_overlay.mp4", "0000_photo.png", "0000_photo_segmentation.png", "0000_photo_depth.png", "legend.png",
     }  # fmt: skip
     depth = cv2.imread(str(out / "clip_2/000002_depth.png"), cv2.IMREAD_UNCHANGED)
     assert (depth.dtype, depth.shape) == (np.uint16, (102, 127))  # of the cut frame
@@ -71,7 +74,7 @@ def test_a_folder_is_of_one_call(trained: Path, tmp_path: Path, capsys: pytest.C
     assert call(*call_it) == 0
     assert {f.name for f in out.iterdir()} == {
         "0000_a.png", "0000_a_depth.png", "0000_a_segmentation.png", "legend.png", "notes.txt",
-        "predictions.json",
+        "predictions.json", ".xvision-predictions",
     }  # fmt: skip
 
     other = ("predict", model, str(inputs / "a.png"), "--out", str(out))
@@ -91,11 +94,88 @@ def test_a_folder_is_of_one_call(trained: Path, tmp_path: Path, capsys: pytest.C
     assert "`xvision predict` did not finish here; make the same call again" in capsys.readouterr().err
     assert call(*other) == 0
 
-    (out / "predictions.json").unlink()
-    assert call(*other) == 2
-    assert f"{out} holds other files; choose" in capsys.readouterr().err
+    (out / ".xvision-predictions").unlink()
+    for more in ((), ("--fresh",)):
+        assert call(*other, *more) == 2
+        assert f"{out}: expected a new or empty folder for a prediction" in capsys.readouterr().err
     assert call("predict", model, str(inputs), "--out", str(inputs / "a.png")) == 2
-    assert f"--out: expected a folder, {inputs / 'a.png'} is a file; choose" in capsys.readouterr().err
+    assert f"{inputs / 'a.png'}: expected a folder for a prediction, got a file" in capsys.readouterr().err
+
+
+def test_nothing_outside_of_the_folder_is_written_or_removed(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What predictions.json says is not trusted, nor are links in the folder."""
+    model, image, out = str(trained / "export/model.onnx"), str(tmp_path / "a.png"), tmp_path / "out"
+    cv2.imwrite(image, np.zeros((120, 128, 3), np.uint8))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    victims = [tmp_path / "up.png", elsewhere / "linked.png", elsewhere / "absolute.png", out / "notes.txt"]
+    assert call("predict", model, image, "--out", str(out)) == 0
+    for victim in victims:
+        victim.write_text("precious")
+    stale = out / "0009_stale.png"
+    stale.touch()
+    (out / "link").symlink_to(elsewhere)
+    (out / "0000_a.png").unlink()
+    (out / "0000_a.png").symlink_to(victims[1])
+    names = ("../up.png", "link/linked.png", str(victims[2]), "notes.txt", stale.name)
+    plain = read(out / "predictions.json")
+    plain["images"] += [{"image": "b", "files": {"picture": name}} for name in names]
+    (out / "predictions.json").write_text(json.dumps(plain))
+    assert call("predict", model, image, "--out", str(out)) == 0
+    assert [victim.read_text() for victim in victims] == ["precious"] * 4
+    assert not stale.exists()
+
+    video = write_video(tmp_path / "clip.mp4", 2)
+    (tmp_path / "films").mkdir()
+    call_it = ("predict", model, str(video), "--out", str(tmp_path / "films"))
+    assert call(*call_it) == 0
+    shutil.rmtree(tmp_path / "films/clip")
+    (tmp_path / "films/clip").symlink_to(elsewhere)
+    capsys.readouterr()
+    assert call(*call_it) == 2
+    assert "films/clip/000000_segmentation.png: expected a file in " in capsys.readouterr().err
+    assert {f.name for f in elsewhere.iterdir()} == {"linked.png", "absolute.png"}
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [[], {"call": 5}, {"call": [], "images": 5}, {"call": [], "images": [{"image": "a", "files": ["a"]}]}],
+)
+def test_a_foreign_predictions_json_is_refused_by_name(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], plain: Any
+) -> None:
+    image, out = str(tmp_path / "a.png"), tmp_path / "out"
+    cv2.imwrite(image, np.zeros((120, 128, 3), np.uint8))
+    words = ("predict", str(trained / "export/model.onnx"), image, "--out", str(out))
+    assert call(*words) == 0
+    (out / "predictions.json").write_text(json.dumps(plain))
+    for verb in (words, ("val", "--predictions", str(out))):
+        assert call(*verb) == 3
+        assert "predictions.json: expected what `xvision predict --out` writes" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_it_with_whole_files_alone(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    inputs.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (120, 128, 3), np.uint8)
+    for name in "abc":
+        cv2.imwrite(str(inputs / f"{name}.png"), noise)
+    words = ("predict", str(trained / "export/model.onnx"), str(inputs), "--out", str(out))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # as a full disk: write() fails half-way
+    try:
+        assert call(*words) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr()
+    assert "0000_a.png: cannot be written (" in said.err
+    assert "b.png" not in said.out
+    assert {f.name for f in out.iterdir()} == {".xvision-predictions", "predictions.json"}
+    assert call(*words) == 0
 
 
 def test_what_cannot_be_read_is_left_out_and_told(
@@ -183,7 +263,8 @@ class Camera:
 def test_a_camera_runs_until_it_ends_or_is_interrupted(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    of_files = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda of: Camera(of) if of == 7 else of_files(of))
     for name, more, num_frames in (("all", [], 4), ("some", ["--frames", "2"], 2)):
         assert (
             call("predict", str(trained / "export/model.onnx"), "7", "--out", str(tmp_path / name), *more)
@@ -204,14 +285,14 @@ def test_an_interrupted_video_keeps_what_was_found(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video = write_video(tmp_path / "clip.mp4", 20)
-    imwrite = cv2.imwrite
+    replace = os.replace
 
-    def once(path: str, content: Any) -> bool:
-        if path.endswith("000003_depth.png"):
+    def once(source: Path, target: Path) -> None:
+        if target.name == "000003_depth.png":
             signal.raise_signal(signal.SIGINT)
-        return imwrite(path, content)
+        replace(source, target)
 
-    monkeypatch.setattr(cv2, "imwrite", once)
+    monkeypatch.setattr(os, "replace", once)
     assert (
         call("predict", str(trained / "export/model.onnx"), str(video), "--out", str(tmp_path / "out")) == 130
     )
@@ -257,11 +338,13 @@ def test_a_labelled_data_set_gives_metrics_of_each_sample(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("val", str(trained), "--json") == 0
-    overall = json.loads(capsys.readouterr().out)["metrics"]["int8"]
+    rows = json.loads(capsys.readouterr().out)["metrics"]
+    overall = {row["metric"]: row["value"] for row in rows if row["network"] == "int8"}
     out = tmp_path / "out"
     assert call("predict", str(trained), "data.num_val=5", "--out", str(out), "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["metrics"] == overall == read(out / "predictions.json")["metrics"]
+    assert {row["metric"]: row["value"] for row in found["metrics"]} == overall
+    assert found["metrics"] == read(out / "predictions.json")["metrics"]
 
     with (out / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

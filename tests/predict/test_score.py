@@ -16,6 +16,7 @@ from tests.test_cli import call
 from xvision.data.concat import open_data
 from xvision.data.dataset import DataError
 from xvision.predict.score import match
+from xvision.predict.written import Entry
 
 RELATIVE = (
     "abs_rel",
@@ -43,7 +44,12 @@ def files(written: Path, tmp_path: Path) -> Path:
 def score(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
     capsys.readouterr()
     assert call("val", "--predictions", *words, "--json") == 0
-    return json.loads(capsys.readouterr().out)["metrics"]["files"]
+    return values(json.loads(capsys.readouterr().out)["metrics"])
+
+
+def values(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Metric to value."""
+    return {row["metric"]: row["value"] for row in rows}
 
 
 def fail(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
@@ -68,16 +74,16 @@ def test_files_score_as_the_network_that_wrote_them(
     """Ids exactly. Depth up to its rounding by 0.5 mm: a relative error changes by at most 0.5 mm / depth, the root of
     a mean square by at most 0.5 mm, that of logarithms by at most log(1 + 0.5 mm / (least depth - 0.5 mm)).
     """
-    live = json.loads((written / "predictions.json").read_text())["metrics"]
+    live = values(json.loads((written / "predictions.json").read_text())["metrics"])
     from_files = score(capsys, str(written))
     assert from_files.keys() == live.keys()
     for name, value in live.items():
-        if name.startswith("segmentation."):
+        if name.startswith("segmentation/"):
             assert from_files[name] == value
     least = least_depth_m(written)
     relative = 0.0005 / (least - 0.0005)
     for name in RELATIVE:
-        assert from_files[f"depth.{name}"] == pytest.approx(live[f"depth.{name}"], abs=100 * relative)
+        assert from_files[f"depth/{name}"] == pytest.approx(live[f"depth/{name}"], abs=100 * relative)
     assert from_files["depth/rmse_m"] == pytest.approx(live["depth/rmse_m"], abs=0.0005)
     assert from_files["depth/rmse_log"] == pytest.approx(live["depth/rmse_log"], abs=relative)
     assert from_files["depth/silog"] == pytest.approx(live["depth/silog"], abs=100 * relative)
@@ -87,9 +93,8 @@ def test_files_score_as_the_network_that_wrote_them(
 def test_one_task_of_several(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = score(capsys, str(written))
     alone = score(capsys, str(written), "task=segmentation")
-    assert alone == {
-        n.removeprefix("segmentation."): v for n, v in both.items() if n.startswith("segmentation.")
-    }
+    assert alone == {name: value for name, value in both.items() if name.startswith("segmentation/")}
+    assert len(alone) > 4
 
 
 def test_files_of_another_program(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,7 +156,7 @@ def test_other_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "expected what `xvision predict --out` writes" in fail(capsys, str(tmp_path))[1]
     (tmp_path / "predictions.json").unlink()
     code, message = fail(capsys, str(tmp_path), "data=scenes", "task=classification")
-    assert (code, "expected tasks whose answers are maps" in message) == (2, True)
+    assert (code, "expected tasks whose predictions are maps" in message) == (2, True)
     capsys.readouterr()
     assert call("val") == 2
     assert "expected a run folder or an exported .onnx file, or --predictions DIR" in capsys.readouterr().err
@@ -167,15 +172,15 @@ def test_files_are_matched_by_stem_and_folders(tmp_path: Path) -> None:
     names = ("val/bear/00000.jpg", "val/camel/00000.jpg", "val/camel/00001.jpg")
     kinds = [("motion",)] * 3
     touch(tmp_path, "bear/00000.png", "camel/00000.png", "camel/00001.png", "camel/00001_other.txt")
-    found = [str(row["motion"].relative_to(tmp_path)) for row in match(tmp_path, {}, names, kinds)]
+    found = [str(row["motion"].relative_to(tmp_path)) for row in match(tmp_path, (), names, kinds)]
     assert found == ["bear/00000.png", "camel/00000.png", "camel/00001.png"]
     # a name that says what it holds wins; a picture beside it is none
     touch(tmp_path, "camel/0007_00001_motion.png", "camel/0007_00001.png")
-    assert match(tmp_path, {}, names, kinds)[2]["motion"].name == "0007_00001_motion.png"
+    assert match(tmp_path, (), names, kinds)[2]["motion"].name == "0007_00001_motion.png"
     # predictions.json says of which image a file is
     touch(tmp_path, "0000_00000_motion.png")
-    entries = [{"image": "some/val/bear/00000.jpg", "files": {"motion": "0000_00000_motion.png"}}]
-    assert match(tmp_path, {"images": entries}, names, kinds)[0]["motion"].name == "0000_00000_motion.png"
+    entries = [Entry(image="some/val/bear/00000.jpg", files={"motion": "0000_00000_motion.png"})]
+    assert match(tmp_path, entries, names, kinds)[0]["motion"].name == "0000_00000_motion.png"
 
 
 def test_ambiguous_files_are_listed(tmp_path: Path) -> None:
@@ -183,14 +188,14 @@ def test_ambiguous_files_are_listed(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"(?s)3 problems.*may be of val/bear/00000.jpg or of val/camel/00000.jpg"
     ):
-        match(tmp_path, {}, ("val/bear/00000.jpg", "val/camel/00000.jpg", "x.png", "b.png"), [("depth",)] * 4)
+        match(tmp_path, (), ("val/bear/00000.jpg", "val/camel/00000.jpg", "x.png", "b.png"), [("depth",)] * 4)
     with pytest.raises(DataError, match=r"several files may be its depth \(a/b.png, c/b.png\); keep one"):
-        match(tmp_path, {}, ("b.png",), [("depth",)])
+        match(tmp_path, (), ("b.png",), [("depth",)])
 
 
 def test_several_kinds_lie_in_folders_of_their_names(tmp_path: Path) -> None:
     touch(tmp_path, "depth/x.png", "segmentation/x.png", "segmentation/y.png")
-    (x, y) = match(tmp_path, {}, ("x.jpg", "y.jpg"), [("segmentation", "depth"), ("segmentation",)])
+    (x, y) = match(tmp_path, (), ("x.jpg", "y.jpg"), [("segmentation", "depth"), ("segmentation",)])
     assert {kind: file.parent.name for kind, file in x.items()} == {
         "segmentation": "segmentation",
         "depth": "depth",

@@ -176,12 +176,12 @@ def _blend(bgra: np.ndarray[Any, Any]) -> Pixels:
     return np.rint(fill + (color - fill) * alpha).astype(np.uint8)
 
 
-def write_png(path: Path, rgb: Pixels) -> None:
-    """Write an image (H, W, 3) as PNG, whole or not at all.
+def write_png(path: Path, pixels: np.ndarray[Any, Any]) -> None:
+    """Write RGB (H, W, 3), or values (H, W) of 8 or 16 bits, as PNG, whole or not at all.
 
     Raises: OSError that names the file, for a full disk too (OpenCV says nothing of that).
     """
-    done, png = cv2.imencode(".png", rgb[..., ::-1])
-    assert done, rgb.shape
+    done, png = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    assert done, pixels.shape
     with replacing(path) as temporary:
         temporary.write_bytes(png.tobytes())

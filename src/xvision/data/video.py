@@ -129,6 +129,7 @@ class VideoFile:
         if self._writer is None:
             self._size = height, width
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.unlink(missing_ok=True)  # it may be a link to another film
             even = width + width % 2, height + height % 2
             self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, even)
             if not self._writer.isOpened():
@@ -139,5 +140,11 @@ class VideoFile:
         self._writer.write(np.pad(frame, padding, constant_values=24)[..., ::-1])
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
+        """Raises: OSError if it did not become a film; OpenCV says nothing of a full disk."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        if not cv2.VideoCapture(str(self.path)).isOpened():
+            self.path.unlink(missing_ok=True)
+            raise OSError(f"{self.path}: cannot be written whole; is the disk full?")

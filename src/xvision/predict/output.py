@@ -7,23 +7,23 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import cv2
 import numpy as np
 
-from xvision.data.images import Array
+from xvision.data.images import Array, write_png
 from xvision.data.video import DEFAULT_FPS, VideoFile
-from xvision.files import read_json, write_json, write_text
+from xvision.files import write_json, write_text
+from xvision.predict.written import PREDICTIONS, inside, read_written
 from xvision.runs.folder import claim, set_aside
 from xvision.tasks.contract import Task
 from xvision.tasks.palette import flow_picture
 from xvision.tasks.view import Prediction
 from xvision.tasks.visualize import Image, column, legend
 
-PREDICTIONS = "predictions.json"
 METRICS = "metrics.csv"
 LEGEND = "legend.png"
 _LEGEND_WIDTH_PX = 480
@@ -59,16 +59,16 @@ class Output:
     def _begin(self) -> None:
         """Before the first file: say whose they are, so that an interrupted call can be made again."""
         if self._before is None:
-            path = self.folder / PREDICTIONS
-            self._before = _files(read_json(path)) if path.is_file() else set()
-            write_json(path, {"call": self._call})
+            written = read_written(self.folder)
+            self._before = written.files if written else set()
+            write_json(self.folder / PREDICTIONS, {"call": self._call})
 
     def image(self, name: str, picture: Image, found: Prediction, flow: Array | None) -> dict[str, str]:
         """Write what was found in an image, also into the film at hand; the names of the files by what they hold."""
         self._begin()
         stem = f"{self._num_images:04}_{file_stem(name)}"
         self._num_images += 1
-        write_png(self.folder / f"{stem}.png", picture[..., ::-1])
+        self._write(f"{stem}.png", picture)
         return {"picture": f"{stem}.png"} | self._filmed(picture) | self._maps(f"{stem}_", found, flow)
 
     def start_film(self, name: str, fps: float) -> None:
@@ -80,7 +80,7 @@ class Output:
             self._stem, number = f"{name}_{number}", number + 1
         self._stems.add(self._stem)
         # never the name of the video itself, which may lie in this folder
-        self._film = VideoFile(self.folder / f"{self._stem}_overlay.mp4", fps)
+        self._film = VideoFile(inside(self.folder, f"{self._stem}_overlay.mp4"), fps)
 
     def of_sequence(self, name: str) -> None:
         """The next picture is a frame of this sequence of a data set, or of none: its film goes on, or ends."""
@@ -109,10 +109,20 @@ class Output:
     def _maps(self, start: str, found: Prediction, flow: Array | None) -> dict[str, str]:
         files = self._task.view.files(found)
         if flow is not None:
-            files = {**files, "flow.png": flow_picture(flow)[..., ::-1]}
-        for ending, content in files.items():
-            write_png(self.folder / f"{start}{ending}", content)
+            files = {**files, "flow.png": flow_picture(flow)}
+        for ending, pixels in files.items():
+            self._write(f"{start}{ending}", pixels)
         return {Path(ending).stem: f"{start}{ending}" for ending in files}
+
+    def _write(self, name: str, pixels: np.ndarray[Any, Any]) -> None:
+        write_png(inside(self.folder, name), pixels)
+
+    def _remove(self, name: str) -> None:
+        """A picture or a video of this folder; what predictions.json names beside those is not ours."""
+        with suppress(ValueError):
+            path = inside(self.folder, name)
+            if path.suffix in (".png", ".mp4"):
+                path.unlink(missing_ok=True)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """predictions.json: what made these files and which belong to which image; legend.png: the colours.
@@ -125,9 +135,11 @@ class Output:
             if task.view.legend
         }
         if legends:
-            write_png(self.folder / LEGEND, column(legends)[..., ::-1])
-        for name in (self._before or set()) - _files(summary):
-            (self.folder / name).unlink(missing_ok=True)
+            self._write(LEGEND, column(legends))
+        for name in (self._before or set()) - {
+            n for e in summary["images"] for n in e.get("files", {}).values()
+        }:
+            self._remove(name)
         write_json(self.folder / PREDICTIONS, {"call": self._call, **summary})
 
 
@@ -136,18 +148,12 @@ def open_output(folder: Path, call: Sequence[str], *, fresh: bool = False) -> No
     if fresh:
         set_aside(folder, "predictions")
     claim(folder, "predictions")
-    path = folder / PREDICTIONS
-    before = read_json(path).get("call", []) if path.is_file() else list(call)
-    if before != list(call):
-        holds = f"what `xvision predict {' '.join(before)}` wrote"
+    before = read_written(folder)
+    if before and before.call != tuple(call):
         raise ValueError(
-            f"--out: expected an empty folder, or one that the same call has written, {folder} holds {holds}; choose "
-            "another --out, or --fresh to move the old one aside"
+            f"--out: expected an empty folder, or one that the same call has written, {folder} holds what `xvision "
+            f"predict {' '.join(before.call)}` wrote; choose another --out, or --fresh to move the old one aside"
         )
-
-
-def _files(summary: Mapping[str, Any]) -> set[str]:
-    return {name for entry in summary.get("images", ()) for name in entry.get("files", {}).values()}
 
 
 def file_stem(name: str) -> str:
@@ -159,13 +165,6 @@ def file_stem(name: str) -> str:
     last = name.replace("\\", "/").rpartition("/")[2]
     stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", last)
     return re.sub(r"[^\w.-]+", "_", stem).strip("_") or "_"
-
-
-def write_png(path: Path, content: np.ndarray[Any, Any]) -> None:
-    """Raises: OSError that names the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), content):
-        raise OSError(f"{path}: cannot be written; is the disk full?")
 
 
 def write_metrics(path: Path, names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:

@@ -107,12 +107,12 @@ def _of_sources(
                 if signals.received:
                     break
                 _check_length(source, len(entries) - before, console)
-    finally:
-        summary = _summary(opened, entries)
-        if output is not None and entries:
-            output.end_film()
-            output.finish(summary)
-            console.print(f"written  {output.folder}")
+    except OSError:  # a full disk, say: what is there cannot be told there either
+        raise
+    except BaseException:
+        _finish(opened, entries, output, console)
+        raise
+    summary = _finish(opened, entries, output, console)
     by_hand = isinstance(last, Clip) and last.video.is_camera and last is sources[-1]
     if signals.received and not by_hand:
         raise Interrupted(signals.received, f"predict: interrupted after {len(entries)} images")
@@ -120,6 +120,16 @@ def _of_sources(
         raise DataError(
             "\n".join([*problems, f"{len(entries)} images could be used, {len(problems)} could not"])
         )
+    return summary
+
+
+def _finish(opened: Opened, entries: list[Entry], output: Output | None, console: Console) -> Entry:
+    """The content of predictions.json, which is written with what belongs to it."""
+    summary = _summary(opened, entries)
+    if output is not None and entries:
+        output.end_film()
+        output.finish(summary)
+        console.print(f"written  {output.folder}")
     return summary
 
 
@@ -156,8 +166,8 @@ def _found(
         (batch,) = loader.epoch(0)
         images = [cut_pixels(frame.image, data.crop_rect) for frame in some]
         inverses = [batch["framing"].inverse(image.shape[:2]) for image in images]
-        answers = task.decode(forward(opened.last, batch, opened.inputs), inverses)
-        yield from zip(some, images, answers, _flows(batch), strict=True)
+        predictions = task.decode(forward(opened.last, batch, opened.inputs), inverses)
+        yield from zip(some, images, predictions, _flows(batch), strict=True)
 
 
 def _holding(frames: Iterator[Frame], crop: Rect | None, problems: list[str]) -> Iterator[Frame]:
@@ -213,9 +223,9 @@ def _of_data(opened: Opened, path: Path, output: Output | None, console: Console
             metric.update(out, batch)
             images = [stored.load(int(i))["image"] for i in batch["index"]]
             sizes = (_size(task, batch, i, image) for i, image in enumerate(images))
-            answers = task.decode(out, [batch["framing"].inverse(size) for size in sizes])
+            predictions = task.decode(out, [batch["framing"].inverse(size) for size in sizes])
             labels, flows = task.ground_truth(batch), _flows(batch)
-            for i, (name, image, found) in enumerate(zip(batch["name"], images, answers, strict=True)):
+            for i, (name, image, found) in enumerate(zip(batch["name"], images, predictions, strict=True)):
                 rows.append(_alone(task, out, batch, i))
                 files = {}
                 if output is not None:

@@ -13,15 +13,18 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from xvision.config.messages import explain
 from xvision.console import Console
 from xvision.data.concat import open_data
 from xvision.data.dataset import DataError, Split
 from xvision.data.folders import files, summary
 from xvision.data.framing import Framing
 from xvision.data.loader import Loader
-from xvision.files import read_json
 from xvision.predict.open import check_val
-from xvision.predict.output import PREDICTIONS, file_stem
+from xvision.predict.output import file_stem
+from xvision.predict.written import PREDICTIONS, Entry, Written, inside, read_written
 from xvision.recipes.named import recipe as named_recipe
 from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe
@@ -45,31 +48,23 @@ def score(folder: Path, settings: Sequence[str], console: Console) -> tuple[Meas
     Raises: DataError that lists samples without a prediction or with several, and names what has another size;
     ValueError if nobody says what was predicted.
     """
-    written = _read_written(folder)
+    written = _read_finished(folder)
     return _measure(folder, written, _what_was_predicted(folder, written, settings), console)
 
 
-def _read_written(folder: Path) -> dict[str, Any]:
-    """predictions.json of a folder; empty for files of another program.
-
-    Raises: DataError if there is no such folder, ValueError if the file is broken.
-    """
+def _read_finished(folder: Path) -> Written | None:
+    """predictions.json of a folder; None for files of another program. Raises: DataError for what cannot be scored."""
     if not folder.is_dir():
         raise DataError(f"--predictions: expected a folder of predictions, got {folder}, which is none")
-    path = folder / PREDICTIONS
-    if not path.is_file():
-        return {}
-    found = read_json(path)
-    if isinstance(found, dict) and found.keys() == {"call"}:
-        raise DataError(f"{path}: `xvision predict` did not finish here; make the same call again")
-    if not isinstance(found, dict) or not {"task", "data", "classes", "images"} <= found.keys():
+    written = read_written(folder)
+    if written and written.images is None:
         raise DataError(
-            f"{path}: expected what `xvision predict --out` writes; remove it to score the files alone"
+            f"{folder / PREDICTIONS}: `xvision predict` did not finish here; make the same call again"
         )
-    return found
+    return written
 
 
-def _what_was_predicted(folder: Path, written: Mapping[str, Any], settings: Sequence[str]) -> Recipe:
+def _what_was_predicted(folder: Path, written: Written | None, settings: Sequence[str]) -> Recipe:
     if wrong := [word for word in settings if not word.startswith(("data", "task"))]:
         raise ValueError(f"val --predictions: expected settings of data and task, got {', '.join(wrong)}")
     named = [word.partition("=")[2] for word in settings if word.startswith("task=")]
@@ -78,30 +73,36 @@ def _what_was_predicted(folder: Path, written: Mapping[str, Any], settings: Sequ
             f"val --predictions: {folder} has no {PREDICTIONS} that says what was predicted; add the task, for "
             "example task=segmentation"
         )
-    before = written.get("task", {})  # one without settings is stored as its name
+    before = written.task if written else {}
     known = {before: {}} if isinstance(before, str) else before
     recipe = named_recipe(named[0] if named else "+".join(known))
     plain = recipe.to_dict()
     if written:
-        plain["data"] = written["data"]
+        plain["data"] = written.data
         plain["task"] = {part.name: known.get(part.name, dict(part.settings)) for part in recipe.task}
-    return override(Recipe.model_validate(plain), [word for word in settings if not word.startswith("task=")])
+    try:
+        recipe = Recipe.model_validate(plain)
+    except ValidationError as e:
+        raise DataError(
+            f"{folder / PREDICTIONS}: expected settings of a recipe; {'; '.join(explain(e))}"
+        ) from e
+    return override(recipe, [word for word in settings if not word.startswith("task=")])
 
 
 def _measure(
-    folder: Path, written: Mapping[str, Any], recipe: Recipe, console: Console
+    folder: Path, written: Written | None, recipe: Recipe, console: Console
 ) -> tuple[Measurement, ...]:
     dataset = open_data(recipe.data)
-    classes = {field: tuple(names) for field, names in written.get("classes", dataset.classes).items()}
-    task = build_task(recipe.task, classes)
+    task = build_task(recipe.task, written.classes if written else dataset.classes)
     if missing := [part.name for part in task.parts if not part.view.file_endings]:
         raise ValueError(
-            f"--predictions: expected tasks whose answers are maps, {', '.join(missing)} has none in files; name "
+            f"--predictions: expected tasks whose predictions are maps, {', '.join(missing)} has none in files; name "
             "others with task=…"
         )
     check_val(dataset, task, task.classes, str(folder))
     split = dataset.splits["val"]
-    found = match(folder, written, split.names, [_kinds(tasks) for tasks in _labelled_tasks(split, task)])
+    entries = written.entries if written else ()
+    found = match(folder, entries, split.names, [_kinds(tasks) for tasks in _labelled_tasks(split, task)])
     whole = Framing("stretch")  # what is in the files is of whole images, whatever the network saw of them
     loader = Loader(
         split, task.needs, recipe.data, batch_size=1, train=False, seed=0, framing=whole, native_size=task.maps
@@ -160,7 +161,7 @@ class _File:
 
 
 def match(
-    folder: Path, written: Mapping[str, Any], names: Sequence[str], kinds: Sequence[Sequence[str]]
+    folder: Path, entries: Sequence[Entry], names: Sequence[str], kinds: Sequence[Sequence[str]]
 ) -> list[dict[str, Path]]:
     """The file of each kind (segmentation, depth, …) for each sample, which needs `kinds` of them.
 
@@ -176,9 +177,9 @@ def match(
     found: list[dict[str, Path]] = [{} for _ in names]
     for kind in wanted:
         by_stem: dict[str, list[_File]] = {}
-        for file in _candidates(folder, written, kind, alone=len(wanted) == 1):
+        for file in _candidates(folder, entries, kind, alone=len(wanted) == 1):
             by_stem.setdefault(file.stem, []).append(file)
-        listed = _listed(folder, written, kind)
+        listed = _listed(folder, entries, kind)
         owner: dict[Path, str] = {}
         for name, some, files_of_one in zip(names, kinds, found, strict=True):
             if kind not in some:
@@ -201,27 +202,21 @@ def match(
     return found
 
 
-def _listed(folder: Path, written: Mapping[str, Any], kind: str) -> dict[str, Path]:
+def _listed(folder: Path, entries: Sequence[Entry], kind: str) -> dict[str, Path]:
     """The files that predictions.json gives for whole names of samples, as far as they are there."""
-    entries = written.get("images", ())
-    own = {
-        e["image"]: folder / e["files"][kind]
-        for e in entries
-        if kind in e.get("files", {}) and "frame" not in e
-    }
+    own = {e.image: inside(folder, e.files[kind]) for e in entries if kind in e.files and e.frame is None}
     return {name: path for name, path in own.items() if path.is_file()}
 
 
-def _candidates(folder: Path, written: Mapping[str, Any], kind: str, *, alone: bool) -> Iterator[_File]:
+def _candidates(folder: Path, entries: Sequence[Entry], kind: str, *, alone: bool) -> Iterator[_File]:
     """All files in a folder that may hold `kind`."""
     listed: set[Path] = set()
-    for entry in written.get("images", ()):
-        own = {what: folder / name for what, name in entry.get("files", {}).items()}
-        if "frame" in entry:
+    for entry in entries:
+        if entry.frame is not None:
             continue  # of a video: its number is its name
-        listed |= set(own.values())
-        if kind in own and own[kind].is_file():
-            yield _File(own[kind], file_stem(entry["image"]), _folders(entry["image"]), True)
+        listed |= {folder / name for name in entry.files.values()}
+        if kind in entry.files and (own := inside(folder, entry.files[kind])).is_file():
+            yield _File(own, file_stem(entry.image), _folders(entry.image), True)
     for path in files(folder):
         if path.suffix.lower() != ".png" or path in listed:
             continue

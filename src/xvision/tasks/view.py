@@ -47,7 +47,7 @@ class View(ABC):
         return None
 
     def files(self, prediction: Prediction) -> dict[str, np.ndarray[Any, Any]]:
-        """Images to write beside the picture, by what their names end with; as OpenCV takes them."""
+        """Images to write beside the picture, by what their names end with: RGB, or values (H, W) of 8 or 16 bits."""
         return {}
 
     @property
