@@ -230,6 +230,19 @@ def test_which_joints_a_mirror_swaps_is_for_the_data_set_to_say():
     np.testing.assert_allclose(mirrored, [[[16, 2, 1], [20, 2, 2], [18, 9, 2]]])
 
 
+FILLS = {
+    "image": 128, "previous": 128, "segmentation": 255, "motion": 255, "depth": 0, "flow": 0, "confidence": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "fill"), FILLS.items())
+def test_what_a_rotation_brings_in_is_unknown(sample, name, fill):
+    value = np.full_like(sample[name], 1)
+    turned = warp(name, value, placed(turn_rad=math.pi / 4))
+    assert (turned[0, 0] == fill).all()
+    assert (turned[-1, -1] == fill).all()
+
+
 def test_unlabelled_joints_stay_unlabelled():
     joints = np.zeros((1, 17, 3), np.float32)
     for moved in random_maps(10):

@@ -84,6 +84,18 @@ def test_crop_ratio_crops_the_centre_in_validation_only(make_split):
     assert torch.equal(near[True]["image"], far[True]["image"])
 
 
+@pytest.mark.parametrize(
+    "augment", [{"hflip": 0.5}, {"hflip": 0, "shift": 0.5}, {"hflip": 0, "zoom": (1.0, 2.0)}], ids=str
+)
+def test_every_epoch_places_a_sample_anew(make_split, augment):
+    loader = load(make_split(4), settings=data(Augment(**augment)), batch_size=4)
+    epochs = [next(loader.epoch(e)) for e in range(8)]
+    first = [batch["image"][batch["index"].tolist().index(0)] for batch in epochs]
+    assert not all(torch.equal(image, first[0]) for image in first)
+    again = next(loader.epoch(3))
+    assert torch.equal(again["image"][again["index"].tolist().index(0)], first[3])
+
+
 def test_training_drops_the_last_part_and_reorders_every_epoch(make_split):
     loader = load(make_split(20))
     epochs = [[batch["index"] for batch in loader.epoch(e)] for e in (0, 1)]

@@ -167,7 +167,8 @@ def test_depth_and_the_cameras_explain_the_flow_of_what_stands_still(level):
         error = np.hypot(*np.moveaxis(np.stack([x, y], -1) - there[..., :2] / there[..., 2:] - flow, -1, 0))
         static = (motion == 0) & known
         assert static.mean() > 0.2
-        print(level, np.percentile(error[static], [90, 95, 97, 99, 99.9, 100]).round(4))
+        # subpixel errors at edges, where depth and flow are of different spots: 0.02, 0.3 and 1.9 px at most
+        assert (np.percentile(error[static], [97, 99.9, 100]) < [0.05, 0.5, 3]).all()
         moving = (motion == 1) & known
         for thing in np.unique(renderer.labels(ids)[2][moving]):
             part = moving & (renderer.labels(ids)[2] == thing)

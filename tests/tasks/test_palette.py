@@ -120,3 +120,13 @@ def test_a_picture_of_flow_explains_its_colours() -> None:
         np.abs(picture[64 - 9, 192 - 2].astype(int) - picture[0, 0]) < 40
     ).all()  # its right end is flow to the right
     assert flow_picture(flow[:8, :80]).shape == (2 * 8 + 26, 160, 3)
+
+
+def test_an_outlier_in_a_flow_does_not_pale_the_rest() -> None:
+    flow = np.zeros((64, 192, 2), np.float32)
+    flow[:, :96] = (3.0, 0.0)
+    wild = flow.copy()
+    wild[40, 10] = (500.0, 0.0)
+    plain, picture = flow_picture(flow), flow_picture(wild)
+    np.testing.assert_array_equal(picture[:32, :48], plain[:32, :48])
+    assert picture[:32, :48].astype(int).std(axis=2).min() > 50  # full colour, not white

@@ -32,12 +32,10 @@ def _write_samples(run: Run) -> None:
     from xvision.tasks.visualize import side_by_side, titled
 
     task, names = run.task, run.networks
-    batch = next(run.loader("val").epoch(0))
+    batch = next(run.loader("val", framed=True).epoch(0))  # all as the network sees it
     batch = rows_of(batch, range(min(NUM_SAMPLES, len(batch["name"]))))
     images = batch["image"]
-    inverses = [spanning((images.shape[2], images.shape[3]))] * len(
-        images
-    )  # pictures of what the network sees
+    inverses = [spanning((images.shape[2], images.shape[3]))] * len(images)
     with torch.inference_mode():
         planes = run.inputs.encode(batch)
         found = {name: task.decode(run.network(name)(*planes), inverses) for name in names}

@@ -101,11 +101,17 @@ def open_split(recipe: Recipe, task: Task, dataset: Dataset, name: str) -> Split
 
 
 def make_loader(
-    recipe: Recipe, task: Task, split: Split, *, train: bool = False, processes: Processes | None = None
+    recipe: Recipe,
+    task: Task,
+    split: Split,
+    *,
+    train: bool = False,
+    processes: Processes | None = None,
+    framed: bool = False,
 ) -> Loader:
     """Batches of a split: augmented and shuffled for training, else every sample once in order.
 
-    Of several `processes` each gets its share.
+    Of several `processes` each gets its share. Maps of labels keep their own size unless `train` or `framed`.
     """
     from xvision.data.framing import framing_of
     from xvision.data.loader import Loader
@@ -123,7 +129,7 @@ def make_loader(
         rank=processes.rank,
         world=processes.world,
         framing=framing_of(recipe.data, task.needs),
-        native_size=() if train else task.maps,
+        native_size=() if train or framed else task.maps,
     )
 
 

@@ -98,13 +98,18 @@ class Run:
         """A split of the data with what the network takes and the tasks need; DataError says what is missing."""
         return build.open_split(self.recipe, self.task, self.dataset, name)
 
-    def loader(self, split: str, *, train: bool = False, shared: bool = False) -> Loader:
+    def loader(
+        self, split: str, *, train: bool = False, shared: bool = False, framed: bool = False
+    ) -> Loader:
         """Batches of a split: augmented and shuffled for training, else every sample once in order.
 
-        `shared` among the processes of the run, each its own; else each sees all.
+        `shared` among the processes of the run, each its own; else each sees all. Maps of labels keep their own size
+        for measuring, but with `framed` are brought to the input's as the images are.
         """
         processes = self.processes if shared else Processes()
-        return build.make_loader(self.recipe, self.task, self.split(split), train=train, processes=processes)
+        return build.make_loader(
+            self.recipe, self.task, self.split(split), train=train, processes=processes, framed=framed
+        )
 
     def planes(self, split: str) -> Iterator[tuple[Tensor, ...]]:
         """The un-augmented inputs of a split as the network takes them."""
