@@ -30,6 +30,7 @@ from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe
 from xvision.runs.measure import as_rows
 from xvision.runs.measurements import Measurement
+from xvision.tasks import task as task_registry
 from xvision.tasks.contract import Task
 from xvision.tasks.metrics.contract import Outputs
 from xvision.tasks.multi import build_task
@@ -37,6 +38,8 @@ from xvision.train.evaluation import defined, metric_over
 
 FILES = "files"
 """What stands in the place of an executor for predictions that nobody computed here."""
+
+ANY_RECIPE = "segmentation"  # of a recipe only data and task are read here, and both are given
 
 
 def score(folder: Path, settings: Sequence[str], console: Console) -> tuple[Measurement, ...]:
@@ -75,7 +78,8 @@ def _what_was_predicted(folder: Path, written: Written | None, settings: Sequenc
         )
     before = written.task if written else {}
     known = {before: {}} if isinstance(before, str) else before
-    recipe = named_recipe(named[0] if named else "+".join(known))
+    tasks = task_registry.parts(named[0] if named else "+".join(known))
+    recipe = named_recipe(ANY_RECIPE).model_copy(update={"task": tasks})
     plain = recipe.to_dict()
     if written:
         plain["data"] = written.data
@@ -135,13 +139,18 @@ def _kinds(tasks: Iterable[Task]) -> tuple[str, ...]:
 def _check_sizes(
     task: Task, out: Outputs, batch: Mapping[str, Any], name: str, there: Mapping[str, Path]
 ) -> None:
-    for field in task.maps:
-        if field not in out:
-            continue
-        got, label = (tuple(x.shape[-2:]) for x in (out[field], batch[field][0]))
+    compared = [
+        (part, spec)
+        for part in task.parts
+        for spec in part.outputs
+        if spec.field in task.maps and spec.name in out
+    ]
+    for part, spec in compared:
+        got, label = (tuple(x.shape[-2:]) for x in (out[spec.name], batch[spec.field][0]))
         if got != label:
+            files = ", ".join(str(there[kind]) for kind in _kinds([part]))
             raise DataError(
-                f"{there[field]}: expected {label[0]}x{label[1]} (HxW), the size of the label of {name}, got "
+                f"{files}: expected {label[0]}x{label[1]} (HxW), the size of the label of {name}, got "
                 f"{got[0]}x{got[1]}; write predictions at the label's size: they are not resized here"
             )
 
