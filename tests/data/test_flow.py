@@ -165,7 +165,7 @@ def test_given_flow_is_kept_and_trusted(scenes):
 
 def test_a_network_gets_what_it_takes_or_an_error_that_says_what_to_choose(scenes):
     fields = tuple(scenes.load(0))
-    frames = Dataset("streets", fields, {}, {"val": scenes})
+    frames = Dataset("streets", fields, {}, {"val": scenes}, scenes.joints)
     assert split_for(frames, "val", ("image",)).digest() == scenes.digest()
     assert split_for(frames, "val", ("image", "previous")).digest() == scenes.digest()
     flow = split_for(frames, "val", ("image", "flow"), "farneback")

@@ -1,10 +1,10 @@
 """One affine map per sample, applied once to every field by its row of `FIELDS`.
 
 Coordinates are continuous pixels: an image of width W spans 0..W, the pixel in column c covers c..c+1 and has its
-centre at c + 0.5. A map is a 3x3 matrix from the coordinates of the source to those of the target; a horizontal
-flip is x -> W - x. Images, flow and confidence are interpolated linearly, after averaging over areas where the map shrinks
-by 2 or more (no aliasing); labels and depth take the nearest source pixel. A target pixel whose centre lies outside
-the source gets the field's fill, whatever the field, so that an image and its labels end at the same pixel.
+centre at c + 0.5. A map is a 3x3 matrix from the coordinates of the source to those of the target; a horizontal flip
+is x -> W - x. Images, flow and confidence are interpolated linearly, after averaging over areas where the map shrinks
+by 2 or more (no aliasing); labels and depth take the nearest source pixel. A target pixel whose centre lies outside the
+source gets the field's fill, whatever the field, so that an image and its labels end at the same pixel.
 
 Values follow the map where they are geometric: flow is multiplied by its linear part (zoom, hflip and rotation in
 one), metric depth is divided by the *random* zoom (a resize does not move the camera), joints swap sides when flipped.
