@@ -68,16 +68,16 @@ def side_by_side(pictures: Sequence[Image]) -> Image:
     return np.concatenate(padded, axis=1)
 
 
-def row(panes: Mapping[str, Image]) -> Image:
+def row(pictures: Mapping[str, Image]) -> Image:
     """Pictures in a row, each below its heading."""
-    return side_by_side([titled(heading, picture) for heading, picture in panes.items()])
+    return side_by_side([titled(heading, picture) for heading, picture in pictures.items()])
 
 
-def column(panes: Mapping[str, Image]) -> Image:
+def column(pictures: Mapping[str, Image]) -> Image:
     """Pictures one below the other, each below its heading, narrow ones enlarged by a whole factor."""
-    width = max(picture.shape[1] for picture in panes.values())
+    width = max(picture.shape[1] for picture in pictures.values())
     rows = []
-    for heading, picture in panes.items():
+    for heading, picture in pictures.items():
         factor = width // picture.shape[1]
         large = picture.repeat(factor, axis=0).repeat(factor, axis=1)
         padded = np.pad(large, ((0, 0), (0, width - large.shape[1]), (0, 0)), constant_values=_DARK)

@@ -91,9 +91,11 @@ class DepthMetric(TaskMetric):
         maps = maps[:, None] if maps.ndim == 3 else maps
         for found, depth in pairs(maps, batch[self.field], batch.get("framing"), Inverse.linear):
             known = (depth > 0) & depth.isfinite()
-            truth = torch.where(known, depth, 1).float()
+            ground_truth = torch.where(known, depth, 1).float()
             prediction = torch.where(known, found[:, 0].float(), 1)
-            values = _relative_errors(prediction, truth, known) | _other_errors(prediction, truth, known)
+            values = _relative_errors(prediction, ground_truth, known) | _other_errors(
+                prediction, ground_truth, known
+            )
             self.sums.update(values)
 
     def compute(self) -> dict[str, float]:
@@ -108,30 +110,32 @@ class DepthMetric(TaskMetric):
         }
 
 
-def _relative_errors(prediction: Tensor, truth: Tensor, known: Tensor) -> dict[str, Tensor]:
+def _relative_errors(prediction: Tensor, ground_truth: Tensor, known: Tensor) -> dict[str, Tensor]:
     """Weighted sums of relative errors, and of weights, per range."""
     sums = {}
     for name, limits in RANGES.items():
-        cut_truth = truth.clamp(max=limits.max_m)
-        error = (prediction.clamp(-limits.max_m, limits.max_m) - cut_truth).abs() / cut_truth
-        weight = torch.where(truth < limits.max_m, 1.0, limits.weight_at_max) * (
-            known & (truth > limits.above_m)
+        capped_ground_truth = ground_truth.clamp(max=limits.max_m)
+        error = (
+            prediction.clamp(-limits.max_m, limits.max_m) - capped_ground_truth
+        ).abs() / capped_ground_truth
+        weight = torch.where(ground_truth < limits.max_m, 1.0, limits.weight_at_max) * (
+            known & (ground_truth > limits.above_m)
         )
         sums[f"{name}_error"] = (error * weight).sum(dtype=torch.float64)
         sums[f"{name}_weight"] = weight.sum(dtype=torch.float64)
     return sums
 
 
-def _other_errors(prediction: Tensor, truth: Tensor, known: Tensor) -> dict[str, Tensor]:
+def _other_errors(prediction: Tensor, ground_truth: Tensor, known: Tensor) -> dict[str, Tensor]:
     positive = prediction.clamp(min=MIN_M)
-    log_error = (positive.log() - truth.log()).double() * known
-    factor = torch.maximum(positive / truth, truth / positive)
+    log_error = (positive.log() - ground_truth.log()).double() * known
+    factor = torch.maximum(positive / ground_truth, ground_truth / positive)
     num_known = known.sum((1, 2))
     n = num_known.clamp(min=1)
     variance = (log_error**2).sum((1, 2)) / n - (log_error.sum((1, 2)) / n) ** 2
     return {
         "pixels": known.sum(),
-        "squares": ((prediction - truth) ** 2 * known).sum(dtype=torch.float64),
+        "squares": ((prediction - ground_truth) ** 2 * known).sum(dtype=torch.float64),
         "log_squares": (log_error**2).sum(),
         **{f"delta{k}": ((factor < 1.25**k) & known).sum() for k in (1, 2, 3)},
         "silog": variance.clamp(min=0).sqrt().sum(),

@@ -28,14 +28,14 @@ class FlowMetric(TaskMetric):
 
     def update(self, out: Outputs, batch: Batch) -> None:
         """`out[output]` (B, 2, h, w), labels (B, 2, H, W) or a list of (2, H, W); not finite is unknown."""
-        for prediction, truth in pairs(
+        for prediction, ground_truth in pairs(
             out[self.output], batch[self.field], batch.get("framing"), Inverse.flow
         ):
-            known = truth.isfinite().all(1)
+            known = ground_truth.isfinite().all(1)
             error = torch.linalg.vector_norm(
-                torch.where(known[:, None], prediction.float() - truth, 0), dim=1
+                torch.where(known[:, None], prediction.float() - ground_truth, 0), dim=1
             )
-            size = torch.linalg.vector_norm(torch.where(known[:, None], truth, 0), dim=1)
+            size = torch.linalg.vector_norm(torch.where(known[:, None], ground_truth, 0), dim=1)
             outlier = (error > OUTLIER_PX) & (error > OUTLIER_RATIO * size)
             self.sums.update(
                 {
