@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ from tiny import TinyNet, tiny_loader, tiny_task
 
 from xvision.console import Console
 from xvision.train.loop import evaluate, train
+from xvision.train.processes import init
 from xvision.train.settings import Train
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
@@ -69,3 +73,27 @@ def test_the_first_process_alone_writes(two: Path) -> None:
     assert said(two, 0)["written"] > 0
     assert said(two, 1)["written"] == 0
     assert said(two, 1)["best"] == said(two, 0)["best"]
+
+
+def test_a_process_that_is_killed_ends_the_others_with_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
+    command = [sys.executable, str(SCRIPT.with_name("peer.py")), str(tmp_path)]
+    ranks = [place | {"RANK": str(i), "LOCAL_RANK": str(i)} for i in range(2)]
+    world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    two = [subprocess.Popen(command, stdout=-1, text=True, env=os.environ | world | rank) for rank in ranks]
+    said = [process.communicate(timeout=120)[0] for process in two]
+    assert [process.returncode for process in two] == [4, -9], said
+    assert re.search(r"another of the 2 processes has ended \(.*\); see what it said", said[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "got"), [("RANK", "2", "rank=2, world=1"), ("WORLD_SIZE", "x", "'x'")]
+)
+def test_an_environment_that_describes_no_group_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, got: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=rf"^RANK, WORLD_SIZE, LOCAL_WORLD_SIZE: .*{got}"):
+        init()
