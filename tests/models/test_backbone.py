@@ -54,9 +54,9 @@ def test_levels_and_logits_come_from_one_graph(part: dict[str, dict[str, Any]]) 
     assert strides == sorted(strides)
     deepest = DEEPEST.get(name_of(part), 32)
     assert strides[-1] == deepest
-    logits = built.classify(5)
-    taps = [built.last(8), logits, built.last(deepest)]
-    module = built.graph(taps).eval()
+    assert built.classify(5)
+    features = (built.last(8), "logits", built.last(deepest))
+    module = built.graph(features).eval()
     with torch.no_grad():
         mid, scores, last = module(IMAGE)
         assert all(map(torch.equal, trace(module)(IMAGE), (mid, scores, last)))
