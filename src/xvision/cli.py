@@ -216,7 +216,7 @@ def quantize(run: Target, overrides: Overrides = None, as_json: Json = False) ->
 
 @app.command()
 def export(run: Target, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Write the int8 ONNX file of a run (export.* keys may be changed)."""
+    """Write the file of each format of a run (export.* keys may be changed)."""
     _advance(run, overrides, "export", as_json)
 
 
@@ -305,7 +305,9 @@ def _pipeline(
         return
     _print_metrics(console, rows)
     for parity in parities:
-        console.print(f"parity  {parity.max_lsb} LSB between {parity.reference} and {parity.executor}")
+        allowed = f"{parity.tolerance_lsb} LSB allowed, {parity.version}"
+        between = f"between {parity.reference} and {parity.executor}"
+        console.print(f"parity  {parity.max_lsb} LSB {between} ({allowed})")
     for name, file in files.items():
         console.print(f"{name}  {file}")
     for line in done.warnings:  # they stood far above
@@ -333,7 +335,7 @@ def _print_metrics(console: Console, rows: Sequence[Measurement]) -> None:
 @app.command()
 def val(
     target: Annotated[
-        str | None, typer.Argument(help="A run folder or an exported .onnx file; none with --predictions.")
+        str | None, typer.Argument(help="A run folder or an exported file; none with --predictions.")
     ] = None,
     overrides: Overrides = None,
     predictions: Annotated[
@@ -344,7 +346,7 @@ def val(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a run's networks, an ONNX file, or predictions in files, on the validation samples.
+    """Measure a run's networks, an exported file, or predictions in files, on the validation samples.
 
     `xvision val RUN [data=…]`, or `xvision val --predictions DIR data=camvid data.root=DIR task=segmentation`: what
     `predict --out` wrote knows its task and data.
@@ -357,7 +359,7 @@ def val(
         rows = score(predictions, words, console)
         target = str(predictions)
     elif target is None:
-        raise ValueError("val: expected a run folder or an exported .onnx file, or --predictions DIR")
+        raise ValueError("val: expected a run folder or an exported file, or --predictions DIR")
     else:
         from xvision.predict.open import validate
 
@@ -370,7 +372,7 @@ def val(
 
 @app.command()
 def predict(
-    target: Annotated[str, typer.Argument(help="A run folder or an exported .onnx file.")],
+    target: Annotated[str, typer.Argument(help="A run folder or an exported file.")],
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -390,7 +392,7 @@ def predict(
     fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
-    """Run the int8 network of a run, or an ONNX file, on images, videos, a camera or a data set.
+    """Run the int8 network of a run, or an exported file, on images, videos, a camera or a data set.
 
     Of images: a picture each, and what was found as a PNG (class ids; depth in mm, 16 bits). Of videos and cameras: one
     MP4, and the PNGs in a folder beside it; Ctrl-C ends a camera. With settings of a data set, such as data=camvid

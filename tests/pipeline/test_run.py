@@ -24,7 +24,8 @@ from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe
 from xvision.runs.build import SettingError
 from xvision.runs.files import ChangedFileError
-from xvision.runs.lock import locked
+from xvision.runs.folder import claim, marker
+from xvision.runs.lock import LOCK, FolderInUse, locked
 from xvision.runs.run import load_run
 
 ALL = [stage.name for stage in STAGES]
@@ -132,7 +133,7 @@ def test_a_run_folder_is_no_recipe(finished: tuple[Path, Path], capsys: pytest.C
     _, out = finished
     assert call("run", str(out)) == 2
     assert (
-        f"{out}: expected a recipe, it is the folder of a run; `xvision report {out}`"
+        f"{out}: expected a recipe, got a folder; if it holds a run, `xvision report {out}`"
         in capsys.readouterr().err
     )
 
@@ -473,6 +474,12 @@ def test_another_version_makes_proof_and_figures_stale_and_nothing_else(
     assert "export: up to date\nverify …" in said
     assert (out / "export/model.onnx").read_bytes() == before["export/model.onnx"]
     assert executed(small(root), out, capsys) == ["report"]
+    status = json.loads((out / "status.json").read_text())
+    runtime = status["stages"]["verify"]["version"].partition(", ")[2]
+    status["stages"]["verify"]["version"] = f"torch 1.0, {runtime}"
+    (out / "status.json").write_text(json.dumps(status))
+    assert "verify" in executed(small(root), out, capsys)
+    assert {row.version.partition(" ")[0] for row in load_run(out).record.parity} == {"torch"}
 
 
 def test_one_process_writes(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -499,6 +506,15 @@ def test_one_process_writes(finished: tuple[Path, Path], capsys: pytest.CaptureF
         assert call("show", "classification") == 0
         assert call("report", str(out), "--out", str(out.parent / "elsewhere")) == 0
         assert (out.parent / "elsewhere/report.html").is_file()
+
+
+def test_a_second_process_leaves_the_new_folder_of_the_first_alone(colours: Path, tmp_path: Path) -> None:
+    new = tmp_path / "run"
+    claim(new, "run")
+    with locked(new, print):
+        with pytest.raises(FolderInUse, match="expected a folder that no other process writes to"):
+            xv.run(small(colours), new)
+        assert {file.name for file in new.iterdir()} == {marker("run"), LOCK}
 
 
 def test_only_folders_of_xvision_are_moved(colours: Path, tmp_path: Path) -> None:

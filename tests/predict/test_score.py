@@ -159,7 +159,7 @@ def test_other_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (code, "expected tasks whose predictions are maps" in message) == (2, True)
     capsys.readouterr()
     assert call("val") == 2
-    assert "expected a run folder or an exported .onnx file, or --predictions DIR" in capsys.readouterr().err
+    assert "expected a run folder or an exported file, or --predictions DIR" in capsys.readouterr().err
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -30,6 +30,18 @@ def section(page: str, name: str) -> str:
     return found[1]
 
 
+def test_versions_stand_beside_proof_and_figures(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    record = json.loads((folder / "record.json").read_text())
+    record["parity"][0]["version"] = "torch 1.0, onnxruntime 2.0"
+    for row in record["metrics"]:
+        row["version"] = f"{row['executor']} 3.0"
+    (folder / "record.json").write_text(json.dumps(record))
+    found = report(folder).read_text()
+    assert "at 3 optimisation levels (torch 1.0, onnxruntime 2.0)." in found
+    assert "int8<br>onnxruntime<br><small>onnxruntime 3.0</small></th>" in found
+
+
 def test_every_section_is_there(whole: Path) -> None:
     page = whole.read_text()
     assert "Verified: 0 LSB" in page

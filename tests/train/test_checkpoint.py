@@ -130,6 +130,16 @@ def test_a_foreign_manifest_is_refused_by_name(tmp_path: Path, key: str, value: 
     assert why in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["last.safetensors", "last.state-0.safetensors"])
+def test_a_flipped_bit_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    save(Checkpoints(tmp_path), 1)
+    content = bytearray((tmp_path / name).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{name}: .*got a changed file.*the training begins anew"):
+        Checkpoints(tmp_path).load_last()
+
+
 @pytest.mark.parametrize("text", ["[1]", "{", "[" * 100_000])
 def test_a_header_that_holds_no_manifest_is_refused_by_name(tmp_path: Path, text: str) -> None:
     file = tmp_path / "last.safetensors"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xvision.pipeline import train
-from xvision.pipeline.stage import Left, Measured, Stage
+from xvision.pipeline.stage import Left, Measured, Stage, torch_version
 from xvision.recipes.schema import digest
 from xvision.runs.files import QUANTIZED, QUANTIZING
 
@@ -53,12 +53,12 @@ def _measured(run: Run) -> Measured:
     yield NETWORK, executor.simulation().build(run.quantized)
 
 
-def _version(run: Run) -> str:
-    import torch
-
-    return f"torch {torch.__version__}"
-
-
 STAGE = Stage(
-    "quantize", _execute, keys=("quant",), exit_code=5, measured=_measured, version=_version, several=True
+    "quantize",
+    _execute,
+    keys=("quant",),
+    exit_code=5,
+    measured=_measured,
+    version=torch_version,
+    several=True,
 )

@@ -67,14 +67,13 @@ def _writing(run: Run, *, fresh: bool) -> Iterator[None]:
         claim(run.folder, "run")
         with locked(run.folder, run.console.warn):
             set_aside(run.folder, "run")
-    with leaving_nothing(run.folder, "run"):
-        claim(run.folder, "run")
-        with locked(run.folder, run.console.warn):
-            run.files.recover()
-            check_recipe(run)
-            check_unchanged(run)
-            run.processes.barrier()
-            yield
+    claim(run.folder, "run")
+    with locked(run.folder, run.console.warn), leaving_nothing(run.folder, "run"):
+        run.files.recover()
+        check_recipe(run)
+        check_unchanged(run)
+        run.processes.barrier()
+        yield
 
 
 def _check(run: Run, *, keep_trained: bool) -> str:

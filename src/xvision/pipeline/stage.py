@@ -194,5 +194,12 @@ def _swap(
     run.files.swap(new, away - done.outputs.keys())
 
 
+def torch_version(run: Run) -> str:
+    """Of what computes the networks."""
+    import torch
+
+    return f"torch {torch.__version__}"
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xvision.pipeline.stage import Left, Measured, Stage
+from xvision.pipeline.stage import Left, Measured, Stage, torch_version
 from xvision.recipes.schema import digest
 from xvision.runs.files import AFFINITY, BEST, BEST_INFO, CHECKPOINTS, LOG, RETRAINING, TENSORBOARD
 
@@ -93,18 +93,12 @@ def _measured(run: Run) -> Measured:
         yield NETWORK, executor.pytorch().build(run.model)
 
 
-def _version(run: Run) -> str:
-    import torch
-
-    return f"torch {torch.__version__}"
-
-
 STAGE = Stage(
     "train",
     _execute,
     keys=("data", "net", "task", "train", "seed"),
     exit_code=4,
     measured=_measured,
-    version=_version,
+    version=torch_version,
     several=True,
 )

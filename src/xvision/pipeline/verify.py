@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from xvision.pipeline.stage import Left, Measured, Stage
+from xvision.pipeline.stage import Left, Measured, Stage, torch_version
 from xvision.runs.files import PARITY
 from xvision.runs.record import Parity
 
@@ -24,12 +24,15 @@ class VerificationError(ValueError):
 
 
 def _execute(run: Run) -> Left:
+    from xvision.export.export import as_executor
     from xvision.export.verify import verify
 
     found = []
     for one, runtime in _files(run):
-        parity = verify(run.network(one.network), runtime, islice(run.planes("val"), NUM_BATCHES))
-        about = {"network": one.network, "file": run.exported(one), "version": runtime.version}
+        reference = as_executor(run.network(one.network))
+        parity = verify(reference, runtime, islice(run.planes("val"), NUM_BATCHES))
+        versions = f"{reference.version}, {runtime.version}"
+        about = {"network": one.network, "file": run.exported(one), "version": versions}
         found.append(Parity.model_validate(parity.to_dict() | about))
     run.files.write(PARITY, [parity.model_dump(mode="json") for parity in found])
     return Left()
@@ -46,7 +49,7 @@ def _measured(run: Run) -> Measured:
 
 
 def _version(run: Run) -> str:
-    return ", ".join(one.version for one in run.formats())
+    return ", ".join((torch_version(run), *(one.version for one in run.formats())))
 
 
 def check(run: Run) -> None:

@@ -20,9 +20,9 @@ def recipe(name: str, *overrides: str) -> Recipe:
     try:
         built: list[Recipe] = [recipes.builder(one).load()() for one in name.split("+")]
     except ValueError as e:
-        if (Path(name) / "recipe.yaml").is_file():
+        if Path(name).is_dir():
             raise ValueError(
-                f"{name}: expected a recipe, it is the folder of a run; `xvision report {name}` goes on with it, "
+                f"{name}: expected a recipe, got a folder; if it holds a run, `xvision report {name}` goes on with it, "
                 f"`xvision train --resume {name}` with its training"
             ) from None
         raise ValueError(f"{e}; see `xvision list recipe`") from None

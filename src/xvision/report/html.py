@@ -310,6 +310,7 @@ def _proof(parity: Parity) -> str:
     what = f"{Path(parity.file).name} in {parity.executor}"
     reference = f"the {parity.network} network in {parity.reference}"
     where = f"on {parity.images} images, at {len(parity.levels)} optimisation levels"
+    where += f" ({parity.version})" if parity.version else ""
     allowed = f", {parity.tolerance_lsb} LSB allowed" if parity.tolerance_lsb else ""
     if parity.ok and not parity.max_lsb and not parity.max_error:
         return f"{what} computes, to the last bit, what {reference} computes: 0 LSB {where}."

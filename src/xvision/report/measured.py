@@ -44,6 +44,10 @@ class Table:
     def columns(self) -> list[Column]:
         return list(self.figures)
 
+    def version(self, column: Column) -> str:
+        """What a column was computed with."""
+        return next(row.version for row in self.rows if (row.network, row.executor) == column)
+
     @property
     def networks(self) -> list[Column]:
         """The first column of each network: further executors of it repeat it."""

@@ -119,7 +119,7 @@ class Parity(_Frozen):
     executor: str
     file: str
     version: str = ""
-    """Of what ran the file: under another one the proof is stale."""
+    """Of what ran the network and the file: under another one the proof is stale."""
     ok: bool
     tolerance_lsb: Count = 0
     """The largest difference that the scheme allows."""

@@ -11,6 +11,7 @@ Random numbers need no state: each step seeds its generators anew (see `xvision.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,7 @@ from xvision.files import replacing, write_json
 from xvision.train.errors import CheckpointError
 
 Tensors = Mapping[str, Tensor]
+HASH = "sha256"  # in the header, of all else there and of the tensors
 STATE_FILES = ("last.state-0.safetensors", "last.state-1.safetensors")
 
 
@@ -61,23 +63,38 @@ _MANIFEST = TypeAdapter(Manifest)
 
 
 def write_tensors(path: Path, tensors: Tensors, manifest: Mapping[str, Any]) -> None:
-    """One safetensors file with `manifest` in its header, atomically."""
+    """One safetensors file with `manifest` in its header, atomically, and the hash of both."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = to_bytes(plain, metadata={"manifest": json.dumps(manifest)})
+    text = json.dumps({**manifest, HASH: _digest(plain, manifest)})
+    content = to_bytes(plain, metadata={"manifest": text})  # of several entries the order would be random
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and manifest of a safetensors file; CheckpointError names the file when it is broken."""
+    """Tensors and manifest of a safetensors file; CheckpointError names the file when it is broken or changed."""
     with _reading(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, _header(file)  # noqa: SIM118 (not a mapping)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        manifest = _header(file)
+        written = manifest.pop(HASH, None)
+        if written is not None and written != _digest(tensors, manifest):
+            raise ValueError("expected what xvision wrote, got a changed file")
+        return tensors, manifest
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a safetensors file, without its tensors; CheckpointError as `read_tensors`."""
     with _reading(path) as file:
         return _header(file)
+
+
+def _digest(tensors: Tensors, manifest: Mapping[str, Any]) -> str:
+    """sha256 of a manifest and the bytes of all tensors."""
+    found = hashlib.sha256(json.dumps(manifest).encode())
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 @contextlib.contextmanager
