@@ -37,7 +37,7 @@ def test_versions_stand_beside_proof_and_figures(tmp_path: Path) -> None:
     for row in record["metrics"]:
         row["version"] = f"{row['executor']} 3.0"
     (folder / "record.json").write_text(json.dumps(record))
-    found = report(folder).read_text()
+    found = report(folder)
     assert "at 3 optimisation levels (torch 1.0, onnxruntime 2.0)." in found
     assert "int8<br>onnxruntime<br><small>onnxruntime 3.0</small></th>" in found
 
