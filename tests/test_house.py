@@ -90,6 +90,15 @@ def test_rooms_have_names() -> None:
     assert readme, "tools of the repository lie in tools/, not in the package"
 
 
+def test_no_two_classes_have_one_name() -> None:
+    named: dict[str, list[Path]] = {}
+    for file in FILES:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                named.setdefault(node.name, []).append(file.relative_to(SOURCE))
+    assert not {name: files for name, files in named.items() if len(files) > 1}
+
+
 def test_nothing_speaks_of_the_place_it_was_built_in() -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

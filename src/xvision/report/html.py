@@ -19,7 +19,7 @@ from xvision.report.confusion import Confusions, confusions
 from xvision.report.measured import Table, tables
 from xvision.report.part_text import part_kind, part_text
 from xvision.runs.files import DRAWING, LayerCost, RunFiles, Sample, TrainLine, ValLine
-from xvision.runs.record import Parity, Record
+from xvision.runs.record import ParityRow, Record
 
 if TYPE_CHECKING:
     from xvision.tasks.contract import Task
@@ -123,7 +123,7 @@ class Page:
         return tables(rows, self.primary, self.label)
 
     @cached_property
-    def parities(self) -> tuple[Parity, ...]:
+    def parities(self) -> tuple[ParityRow, ...]:
         """What verification found, a row for each exported file."""
         return self.record.parity if self.record else self.files.parity
 
@@ -305,7 +305,7 @@ class Page:
             yield name, numbers.size_bytes(artefact.bytes), artefact.sha256, trouble
 
 
-def _proof(parity: Parity) -> str:
+def _proof(parity: ParityRow) -> str:
     """What verification of one file found, as a sentence."""
     what = f"{Path(parity.file).name} in {parity.executor}"
     reference = f"the {parity.network} network in {parity.reference}"

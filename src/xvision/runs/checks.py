@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xvision.data.dataset import DataError
-from xvision.recipes.schema import Recipe, differing_keys, read_recipe
+from xvision.recipes.schema import Recipe, differing_keys
 from xvision.runs.build import SettingError
 from xvision.runs.files import RECIPE
 from xvision.runs.run import Run
@@ -55,8 +55,8 @@ def check_moved(run: Run, read: str, *, keep: bool) -> None:
     trained = run.files.status.stages.get("train")
     if trained is None or trained.inputs == read:
         return
-    was = read_recipe(run.folder / RECIPE).places
-    moved = [place for name, place in run.recipe.places.items() if was.get(name) != place]
+    was = run.files.recipe.places if run.files.has(RECIPE) else {}
+    moved = [place for name, place in run.recipe.places.items() if was.get(name, place) != place]
     if moved or keep:
         raise DataError(
             f"{run.folder}: expected the data that its network was trained on; {_what_changed(run)}"

@@ -22,7 +22,7 @@ from xvision.config.messages import explain
 from xvision.files import read_json, sha256, write_json, write_text
 from xvision.recipes.schema import Recipe, read_recipe
 from xvision.runs.measurements import Column, Measurements
-from xvision.runs.record import Affinity, Parity, Record
+from xvision.runs.record import Affinity, ParityRow, Record
 
 T = TypeVar("T")
 
@@ -39,7 +39,6 @@ CHECKPOINTS = "checkpoints"
 BEST = "checkpoints/best.safetensors"
 BEST_INFO = "checkpoints/best.json"
 QUANTIZED = "quant/model.safetensors"
-QUANTIZED_INFO = "quant/model.json"
 EXPORT = "export"
 PARITY = "export/parity.json"
 AFFINITY = "affinity.json"
@@ -320,9 +319,9 @@ class RunFiles:
         return Record.read(self.checked(RECORD)) if self.has(RECORD) else None
 
     @property
-    def parity(self) -> tuple[Parity, ...]:
+    def parity(self) -> tuple[ParityRow, ...]:
         """What verification found, a row for each file."""
-        return tuple(self._read(PARITY, list[Parity]) or ())
+        return tuple(self._read(PARITY, list[ParityRow]) or ())
 
     @property
     def affinity(self) -> Affinity | None:

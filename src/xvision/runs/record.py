@@ -101,7 +101,7 @@ class Affinity(_Frozen):
     samples: Count
 
 
-class LevelParity(_Frozen):
+class LevelRow(_Frozen):
     """Simulation and runtime at one optimisation level of the runtime."""
 
     max_lsb: Count
@@ -110,7 +110,7 @@ class LevelParity(_Frozen):
     tensors: Count
 
 
-class Parity(_Frozen):
+class ParityRow(_Frozen):
     """What verification found: the largest difference of integer codes, and the smallest share of equal answers."""
 
     network: str
@@ -127,7 +127,7 @@ class Parity(_Frozen):
     max_error: float = 0.0
     """Of outputs without integer codes, as a share of the largest value."""
     agreement: float
-    levels: dict[str, LevelParity]
+    levels: dict[str, LevelRow]
     first_difference: str | None = None
     images: Count
 
@@ -164,7 +164,7 @@ class Record(JsonFile):
     affinity: Affinity | None = None
     primary: str
     metrics: tuple[Measurement, ...]
-    parity: tuple[Parity, ...] = ()
+    parity: tuple[ParityRow, ...] = ()
     warnings: tuple[str, ...] = ()
     migrated: str = ""
     former_recipe_id: str = ""

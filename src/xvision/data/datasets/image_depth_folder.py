@@ -14,7 +14,7 @@ from xvision.data.datasets import dataset
 from xvision.data.folders import check_ratio, own_folder, summary
 from xvision.data.frames import check_gap, samples, views
 from xvision.data.layouts import DEPTHS, IMAGES, MASKS, layout, own_layout
-from xvision.data.readers import Depth, found_in
+from xvision.data.readers import DepthMap, found_in
 from xvision.data.samples import Column, photos, rows_dataset
 
 GENERIC = True  # sets with a name may have this layout too: see `xvision.data.detect`
@@ -79,7 +79,7 @@ def depth_maps(folder: Path) -> Column:
     return Column("depth map", folder, (".png", ".npy"))
 
 
-def depth_reader(root: Path, depths: Sequence[Path], unit: float | None) -> Depth:
+def depth_reader(root: Path, depths: Sequence[Path], unit: float | None) -> DepthMap:
     """How the depth maps are read.
 
     Raises: DataError that lists what is no depth map. Warns of distances that nobody measures, and of single files
@@ -87,7 +87,7 @@ def depth_reader(root: Path, depths: Sequence[Path], unit: float | None) -> Dept
     """
     if unit is not None and unit <= 0:
         raise ValueError(f"data.unit: expected metres per step, for example 0.001, got {unit}")
-    read = Depth(unit)
+    read = DepthMap(unit)
     by_file: list[list[float]] = found_in(root, depths, partial(_range_m, read), repr(read))
     known = np.array([found for found in by_file if found])
     if not len(known):
@@ -119,7 +119,7 @@ def depth_reader(root: Path, depths: Sequence[Path], unit: float | None) -> Dept
     return read
 
 
-def _range_m(read: Depth, file: Path) -> list[float]:
+def _range_m(read: DepthMap, file: Path) -> list[float]:
     """The least, the median and the largest of the known depths in a file; nothing if none is known."""
     values = read(file)
     known = values[values > 0]

@@ -9,7 +9,7 @@ from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import SPLITS, check_ratio, hold_out_groups, summary, with_val
 from xvision.data.layouts import aspect, layout
-from xvision.data.readers import Depth, Photo
+from xvision.data.readers import DepthMap, Photo
 from xvision.data.samples import Column, Row, match, match_splits, photos, rows_dataset
 
 _STEP = 1 / 256
@@ -43,7 +43,7 @@ def kitti_depth(*, root: str = "kitti_depth", val_ratio: float = 0.2, split_seed
         rows = with_val(rows, val_ratio, split_seed)
     else:
         rows = _split_drives(place, _rows(place, found), val_ratio, split_seed)
-    return rows_dataset("kitti_depth", place, {"image": Photo(), "depth": Depth(_STEP)}, rows)
+    return rows_dataset("kitti_depth", place, {"image": Photo(), "depth": DepthMap(_STEP)}, rows)
 
 
 def detect(root: Path) -> str | None:

@@ -8,7 +8,7 @@ from xvision.data.dataset import Dataset
 from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.layouts import layout
-from xvision.data.readers import Depth, Labels, Photo, Reader, class_ids
+from xvision.data.readers import DepthMap, Labels, Photo, Reader, class_ids
 from xvision.data.samples import Column, match_splits, photos, rows_dataset
 
 CLASSES = {
@@ -53,7 +53,7 @@ def nyuv2(*, root: str = "nyuv2", num_classes: int = 13) -> Dataset:
     readers: dict[str, Reader] = {
         "image": Photo(),
         "segmentation": Labels(class_ids(range(len(classes)))),
-        "depth": Depth(_MILLIMETRE),
+        "depth": DepthMap(_MILLIMETRE),
     }
     return rows_dataset("nyuv2", place, readers, match_splits(place, splits), {"segmentation": classes})
 

@@ -10,7 +10,7 @@ from xvision.data.datasets import dataset
 from xvision.data.detect import find_set
 from xvision.data.folders import check_ratio, folders, hold_out_groups
 from xvision.data.layouts import aspect, layout
-from xvision.data.readers import Depth, Photo
+from xvision.data.readers import DepthMap, Photo
 from xvision.data.samples import Column, Row, match_splits, photos, rows_dataset
 
 _MILLIMETRE = 0.001
@@ -42,7 +42,7 @@ def sevenscenes(*, root: str = "sevenscenes", val_ratio: float = 0.2, split_seed
         rows = match_splits(place, splits)
     else:
         rows = _published(place, found, val_ratio, split_seed)
-    return rows_dataset("sevenscenes", place, {"image": Photo(), "depth": Depth(_MILLIMETRE)}, rows)
+    return rows_dataset("sevenscenes", place, {"image": Photo(), "depth": DepthMap(_MILLIMETRE)}, rows)
 
 
 def detect(root: Path) -> str | None:

@@ -10,7 +10,7 @@ from xvision.data.scenes import animals, people, street, vehicles
 from xvision.data.scenes.atlas import atlas
 from xvision.data.scenes.camera import Camera
 from xvision.data.scenes.dice import Dice
-from xvision.data.scenes.levels import LEVELS, SCENE_CLASSES, Level
+from xvision.data.scenes.levels import LEVELS, SCENE_CLASSES, SceneLevel
 from xvision.data.scenes.surfaces import Pose, Thing
 
 LEAST_MOTION_RATIO = 0.006
@@ -54,7 +54,7 @@ def scene_class(seed: int, level: str) -> int:
 class _Builder:
     """Fills a world; one method for each kind of thing."""
 
-    def __init__(self, seed: int, level: Level, name: str) -> None:
+    def __init__(self, seed: int, level: SceneLevel, name: str) -> None:
         self.dice = dice = Dice(seed * 3 + sorted(LEVELS).index(name))
         self.level, self.atlas = level, atlas()
         self.plan = street.street_plan(dice)

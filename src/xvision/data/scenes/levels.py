@@ -23,7 +23,7 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Level:
+class SceneLevel:
     """The ranges from which a scene is drawn; lengths in m, angles in degrees, `_ratio` of the image side."""
 
     version: int
@@ -49,7 +49,7 @@ class Level:
 
 
 LEVELS = {
-    "easy": Level(
+    "easy": SceneLevel(
         version=1,
         lights=(("clear", 0.6), ("cloudy", 0.4)),
         main_ratio=(0.32, 0.6),
@@ -71,7 +71,7 @@ LEVELS = {
         exposure=0.0,
         contrast=(0.95, 1.05),
     ),
-    "street": Level(
+    "street": SceneLevel(
         version=1,
         lights=(("clear", 0.3), ("cloudy", 0.2), ("dusk", 0.2), ("night", 0.15), ("fog", 0.15)),
         main_ratio=(0.18, 0.5),
@@ -93,7 +93,7 @@ LEVELS = {
         exposure=0.06,
         contrast=(0.8, 1.15),
     ),
-    "hard": Level(
+    "hard": SceneLevel(
         version=1,
         lights=(("clear", 0.15), ("cloudy", 0.15), ("dusk", 0.2), ("night", 0.25), ("fog", 0.25)),
         main_ratio=(0.1, 0.45),

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from xvision.data.scenes.dice import Dice
-from xvision.data.scenes.levels import Level
+from xvision.data.scenes.levels import SceneLevel
 from xvision.data.scenes.surfaces import Array
 
 Colour = tuple[float, float, float]
@@ -47,7 +47,7 @@ def _grain() -> Array:
 class Photographer:
     """Takes both pictures of a scene with one camera: the same lens and noise, slightly other exposure."""
 
-    def __init__(self, name: str, level: Level, dice: Dice) -> None:
+    def __init__(self, name: str, level: SceneLevel, dice: Dice) -> None:
         self.light, self.dice, self.level = LIGHTS[name], dice, level
         self.thickness = dice.within(self.light.thickness)
         self.contrast, self.noise = dice.within(level.contrast), dice.within(level.noise)

@@ -105,7 +105,7 @@ def _reduced(fine: Array) -> Array:
 
 
 @dataclass
-class Frame:
+class DrawnFrame:
     """What one camera sees: the surface at each sample and the matrices behind it."""
 
     ids: Array  # H*S W*S uint8
@@ -156,7 +156,7 @@ class Renderer:
         self.inverses, self.determinants = _inverses(self.matrices)
         self.places = self._places()
 
-    def _frame(self, frame: int) -> Frame:
+    def _frame(self, frame: int) -> DrawnFrame:
         """Fill the surfaces from far to near."""
         height, width = (n * SUPERSAMPLE for n in self.size)
         ids, shadow = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
@@ -187,7 +187,7 @@ class Renderer:
                 cv2.fillPoly(shadow, [corners], 255, cv2.LINE_8, _BITS)
             else:
                 cv2.fillPoly(ids, [corners], i, cv2.LINE_8, _BITS)
-        return Frame(ids, shadow)
+        return DrawnFrame(ids, shadow)
 
     def _places(self) -> Array:
         """Where in the atlas each surface's texture is, of the size that fits its size in the image: K, 4."""
