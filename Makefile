@@ -1,20 +1,26 @@
-# On a machine with Python >= 3.11, pip and make:  make demo  |  make test
+# On a machine with Python >= 3.11, pip and make:  make demo  |  make test (the quick part)  |  make test-all
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 TORCH_ARGS ?=
 SYSTEM_TORCH ?=
+# Processes that test side by side; a file stays in one, with what its tests share.
+JOBS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10
 
 # torch and torchvision that work together; pyproject.toml states the ranges, this picks one pair.
 TORCH = torch==2.14.1 torchvision==0.29.1
 
-.PHONY: demo test lint types records records-dense clean
+.PHONY: demo test test-all lint types records records-dense clean
 
 demo: $(VENV)/.package
 	$(BIN)/xvision demo
 
 test: lint types
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not sweep"
+
+test-all: lint types
+	$(PYTEST)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .

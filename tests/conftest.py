@@ -14,6 +14,50 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+SWEEPS = {
+    "export/test_decoders.py::test_a_decoder_is_exact",
+    "export/test_onnx.py::test_onnx_runtime_fuses_into_integer_convolutions",
+    "models/test_presets.py::test_every_preset_builds_trains_and_traces",
+    "models/test_presets.py::test_every_preset_for_maps_gives_one_as_large_as_the_image",
+    "models/test_streams.py::test_streams_are_joined_at_a_quarter_of_the_resolution",
+    "models/test_streams.py::test_two_streams_train_and_trace",
+    "pipeline/test_dense_run.py::test_a_map_task_goes_from_scenes_to_a_verified_file",
+    "pipeline/test_failures.py::test_a_failing_stage_leaves_the_run_as_it_was",
+    "pipeline/test_framing_run.py::test_a_map_of_the_file_lies_where_its_metadata_says",
+    "pipeline/test_new_task.py::test_a_new_task_with_a_map_needs_no_other_file",
+    "pipeline/test_run.py::test_a_changed_file_is_refused_and_not_overwritten",
+    "quant/test_schemes.py::test_the_runtime_is_within_the_tolerance_of_the_scheme",
+}
+"""Tests over many networks or stages: `make test` runs the first case of each, `make test-all` every one."""
+
+LONG = {
+    "models/test_streams.py::test_published_weights_fill_the_stems_of_both_streams",
+    "pipeline/test_dense_run.py::test_a_warning_of_the_data_stands_in_record_report_and_last_lines",
+    "pipeline/test_dense_run.py::test_ids_of_cut_images_in_the_file",
+    "pipeline/test_framing_run.py::test_predictions_in_files_score_as_the_network_that_wrote_them",
+    "pipeline/test_kills.py::test_a_killed_run_ends_as_if_there_had_been_no_kill",
+    "pipeline/test_multi_run.py::test_two_data_sets_with_different_labels",
+    "pipeline/test_processes.py::test_the_command_in_two_processes",
+    "pipeline/test_quantize_run.py::test_a_scheme_with_free_scales_and_a_method_that_trains",
+    "pipeline/test_run.py::test_an_edited_image_executes_everything",
+    "pipeline/test_run.py::test_scenes_need_no_files",
+}
+"""Single tests of whole runs, each longer than 15 s of a processor: in `make test-all` alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    seen = set()
+    for item in items:
+        name = item.nodeid.removeprefix("tests/").partition("[")[0]
+        if name in LONG or (name in SWEEPS and name in seen):
+            item.add_marker(pytest.mark.sweep)
+        seen.add(name)
+    if (
+        len({item.path.parent for item in items}) > 12
+    ):  # a whole suite: a name that is gone would mark nothing
+        assert seen >= SWEEPS | LONG, f"tests/conftest.py names tests that are gone: {(SWEEPS | LONG) - seen}"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests neither read nor fill the user's cache."""

@@ -58,8 +58,9 @@ def build(recipe: Recipe) -> Model:
     from xvision.tasks.multi import build_task
 
     try:
-        task = build_task(recipe.task, {})
-    except (ValueError, KeyError):  # it asks for classes
+        counted = all(part.settings.get("num_classes", 1) for part in recipe.task)
+        task = build_task(recipe.task, {} if counted else open_data(recipe.data).classes)
+    except KeyError:  # a task without such a setting asks for its classes
         task = build_task(recipe.task, open_data(recipe.data).classes)
     return build_network(recipe, task)
 
