@@ -91,7 +91,7 @@ def test_a_moving_average_is_a_quantized_network_too() -> None:
     output = q.get_submodule("quantizers.pixels")
     assert isinstance(output, Quantizer)
     ema.update(q, 100)
-    average = ema.model
+    average = ema.module
     for key, value in q.state_dict().items():
         is_range = key.startswith("quantizers.") or key.endswith("weight_scale")
         assert torch.equal(average.state_dict()[key], value) == is_range
