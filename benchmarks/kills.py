@@ -51,6 +51,7 @@ CHANGES = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir", "fsync")
 TIMES = {"started", "wall_s", "cpu_s", "seconds", "cpu_seconds", "train_seconds", "img_per_s", "inputs"}
 """Keys of JSON; `inputs` is a digest of all that a stage reads, metrics.jsonl with its times among it."""
 TIMED = (".html", ".json", ".jsonl")  # files that hold times: their hashes differ
+TIMES_IN_HTML = r"\d{4}-\d\d-\d\d[T ][\d:+Z]*|[\d.]+ (s|min|h)\b|metrics\.jsonl</td>.*"
 
 
 class Changes:
@@ -128,7 +129,7 @@ def content(out: Path) -> dict[str, Any]:
         elif path.suffix == ".json":
             found[name] = _timeless(json.loads(path.read_text()))
         elif path.suffix == ".html":
-            found[name] = re.sub(r"\d{4}-\d\d-\d\d[T ][\d:+Z]*|[\d.]+ (s|min|h)\b", "", path.read_text())
+            found[name] = re.sub(TIMES_IN_HTML, "", path.read_text())
         elif path.suffix == ".safetensors":
             found[name] = _tensors(path)
         else:
@@ -138,8 +139,10 @@ def content(out: Path) -> dict[str, Any]:
 
 def _tensors(path: Path) -> tuple[Any, ...]:
     with safe_open(path, "numpy") as file:
-        metadata = {key: _timeless(json.loads(text)) for key, text in (file.metadata() or {}).items()}
-        return metadata, {key: file.get_tensor(key).tobytes() for key in sorted(file.keys())}
+        manifests = {key: _timeless(json.loads(text)) for key, text in (file.metadata() or {}).items()}
+        for manifest in manifests.values():
+            manifest.pop("sha256", None)  # of tensors and manifest, times among it
+        return manifests, {key: file.get_tensor(key).tobytes() for key in sorted(file.keys())}
 
 
 def _timeless(plain: Any) -> Any:
