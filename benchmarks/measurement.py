@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from xvision.runs.record import JsonFile, Machine, environment
+from xvision.runs.environment import environment
+from xvision.runs.record import JsonFile, Machine
 
 
 class Measurement(JsonFile):

@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from summary import Summary, aggregate, outdated
+
 import xvision as xv
 from xvision.runs.build import complete
-from xvision.runs.record import Record, Summary, aggregate, outdated
+from xvision.runs.record import Record
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ("data.classes=class_index.json",)

@@ -16,10 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.summary import Summary, aggregate
 from xvision.config.parts import parts_of
 from xvision.files import read_json
 from xvision.recipes.schema import Recipe
-from xvision.runs.record import Record, Summary, aggregate
+from xvision.runs.record import Record
 from xvision.tasks import task
 from xvision.tasks.contract import Task
 from xvision.tasks.multi import build_task

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measurement import Measurement
+from benchmarks.summary import Summary, SummaryRow
 from xvision.config.messages import nearest
 from xvision.config.parts import parts_of
 from xvision.files import write_text
 from xvision.report import numbers
 from xvision.report.part_text import part_kind, part_text
-from xvision.runs.record import Record, Summary, SummaryRow
+from xvision.runs.record import Record
 from xvision.tasks import task as task_registry
 from xvision.tasks.contract import Task
 from xvision.tasks.multi import build_task

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 import xvision
+from benchmarks.summary import Summary, aggregate, outdated
 from tests.report.made_up_run import RECIPE, make_record
 from xvision.recipes.schema import Recipe
-from xvision.runs.record import Machine, Record, Summary, aggregate, environment, outdated, source_state
+from xvision.runs.environment import environment, source_state
+from xvision.runs.record import Machine, Record
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:

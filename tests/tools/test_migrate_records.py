@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from benchmarks.records import JOBS, Job, stale
+from benchmarks.summary import Summary
 from tests.report.made_up_run import make_parity, make_record
 from tools.migrate_records import main, migrated
-from xvision.runs.record import Summary
 
 ROOT = Path(__file__).parents[2]
 

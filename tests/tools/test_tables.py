@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measurement import measured
+from benchmarks.summary import aggregate
 from tests.report.made_up_run import RECIPE, make_record, make_rows
 from tools import tables
-from xvision.runs.record import aggregate
 
 ROWS = """
 from tools.tables import ParityRow

@@ -29,7 +29,8 @@ def _execute(run: Run) -> Left:
 def _record(run: Run, cost: Cost) -> Record:
     """What the run has achieved so far, with everything needed to repeat it."""
     from xvision.analysis.heads import head_costs
-    from xvision.runs.record import Artefact, Complexity, HeadCost, SplitData, StageTime, environment
+    from xvision.runs.environment import environment
+    from xvision.runs.record import Artefact, Complexity, HeadCost, SplitData, StageTime
 
     recipe, status = run.recipe, run.files.status
     heads = head_costs(run.model, cost) if len(run.task.parts) > 1 else {}

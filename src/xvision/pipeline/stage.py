@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from xvision.data.resources import ResourceError, explaining_resources
 from xvision.files import sha256
 from xvision.recipes.schema import digest
+from xvision.runs.environment import source_state
 from xvision.runs.files import EVALUATION, RECIPE, Done, Status
 from xvision.runs.measurements import Measurements
-from xvision.runs.record import source_state
 
 if TYPE_CHECKING:
     from xvision.export.contract import Executor
