@@ -158,15 +158,22 @@ class Checkpoints:
         try:
             write_tensors(self.folder / manifest.state_file, state, {"step": manifest.step})
             write_tensors(self.last, weights, asdict(manifest))
-            write_json(self.last.with_suffix(".json"), asdict(manifest))
-            for name in STATE_FILES:
-                if name != manifest.state_file:
-                    (self.folder / name).unlink(missing_ok=True)
+            self.complete(manifest)
         except OSError as e:
             raise CheckpointError(
                 f"{e}; {self.describe()}; free some space and run the same command again"
             ) from e
         self.saved_step = manifest.step
+
+    def complete(self, manifest: Manifest) -> None:
+        """With `last` in its place: write its copy to read, remove the state that it does not use.
+
+        A kill may come in between, so a training that goes on does it again.
+        """
+        write_json(self.last.with_suffix(".json"), asdict(manifest))
+        for name in STATE_FILES:
+            if name != manifest.state_file:
+                (self.folder / name).unlink(missing_ok=True)
 
     def save_best(self, manifest: Mapping[str, Any], weights: Tensors) -> None:
         try:

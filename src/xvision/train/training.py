@@ -147,6 +147,8 @@ class Training:
                 self.console.warn(f"the checkpoints are of another training; they are in {old} now")
             self.log.rewind(-1, -1)
             return
+        if self.processes.is_first:
+            self.checkpoints.complete(manifest)
         fill(self.model, weights, self.checkpoints.last)
         unpack_optimizer(self.optimizer, state, manifest.scalars)
         if self.ema:
