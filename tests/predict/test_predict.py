@@ -81,7 +81,7 @@ def test_a_folder_is_of_one_call(trained: Path, tmp_path: Path, capsys: pytest.C
     capsys.readouterr()
     assert call(*other) == 2
     assert (
-        f"--out: expected an empty folder, or one that the same call has written, {out} holds what `xvision predict "
+        f"--out: expected an empty folder, or one that the same call has written; {out} holds what `xvision predict "
         f"{model} {inputs}` wrote; choose another --out, or --fresh to move the old one aside"
     ) in capsys.readouterr().err
     assert call(*other, "--fresh") == 0

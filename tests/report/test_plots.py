@@ -32,6 +32,11 @@ def test_text_stays_text_and_is_escaped() -> None:
     assert "<b>" not in svg
 
 
+def test_a_confusion_matrix_says_where_its_numbers_are_percent() -> None:
+    svg = plots.confusion([[30_000, 10_000], [0, 40_000]], ["a", "b"], 0, "Float")
+    assert {"75", "25", "100", "predicted, % of the label"} <= set(texts(svg))
+
+
 def test_plots_do_not_clash_and_point_nowhere() -> None:
     table = [[3, 1], [0, 4]]
     svgs = [plots.confusion(table, ["a", "b"], place, "title") for place in (0, 1)]

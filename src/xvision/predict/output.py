@@ -151,7 +151,7 @@ def open_output(folder: Path, call: Sequence[str], *, fresh: bool = False) -> No
     before = read_written(folder)
     if before and before.call != tuple(call):
         raise ValueError(
-            f"--out: expected an empty folder, or one that the same call has written, {folder} holds what `xvision "
+            f"--out: expected an empty folder, or one that the same call has written; {folder} holds what `xvision "
             f"predict {' '.join(before.call)}` wrote; choose another --out, or --fresh to move the old one aside"
         )
 

@@ -108,21 +108,28 @@ def confusion(
         axes.set_xlabel("predicted")
         axes.set_ylabel("label")
         if labelled:
-            _label_cells(axes, table, shares, classes)
+            in_percent = max(map(max, table)) > MOST_COUNTED
+            _label_cells(axes, table, shares, classes, in_percent=in_percent)
+            if in_percent:
+                axes.set_xlabel("predicted, % of the label")
         return _svg(figure, f"confusion-{field}-{place}")
 
 
 def _label_cells(
-    axes: Axes, table: Sequence[Sequence[int]], shares: Sequence[Sequence[float]], classes: Sequence[str]
+    axes: Axes,
+    table: Sequence[Sequence[int]],
+    shares: Sequence[Sequence[float]],
+    classes: Sequence[str],
+    *,
+    in_percent: bool,
 ) -> None:
     size = 8 if len(classes) <= 10 else 6
     names = [_short(name) for name in classes]
     axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
-    are_many = max(map(max, table)) > MOST_COUNTED
     for i, row in enumerate(table):
         for j, n in enumerate(row):
-            text = f"{100 * shares[i][j]:.0f}" if are_many else str(n)
+            text = f"{100 * shares[i][j]:.0f}" if in_percent else str(n)
             if n and text != "0":
                 colour = "#ffffff" if shares[i][j] > 0.3 else INK
                 axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
