@@ -20,7 +20,7 @@ from xvision.recipes.schema import Recipe
 from xvision.runs.files import SWAP
 
 FREE = ("status.json", "metrics.jsonl")
-CHANGES = ("replace", "rename", "fsync", "mkdir")
+CHANGES = ("replace", "rename", "fsync")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_a_failing_stage_leaves_the_run_as_it_was(
     root, first = made
     recipe, until = WORK[stage](root)
     failed = 0
-    for at in (2, 5, 13, 34, 89):
+    for at in (1, 2, 4, 7, 12, 20, 33):
         out = tmp_path / f"run{at}"
         shutil.copytree(first, out)
         undo(out, stage)
@@ -106,7 +106,7 @@ def test_a_failing_stage_leaves_the_run_as_it_was(
             own = ("checkpoints/", ".training/", ".staging/")
             kept = {k: v for k, v in before.items() if not k.startswith(own) and k not in FREE}
             assert {k: v for k, v in everything(out).items() if k in kept} == kept, f"change {at}"
-        if at == 5:
+        if at == 4:
             assert xv.run(recipe, out).record.parity[0].ok
         shutil.rmtree(out)
     assert failed >= 2

@@ -32,11 +32,19 @@ def check_recipe(run: Run) -> None:
         )
     changed = differing_keys(made, run.recipe)
     if foreign := [key for key in changed if not key.startswith(FREE_OF_TRAINING)]:
-        lines = "\n".join(f"  {k}: {changed[k][0]!r} there, {changed[k][1]!r} asked for" for k in foreign)
+        lines = "\n".join(
+            f"  {k}: {_said(changed[k][0])} there, {_said(changed[k][1])} asked for" for k in foreign[:8]
+        )
+        lines += f"\n  and {len(foreign) - 8} more" if len(foreign) > 8 else ""
         raise ValueError(
             f"{run.folder} holds a run of another recipe:\n{lines}\n"
             f"choose another --out, or --fresh to move the old run aside"
         )
+
+
+def _said(value: object) -> str:
+    """A value of a setting; a recipe with other parts may not have it."""
+    return "nothing" if value is None else repr(value)
 
 
 def check_unchanged(run: Run) -> None:
