@@ -21,7 +21,9 @@ from xvision.tasks.multi import MultiTask
 NAMES = ("a", "b", "c", "d", "e", "St. Bernard")
 CLASSES = {name: NAMES for name, field in FIELDS.items() if field.dtype in ("uint8", "int64")}
 SIZE = (24, 32)
-EVERY = sorted(task.builders())
+EVERY = sorted(
+    name for name, builder in task.builders().items() if builder.fn is None
+)  # not those of other tests
 
 
 def make(name: str) -> Task:
