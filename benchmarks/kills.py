@@ -1,9 +1,9 @@
-"""Whether a run that is killed, at any moment, goes on to the very same end.
+"""Whether a run that is killed, at any moment, ends as if it had not been.
 
     python benchmarks/kills.py                      # at every change of a file, and at 60 random moments
     python benchmarks/kills.py --chosen 12 --random 0
 
-A small run is made undisturbed; then it is made anew and killed (SIGKILL) just before one of its renames, removals,
+A small run is made undisturbed; then it is made again and killed (SIGKILL) just before one of its renames, removals,
 fsyncs or new folders, or at a random moment, and the same command is given again. It must succeed and leave the
 same files with the same content: weights, file and metrics to the bit, times and dates aside. Everything happens in
 children forked from this process, which has loaded the libraries once.

@@ -1,4 +1,4 @@
-"""Make every record in results/ anew, from the data sets in $XVISION_DATA.
+"""Make every record in results/ again, from the data sets in $XVISION_DATA.
 
     python benchmarks/records.py [NAME or GROUP …] [--runs runs/records] [--jobs 2]
 

@@ -27,7 +27,7 @@ def outdated(record: Record, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
     try:
         then = Recipe.model_validate(record.recipe)
     except ValidationError as e:
-        raise ValueError(f"record of {record.name}: {'; '.join(explain(e))}; make it anew") from e
+        raise ValueError(f"record of {record.name}: {'; '.join(explain(e))}; make it again") from e
     return differing_keys(then, recipe)
 
 

@@ -34,6 +34,7 @@ from xvision.models.model import Model
 from xvision.models.settings import Net
 from xvision.tasks.classification import Classification
 from xvision.train.loop import train
+from xvision.train.places import Places
 from xvision.train.settings import Train
 
 TASK = Classification(tuple(f"class {i}" for i in range(10)), 0.0)
@@ -102,7 +103,7 @@ def ours(model: Model, loader: Any, steps: int, **settings: Any) -> None:
             loader,
             InMemory(1, 16),  # type: ignore[arg-type]
             Train(epochs=10**6, max_steps=steps, **settings),
-            Path(folder),
+            Places(Path(folder, "checkpoints"), Path(folder, "metrics.jsonl"), Path(folder, "tensorboard")),
             seed=0,
             console=Console(quiet=True),
         )

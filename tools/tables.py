@@ -234,7 +234,7 @@ def link(file: Path, title: str, page: Path) -> str:
 
 
 def rewrite(root: Path, page: Path) -> str:
-    """The text of a page with every generated block made anew.
+    """The text of a page with every generated block made again.
 
     Raises ValueError for an unknown generator and for a block that is not closed.
     """

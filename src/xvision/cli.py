@@ -18,7 +18,6 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xvision.config.parts import Registry
     from xvision.console import Console
     from xvision.recipes.schema import Recipe
     from xvision.runs.measurements import Measurement
@@ -85,28 +84,6 @@ def _top(
 # ------------------------------------------------------------------------------------------- look around
 
 
-def _registries() -> dict[str, Registry]:
-    from xvision.data.datasets import dataset
-    from xvision.export.executors import executor
-    from xvision.export.formats import export_format
-    from xvision.models.backbones import backbone
-    from xvision.models.decoders import decoder
-    from xvision.models.presets import preset
-    from xvision.quant.methods import method
-    from xvision.quant.schemes import scheme
-    from xvision.recipes import recipe
-    from xvision.tasks import task
-    from xvision.tasks.losses import depth_loss, label_loss
-    from xvision.train.balancing import balancing
-    from xvision.train.optimizers import optimizer
-    from xvision.train.schedules import schedule
-
-    trained = (label_loss, depth_loss, balancing, optimizer, schedule)
-    deployed = (scheme, method, export_format, executor)
-    found = (recipe, dataset, task, preset, backbone, decoder, *trained, *deployed)
-    return {registry.kind: registry for registry in found}
-
-
 @app.command("list")
 def list_(
     kind: Annotated[str | None, typer.Argument(help="recipe, dataset, task, preset, backbone, …")] = None,
@@ -114,8 +91,9 @@ def list_(
 ) -> None:
     """List recipes and parts, with one line each."""
     from xvision.config.messages import nearest
+    from xvision.recipes.describe import all_registries
 
-    registries = _registries()
+    registries = all_registries()
     if kind is not None:
         plural = (kind.removesuffix("s"), kind.removesuffix("es"))
         kind = next((one for one in (kind, *plural) if one in registries), kind)
@@ -141,14 +119,15 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a recipe with all its settings, or what the settings of a section or a part mean, and their defaults."""
-    recipes = _registries()["recipe"].builders()
+    from xvision.recipes.describe import all_registries, described
+
+    registries = all_registries()
+    recipes = registries["recipe"].builders()
     if all(one in recipes for one in name.split("+")) or name.endswith((".yaml", ".yml")):
         recipe = _recipe(name, overrides)
         print(json.dumps(recipe.to_dict()) if as_json else f"# {recipe.id}\n{recipe.to_yaml()}", end="")
         return
-    from xvision.recipes.describe import described
-
-    found = described(name, _registries())
+    found = described(name, registries)
     if overrides:
         raise ValueError(f"show: '{name}' is a {next(iter(found))}; only a recipe takes key=value")
     if as_json:
@@ -189,12 +168,12 @@ def train(
     overrides: Overrides = None,
     out: Out = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Go on with the training in this run folder.")
+        Path | None, typer.Option("--resume", help="Continue the training in this run folder.")
     ] = None,
     fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
-    """Train only; --resume RUN goes on where it stopped, bit-exactly on a CPU."""
+    """Train only; --resume RUN continues where it stopped, bit-exactly on a CPU."""
     from xvision.runs.run import load_run
 
     if resume is not None and (given := [name, *(overrides or ())])[0] is not None:
@@ -232,7 +211,9 @@ def report(
     overrides: Overrides = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Write report.html of what the run has so far into this folder instead."),
+        typer.Option(
+            "--out", help="Write the report of what the run has so far here: a folder, or FILE.html."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -247,7 +228,7 @@ def report(
 
     if overrides:
         raise ValueError(f"{overrides[0]}: --out writes a report of what is there; leave the setting out")
-    file = out / REPORT
+    file = out if out.suffix == Path(REPORT).suffix else out / REPORT
     write_text(file, page(load_run(Path(run)).files))
     if as_json:
         print(json.dumps({"folder": run, "report": str(file)}))

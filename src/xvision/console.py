@@ -54,7 +54,7 @@ class Progress:
         )
 
     def advance(self, n: int = 1, **fields: Any) -> None:
-        """`n` more are done; `fields` (loss=…, best=…) stay visible until they are given anew."""
+        """`n` more are done; `fields` (loss=…, best=…) stay visible until they are given again."""
         self.done += n
         if fields:
             self.fields |= fields

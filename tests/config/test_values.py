@@ -9,12 +9,11 @@ import pytest
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
-from xvision.cli import _registries
 from xvision.config.parts import Part, Parts
 from xvision.config.sizes import Size
 from xvision.config.values import parse_value, type_of
 from xvision.config.weighted import WeightedParts
-from xvision.recipes.describe import _sections
+from xvision.recipes.describe import _sections, all_registries
 
 
 def text_of(value: Any, kind: Any = None) -> str:
@@ -29,7 +28,7 @@ def text_of(value: Any, kind: Any = None) -> str:
 
 
 def settings() -> Iterator[tuple[str, FieldInfo]]:
-    for kind, registry in _registries().items():
+    for kind, registry in all_registries().items():
         for name, builder in registry.builders().items():
             for key, setting in builder.schema.model_fields.items():
                 yield f"{kind} {name}.{key}", setting

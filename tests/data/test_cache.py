@@ -149,7 +149,7 @@ def test_fields_of_different_sizes_are_refused(own_cache, use):
     sample = {"image": np.zeros((4, 6, 3), np.uint8), "segmentation": np.zeros((2, 3), np.uint8)}
     split = Split(("a.jpg",), lambda i: sample, lambda: "x")
     with pytest.raises(
-        ValueError, match=r"a.jpg: expected fields of one size, got image 4x6, segmentation 2x3; mend"
+        ValueError, match=r"a.jpg: expected fields of one size, got image 4x6, segmentation 2x3; fix"
     ):
         use(split, ("image", "segmentation"), (4, 4)).load(0)
 

@@ -140,7 +140,7 @@ def test_what_cannot_be_done_is_told(scenes, make_split):
         with_flow(Split(("a",), _one_frame, str)).load(0)
     with pytest.raises(
         ValueError,
-        match=r"^a: expected two frames of one size to estimate flow, got 4x5 and 5x4; mend the files$",
+        match=r"^a: expected two frames of one size to estimate flow, got 4x5 and 5x4; fix the files$",
     ):
         with_flow(Split(("a",), _two_sizes, str)).load(0)
 

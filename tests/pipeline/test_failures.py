@@ -1,4 +1,4 @@
-"""A stage that fails at any point leaves the run as it was, byte for byte, and the same command goes on."""
+"""A stage that fails at any point leaves the run as it was, byte for byte, and the same command continues."""
 
 from __future__ import annotations
 

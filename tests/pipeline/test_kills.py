@@ -1,4 +1,4 @@
-"""A run that is killed goes on to the very same end; `benchmarks/kills.py` does it at every change of a file."""
+"""A run that is killed ends as if it had not been; `benchmarks/kills.py` does it at every change of a file."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def test_a_lost_file_executes_its_stage_again(
 ) -> None:
     root, out = finished
     (out / "export/model.onnx").unlink()
-    assert executed(small(root), out, capsys)[0] == "export"
+    assert executed(small(root), out, capsys) == ["export"]  # the same bytes: nothing after it is stale
 
 
 def test_a_different_recipe_in_the_same_folder_is_refused(finished: tuple[Path, Path]) -> None:
@@ -417,27 +417,44 @@ def test_a_changed_file_is_refused_and_not_overwritten(
     assert everything(out) == before
     if name.startswith(("checkpoints", "quant")):
         assert call("val", str(out)) == code
-        assert "delete it and `xvision run` makes it anew" in capsys.readouterr().err
+        assert "delete it and `xvision run` makes it again" in capsys.readouterr().err
     (out / name).unlink()
     xv.run(small(root), out)
     assert load_run(out).record.parity[0].ok
 
 
-def test_weights_that_are_made_anew_are_the_same(finished: tuple[Path, Path]) -> None:
+def test_weights_that_are_made_again_are_the_same(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So no later stage runs, but for the record and the report of another training's times."""
     root, out = finished
     before = everything(out)
     (out / "checkpoints/best.safetensors").unlink()
-    xv.run(small(root), out)
+    assert executed(small(root), out, capsys) == ["train", "record", "report"]
     after = everything(out)
     assert before.keys() == after.keys()
     kept = (
         "best.safetensors",
         "model.safetensors",
+        ".onnx",
         ".png",
         "evaluation.json",
         "parity.json",
     )  # no times in them
     assert [name for name in before if name.endswith(kept) and before[name] != after[name]] == []
+
+
+def test_what_no_stage_needs_may_be_lost(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A lost log is no reason to train for hours again."""
+    root, out = finished
+    for name in ("metrics.jsonl", "checkpoints/best.json", "checkpoints/last.safetensors"):
+        (out / name).unlink()
+    assert executed(small(root), out, capsys) == []
+    xv.run(small(root, "quant.num_images=8"), out)
+    assert "metrics.jsonl" not in load_run(out).record.artefacts
+    assert load_run(out).record.parity[0].ok
 
 
 def test_an_edited_recipe_is_told(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -473,7 +490,8 @@ def test_another_version_makes_proof_and_figures_stale_and_nothing_else(
     assert "train: up to date, measured again" in said
     assert "export: up to date\nverify …" in said
     assert (out / "export/model.onnx").read_bytes() == before["export/model.onnx"]
-    assert executed(small(root), out, capsys) == ["report"]
+    assert (out / "report.html").is_file()  # the figures are the same: it is not stale
+    assert executed(small(root), out, capsys) == []
     status = json.loads((out / "status.json").read_text())
     runtime = status["stages"]["verify"]["version"].partition(", ")[2]
     status["stages"]["verify"]["version"] = f"torch 1.0, {runtime}"

@@ -45,7 +45,7 @@ def qat(context: Context, *, steps: int = 8, lr: float = 0.002, save_every: int 
 
 
 def _resume(q: fx.GraphModule, optimizer: torch.optim.Optimizer, checkpoints: Checkpoints) -> int:
-    """Go on from the last checkpoint; the number of steps done."""
+    """Resume from the last checkpoint; the number of steps done."""
     found = checkpoints.load_last()
     if found is None:
         return 0

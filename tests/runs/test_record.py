@@ -156,6 +156,6 @@ def test_a_record_goes_stale_by_a_changed_setting_and_not_by_a_new_one() -> None
     assert outdated(full, recipe) == {"train.ema": (0.5, recipe.train.ema)}
     gone = make_record(recipe=RECIPE | {"train": {"epohcs": 1}})
     with pytest.raises(
-        ValueError, match=r"cifar10_classification: train\.epohcs: no such key.*; make it anew"
+        ValueError, match=r"cifar10_classification: train\.epohcs: no such key.*; make it again"
     ):
         outdated(gone, recipe)

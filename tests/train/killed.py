@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from tiny import TinyNet, tiny_loader, tiny_task
+from tiny import TinyNet, places, tiny_loader, tiny_task
 
 from xvision.console import Console
 from xvision.data.loader import Batch, Loader
@@ -47,7 +47,7 @@ def attempt(folder: Path, num_batches: int | None) -> bool:
     if child == 0:
         os.close(ear)
         loaders = Telling(tiny_loader(), mouth), tiny_loader(13, train=False)
-        train(TinyNet(), tiny_task(), *loaders, SETTINGS, folder, seed=0, console=Console(quiet=True))
+        train(TinyNet(), tiny_task(), *loaders, SETTINGS, places(folder), seed=0, console=Console(quiet=True))
         os._exit(0)
     os.close(mouth)
     heard = 0

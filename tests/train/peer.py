@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tiny import TinyNet, tiny_loader, tiny_task
+from tiny import TinyNet, places, tiny_loader, tiny_task
 
 from xvision.console import Console
 from xvision.data.loader import Batch
@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
             loader,
             val,
             settings,
-            folder,
+            places(folder),
             seed=0,
             console=Console(),
             processes=processes,

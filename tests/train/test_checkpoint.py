@@ -136,7 +136,7 @@ def test_a_flipped_bit_is_refused_by_name(tmp_path: Path, name: str) -> None:
     content = bytearray((tmp_path / name).read_bytes())
     content[-1] ^= 1
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(CheckpointError, match=f"{name}: .*got a changed file.*the training begins anew"):
+    with pytest.raises(CheckpointError, match=f"{name}: .*got a changed file.*the training starts again"):
         Checkpoints(tmp_path).load_last()
 
 

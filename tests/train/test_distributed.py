@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import TinyNet, tiny_loader, tiny_task
+from tiny import TinyNet, places, tiny_loader, tiny_task
 
 from xvision.console import Console
 from xvision.train.loop import evaluate, train
@@ -50,7 +50,7 @@ def test_two_processes_learn_what_one_learns_from_double_batches(two: Path, tmp_
         tiny_loader(),
         tiny_loader(13, train=False),
         settings,
-        tmp_path,
+        places(tmp_path),
         seed=0,
         console=Console(quiet=True),
     )

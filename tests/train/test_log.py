@@ -14,7 +14,7 @@ VAL = {"step": 5, "epoch": 1.0, "val": {"top1": 50.0}, "seconds": 0.1}
 
 
 def test_rewinding_keeps_what_the_checkpoint_knows(tmp_path: Path) -> None:
-    log = Log(tmp_path, tensorboard=False, enabled=True)
+    log = Log(tmp_path / "metrics.jsonl", tensorboard=None, enabled=True)
     for line in (TRAIN, {**TRAIN, "step": 5}, VAL, {**TRAIN, "step": 6}):
         log.write(line)
     with log.path.open("a") as file:
@@ -32,7 +32,7 @@ def test_rewinding_keeps_what_the_checkpoint_knows(tmp_path: Path) -> None:
 
 
 def test_other_processes_write_nothing(tmp_path: Path) -> None:
-    log = Log(tmp_path, tensorboard=True, enabled=False)
+    log = Log(tmp_path / "metrics.jsonl", tensorboard=tmp_path / "tensorboard", enabled=False)
     log.write(TRAIN)
     log.rewind(0, 0)
     assert not list(tmp_path.iterdir())
@@ -43,7 +43,7 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    with Log(tmp_path, tensorboard=True, enabled=True) as log:
+    with Log(tmp_path / "metrics.jsonl", tensorboard=tmp_path / "tensorboard", enabled=True) as log:
         log.write(TRAIN)
         log.write(VAL)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
@@ -57,4 +57,4 @@ def test_a_missing_tensorboard_says_what_to_install(tmp_path: Path, monkeypatch:
     with pytest.raises(
         TrainingError, match=r"pip install 'edgeai-xvision\[tensorboard\]', or set it to false"
     ):
-        Log(tmp_path, tensorboard=True, enabled=True)
+        Log(tmp_path / "metrics.jsonl", tensorboard=tmp_path / "tensorboard", enabled=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import TinyNet, tiny_loader, tiny_task
+from tiny import TinyNet, places, tiny_loader, tiny_task
 from torch import Tensor, nn
 
 from xvision.console import Console
@@ -64,7 +64,7 @@ def tiny_train(folder: Path, **changes: Any) -> Trained:
         "identity": changes.pop("identity", ""),
     }
     settings = Train(**{"epochs": 3, "optimizer": "sgd:0.05", "threads": 1, "log_every": 2, **changes})
-    return train(settings=settings, folder=folder, seed=0, **given)
+    return train(settings=settings, places=places(folder), seed=0, **given)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

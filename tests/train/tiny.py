@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from xvision.models.inputs import Inputs
 from xvision.models.pixels import Pixels
 from xvision.tasks.classification import Classification
 from xvision.tasks.contract import Task
+from xvision.train.places import Places
 
 
 class TinyNet(nn.Module):
@@ -35,6 +38,11 @@ class TinyNet(nn.Module):
         x = self.norm(self.conv1(self.pixels(image))).relu()
         x = self.dropout(self.conv2(x).relu().mean(dim=(2, 3)))
         return {"class": self.head(x)}
+
+
+def places(folder: Path) -> Places:
+    """Where a training writes in a folder of a test."""
+    return Places(folder / "checkpoints", folder / "metrics.jsonl", folder / "tensorboard")
 
 
 def _load(i: int) -> Sample:

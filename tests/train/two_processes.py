@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tiny import TinyNet, tiny_loader, tiny_task
+from tiny import TinyNet, places, tiny_loader, tiny_task
 
 from xvision.console import Console
 from xvision.train.loop import evaluate, train
@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
         tiny_loader(batch_size=4, rank=rank, world=world),
         tiny_loader(13, train=False, rank=rank, world=world),
         SETTINGS,
-        folder,
+        places(folder),
         seed=0,
         console=Console(),
         processes=processes,

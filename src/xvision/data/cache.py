@@ -110,7 +110,7 @@ class _Prepared:
         }
         if len(set(shapes.values())) > 1:
             sizes = ", ".join(f"{field} {shape[0]}x{shape[1]}" for field, shape in shapes.items())
-            raise DataError(f"{name}: expected fields of one size, got {sizes}; mend the files")
+            raise DataError(f"{name}: expected fields of one size, got {sizes}; fix the files")
         if not shapes or self.size is None:
             return wanted
         return _shrink(wanted, next(iter(shapes.values())), self.size)

@@ -130,7 +130,7 @@ def _joined(parts: Mapping[str, Split], *, equal: bool) -> Split:
 
 @dataclass(frozen=True)
 class Joined:
-    """Samples of several splits, one split after the other; each begins anew until it has given its share."""
+    """Samples of several splits, one split after the other; each starts again until it has given its share."""
 
     parts: tuple[Split, ...]
     shares: tuple[int, ...]

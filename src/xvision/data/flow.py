@@ -160,7 +160,7 @@ class _WithFlow:
         if now != before:
             raise DataError(
                 f"{name}: expected two frames of one size to estimate flow, got {now[0]}x{now[1]} and "
-                f"{before[0]}x{before[1]}; mend the files"
+                f"{before[0]}x{before[1]}; fix the files"
             )
         flow, confidence = optical_flow(sample["previous"], sample["image"], self.method)
         return {**sample, "flow": flow, "confidence": confidence}

@@ -93,7 +93,7 @@ def _colour_changes(augment: Augment) -> Callable[[Tensor], Tensor] | None:
 
 @contextlib.contextmanager
 def _own_numbers() -> Iterator[Callable[[int], Any]]:
-    """Inside, torch's CPU generator can be seeded; afterwards it goes on as if nothing had been drawn.
+    """Inside, torch's CPU generator can be seeded; afterwards it continues as if nothing had been drawn.
 
     Not torch.manual_seed, which would also reseed the GPU's generator that dropout draws from.
     """

@@ -46,7 +46,7 @@ class Labels:
     """
 
     meaning: tuple[tuple[int, int], ...]
-    hint: str = "mend the file"
+    hint: str = "fix the file"
 
     @cached_property
     def _table(self) -> Array:

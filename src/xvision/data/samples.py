@@ -37,7 +37,7 @@ class Rows:
         other = next((k for k, shape in enumerate(shapes) if shape != shapes[0]), 0)
         if other:
             sizes = " and ".join(f"{row[k]} is {shapes[k][0]}x{shapes[k][1]}" for k in (0, other))
-            raise DataError(f"{sizes}: expected files of one size (HxW); mend or remove them")
+            raise DataError(f"{sizes}: expected files of one size (HxW); fix or remove them")
         return sample
 
     def digest(self) -> str:

@@ -51,7 +51,7 @@ def file_hashes(root: Path, files: Sequence[str]) -> list[str]:
         return _file_hashes(root, files)
     except OSError as error:
         raise DataError(
-            f"{error.filename}: expected a readable file of the data set, got '{error.strerror}'; mend or remove it"
+            f"{error.filename}: expected a readable file of the data set, got '{error.strerror}'; fix or remove it"
         ) from error
 
 

@@ -41,7 +41,8 @@ def rows_by_name(
                 taken[name] = _matched(model.get_parameter(name), state[name], own, other)
     said = [_line(field, theirs[field], ours[field]) for field in ours if field in differing]
     said += [
-        f"layers behind the scores of {field} mix the classes: they begin anew" for field in sorted(mixed)
+        f"layers behind the scores of {field} mix the classes: they start from random values"
+        for field in sorted(mixed)
     ]
     return taken, tuple(said)
 

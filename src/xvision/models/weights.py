@@ -21,7 +21,6 @@ from urllib.error import URLError
 from urllib.parse import urlparse
 
 import torch
-import yaml
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -195,8 +194,6 @@ def _download(url: str) -> Path:
 
 
 def _read(path: Path, published: Published | None, format: str) -> Source:
-    if path.is_dir():
-        path = path / "checkpoints" / "best.safetensors"
     if not path.is_file():
         raise ValueError(
             f"net.weights: there is no file {path}; expected none, pretrained, package:NAME, a run folder, "
@@ -204,7 +201,8 @@ def _read(path: Path, published: Published | None, format: str) -> Source:
         )
     state, manifest = read_tensors(path)
     if manifest is not None:
-        return Source(str(path), state, _trained_by_us(path, format), ours=True, classes=_classes(manifest))
+        trained_on = _trained_by_us(path, str(manifest.get("pixels", format)), format)
+        return Source(str(path), state, trained_on, ours=True, classes=_classes(manifest))
     trained = TrainedOn(published.mean, published.std) if published else TrainedOn()
     return Source(str(path), state, _sidecar(path, trained))
 
@@ -215,12 +213,8 @@ def _classes(manifest: Any) -> Classes:
     return {str(k): tuple(map(str, v)) for k, v in named.items()} if isinstance(named, dict) else {}
 
 
-def _trained_by_us(path: Path, format: str) -> TrainedOn | None:
+def _trained_by_us(path: Path, theirs: str, format: str) -> TrainedOn | None:
     """What a run of ours was trained on, if its pixel format is another one than the model's."""
-    recipe = path.parent.parent / "recipe.yaml"
-    theirs = (
-        yaml.safe_load(recipe.read_text(encoding="utf-8"))["net"]["pixels"] if recipe.is_file() else format
-    )
     if {theirs, format} <= {"yuv444", "nv12"} or theirs == format:
         return None
     trained = own_pixels(theirs)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xvision.pipeline import train
 from xvision.pipeline.stage import Left, Measured, Stage, torch_version
 from xvision.recipes.schema import digest
-from xvision.runs.files import QUANTIZED, QUANTIZING
-
-if TYPE_CHECKING:
-    from xvision.runs.run import Run
-
-NETWORK = "int8"
+from xvision.runs.files import BEST, QUANTIZED, QUANTIZING
+from xvision.runs.run import INT8, Run
 
 
 def _execute(run: Run) -> Left:
@@ -42,15 +37,15 @@ def _execute(run: Run) -> Left:
 
 
 def _folder(run: Run) -> Path:
-    """Where a method may go on after a kill: of this network and these settings alone."""
+    """Where a method may resume after a kill: of this network and these settings alone."""
     trained = run.files.status.stages[train.STAGE.name]
-    return run.folder / QUANTIZING / digest([run.recipe.deciding()["quant"], trained.outputs])
+    return run.folder / QUANTIZING / digest([run.recipe.deciding()["quant"], trained.outputs[BEST]])
 
 
 def _measured(run: Run) -> Measured:
     from xvision.export.executors import executor
 
-    yield NETWORK, executor.simulation().build(run.quantized)
+    yield INT8, executor.simulation().build(run.quantized)
 
 
 STAGE = Stage(

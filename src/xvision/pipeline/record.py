@@ -60,8 +60,9 @@ def _record(run: Run, cost: Cost) -> Record:
         metrics=run.files.evaluation.measurements,
         parity=run.files.parity,
         artefacts={
-            name: Artefact(sha256=sha, bytes=(run.folder / name).stat().st_size)
+            name: Artefact(sha256=sha, bytes=run.files.path(name).stat().st_size)
             for name, sha in files.items()
+            if run.files.has(name)
         },
         warnings=tuple(run.warnings),
         **environment(),

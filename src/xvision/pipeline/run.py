@@ -29,7 +29,7 @@ def run(
     """Bring the run folder `out` up to date with `recipe`, up to and with the stage `until`.
 
     A network that was trained on data which has changed since is trained again, unless `keep_trained`. `refresh`: what
-    was proved or measured under other versions of the libraries is made anew.
+    was proved or measured under other versions of the libraries is made again.
 
     Raises ValueError when `out` holds a different recipe, FolderInUse while another process writes there, DataError
     when its network was trained on other data (and is to be kept, or the data was to be the same in another place),
@@ -94,7 +94,7 @@ def _check(run: Run, *, keep_trained: bool) -> str:
     for line in _advice(run):
         run.warn(line)
     with blaming("data", 3):
-        before = digest([run.digests, {field: list(names) for field, names in found.classes.items()}])
+        before = digest(run.digests)
     check_moved(run, read_by(run, train.STAGE, before), keep=keep_trained)
     if run.processes.is_first and not run.files.status.stages:
         run.files.keep_recipe(run.recipe)

@@ -37,7 +37,7 @@ class Left:
     """What a stage has left beside the files that it staged."""
 
     in_place: tuple[str, ...] = ()
-    """Files that it wrote where they belong, such as a training that goes on from them."""
+    """Files that it wrote where they belong, such as those that a training resumes from."""
     gone: tuple[str, ...] = ()
     """Files that no longer belong to the run."""
 
@@ -52,6 +52,8 @@ class Stage:
     keys: tuple[str, ...]
     """Keys of the recipe that it reads."""
     exit_code: int
+    needed: tuple[str, ...] = ()
+    """What later stages read of the files that it leaves: without one it runs again; all of them if none is named."""
     reads: tuple[str, ...] = ()
     """Files that it reads beside what the stages before it left."""
     measured: Callable[[Run], Measured] = lambda run: ()
@@ -64,7 +66,7 @@ class Stage:
 
 
 class StageError(ValueError):
-    """A stage failed for a reason the user can mend; `exit_code` is what the command returns."""
+    """A stage failed for a reason the user can remove; `exit_code` is what the command returns."""
 
     def __init__(self, stage: str, exit_code: int, cause: BaseException) -> None:
         super().__init__(f"{stage}: {cause}")
@@ -74,7 +76,7 @@ class StageError(ValueError):
 
 @contextmanager
 def blaming(stage: str, exit_code: int) -> Iterator[None]:
-    """What the user can mend, and memory that runs out, as this stage's error."""
+    """What the user can remove, and memory that runs out, as this stage's error."""
     try:
         with explaining_resources():
             yield
@@ -85,7 +87,7 @@ def blaming(stage: str, exit_code: int) -> Iterator[None]:
 def bring_up_to_date(run: Run, stage: Stage, before: str, later: Iterable[Stage], *, refresh: bool) -> str:
     """Execute the stage if what it reads has changed; the digest of what the next stage reads.
 
-    `refresh`: also what another version of a library has proved or measured is made anew.
+    `refresh`: also what another version of a library has proved or measured is made again.
     """
     inputs = read_by(run, stage, before)
     done = run.files.status.stages.get(stage.name)
@@ -99,8 +101,16 @@ def bring_up_to_date(run: Run, stage: Stage, before: str, later: Iterable[Stage]
     else:
         run.console.print(f"{stage.name} …")
         _execute(run, stage, inputs, later)
-    done = run.files.status.stages[stage.name]
-    return digest([inputs, done.outputs])
+    return _handed_on(stage, run.files.status.stages[stage.name])
+
+
+def _needed(stage: Stage, done: Done) -> tuple[str, ...]:
+    return stage.needed or tuple(done.outputs)
+
+
+def _handed_on(stage: Stage, done: Done) -> str:
+    """The digest of what the next stage reads."""
+    return digest([done.inputs, {name: done.outputs[name] for name in _needed(stage, done)}])
 
 
 def read_by(run: Run, stage: Stage, before: str) -> str:
@@ -111,7 +121,7 @@ def read_by(run: Run, stage: Stage, before: str) -> str:
 
 
 def _is_current(run: Run, stage: Stage, done: Done | None, inputs: str, refresh: bool) -> bool:
-    if done is None or done.inputs != inputs or not all(map(run.files.has, done.outputs)):
+    if done is None or done.inputs != inputs or not all(map(run.files.has, _needed(stage, done))):
         return False
     return not (refresh and stage.proves and done.version != stage.version(run))
 
@@ -149,7 +159,9 @@ def _execute(run: Run, stage: Stage, inputs: str, later: Iterable[Stage]) -> Non
                 wall_s=round(time.perf_counter() - wall, 2),
                 cpu_s=round(sum(os.times()[:4]) - cpu, 2),
             )
-            _swap(run, stage, done, found, left.gone, later)
+            was = run.files.status.stages.get(stage.name)
+            same = was is not None and _handed_on(stage, was) == _handed_on(stage, done)
+            _swap(run, stage, done, found, left.gone, () if same else later)
     run.processes.barrier()
     run.changed()
 
@@ -176,20 +188,22 @@ def _measure(run: Run, stage: Stage) -> Measurements:
 def _swap(
     run: Run, stage: Stage, done: Done, found: Measurements, gone: Iterable[str], later: Iterable[Stage]
 ) -> None:
-    """Put the new result in the place of the old one; what the stages after it left is of other inputs, and goes."""
+    """Put the new result in the place of the old one; what the `later` stages left is of other inputs, and goes."""
     status = run.files.status
-    old = [status.stages[name] for name in (stage.name, *(s.name for s in later)) if name in status.stages]
-    evaluation = run.files.evaluation.without(c for was in old for c in was.measured).joined(found)
-    stages = {name: was for name, was in status.stages.items() if was not in old} | {stage.name: done}
+    redone = {stage.name, *(s.name for s in later)}
+    old = [was for name, was in status.stages.items() if name in redone]
+    stale = {column for was in old for column in was.measured} - set(found.columns)
+    evaluation = run.files.evaluation.without(stale).joined(found)
+    kept = {name: was for name, was in status.stages.items() if name not in redone or name == stage.name}
     away = {name for was in old for name in was.outputs} | set(gone)
     run.files.write(EVALUATION, evaluation)
-    if run.recipe_changed:
+    if not run.files.holds(run.recipe):
         run.files.write(RECIPE, run.recipe.to_yaml())
     new = Status(
         recipe=run.recipe.to_dict(),
         recipe_id=run.recipe.id,
         evaluation=sha256(run.files.path(EVALUATION)),
-        stages=stages,
+        stages=kept | {stage.name: done},
     )
     run.files.swap(new, away - done.outputs.keys())
 

@@ -1,20 +1,15 @@
-"""Stage: train the network, or with no epochs keep the weights as they came."""
+"""Stage: train the network, or with no epochs keep the weights as they are."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xvision.pipeline.stage import Left, Measured, Stage, torch_version
 from xvision.recipes.schema import digest
 from xvision.runs.files import AFFINITY, BEST, BEST_INFO, CHECKPOINTS, LOG, RETRAINING, TENSORBOARD
-
-if TYPE_CHECKING:
-    from xvision.runs.run import Run
-
-NETWORK = "float"
+from xvision.runs.run import FLOAT, Run
 
 
 def _execute(run: Run) -> Left:
@@ -22,7 +17,7 @@ def _execute(run: Run) -> Left:
 
     folder = _folder(run)
     if run.recipe.train.epochs == 0:
-        keep(run.build(), folder, run.task.classes)
+        keep(run.build(), run.files.training(folder), run.task.classes)
     else:
         _train(run, folder)
     if not run.processes.is_first:
@@ -55,7 +50,7 @@ def _train(run: Run, folder: Path) -> None:
         loader,
         run.loader("val", shared=True),
         run.recipe.train,
-        folder,
+        run.files.training(folder),
         seed=run.recipe.seed,
         console=run.console,
         identity=digest([run.digests, recipe["data"], recipe["net"], recipe["task"]]),
@@ -90,7 +85,7 @@ def _measured(run: Run) -> Measured:
     from xvision.train.hardware import on_accelerator
 
     with on_accelerator(run.model):
-        yield NETWORK, executor.pytorch().build(run.model)
+        yield FLOAT, executor.pytorch().build(run.model)
 
 
 STAGE = Stage(
@@ -98,6 +93,7 @@ STAGE = Stage(
     _execute,
     keys=("data", "net", "task", "train", "seed"),
     exit_code=4,
+    needed=(BEST,),
     measured=_measured,
     version=torch_version,
     several=True,

@@ -83,7 +83,7 @@ class Output:
         self._film = VideoFile(inside(self.folder, f"{self._stem}_overlay.mp4"), fps)
 
     def of_sequence(self, name: str) -> None:
-        """The next picture is a frame of this sequence of a data set, or of none: its film goes on, or ends."""
+        """The next picture is a frame of this sequence of a data set, or of none: its film continues, or ends."""
         if name == self._sequence:
             return
         self._sequence = name

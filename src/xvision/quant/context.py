@@ -32,7 +32,7 @@ class Context:
     """The trained float network, which the method leaves as it is."""
     scheme: QuantScheme
     calibration: Callable[[], Iterable[tuple[Tensor, ...]]]
-    """Batches of training images as the network takes them, without labels or augmentation, anew at each call."""
+    """Batches of training images as the network takes them, without labels or augmentation; each call starts them."""
     task: Task | None = None
     train_loader: Callable[[], Loader] | None = None
     """Labelled, augmented batches for training."""
@@ -40,7 +40,7 @@ class Context:
     settings: Quant | None = None
     """The `quant` section of the recipe."""
     folder: Path | None = None
-    """Where a method may keep checkpoints to go on from; in a run it is of this network and these settings alone."""
+    """Where a method may keep checkpoints to resume from; in a run it is of this network and these settings alone."""
     seed: int = 0
     console: Console = field(default_factory=lambda: Console(quiet=True))
     processes: Processes = field(default_factory=Processes)

@@ -6,6 +6,7 @@ A range that is still to be found is a scale of zero.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -46,13 +47,14 @@ def fake_quantize(x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tenso
     return result
 
 
-class Scaled(nn.Module):
+class Scaled(nn.Module, ABC):
     """A module with a scale in a buffer, which is zero until its range is set."""
 
     _ready = False
 
+    @abstractmethod
     def scales(self) -> Tensor:
-        raise NotImplementedError
+        """All scales of the module."""
 
     @property
     def ready(self) -> bool:

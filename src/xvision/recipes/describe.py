@@ -59,6 +59,29 @@ class Description:
         return "\n".join([*lines, *(["", textwrap.indent(self.details, "  ")] if self.details else [])])
 
 
+def all_registries() -> dict[str, Registry]:
+    """Every kind of part, by its name."""
+    from xvision.data.datasets import dataset
+    from xvision.export.executors import executor
+    from xvision.export.formats import export_format
+    from xvision.models.backbones import backbone
+    from xvision.models.decoders import decoder
+    from xvision.models.presets import preset
+    from xvision.quant.methods import method
+    from xvision.quant.schemes import scheme
+    from xvision.recipes import recipe
+    from xvision.tasks import task
+    from xvision.tasks.losses import depth_loss, label_loss
+    from xvision.train.balancing import balancing
+    from xvision.train.optimizers import optimizer
+    from xvision.train.schedules import schedule
+
+    trained = (label_loss, depth_loss, balancing, optimizer, schedule)
+    deployed = (scheme, method, export_format, executor)
+    found = (recipe, dataset, task, preset, backbone, decoder, *trained, *deployed)
+    return {registry.kind: registry for registry in found}
+
+
 def described(name: str, registries: Mapping[str, Registry]) -> dict[str, Description]:
     """What is called so, by its kind: a section of a recipe (train, data.augment), or a part of one kind or several.
 

@@ -48,7 +48,7 @@ class Recipe(BaseModel):
         return plain
 
     def deciding(self) -> dict[str, Any]:
-        """`to_dict` without the settings that a run may change and still go on.
+        """`to_dict` without the settings that a run may change and still continue.
 
         Where a data set lies is one: what it holds decides, and its digest says that.
         """
@@ -90,7 +90,7 @@ def read_recipe(path: Path) -> Recipe:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
         raise ValueError(
-            f"{path}: cannot be read as YAML ({' '.join(str(e).split())}); mend it, or run with --fresh"
+            f"{path}: cannot be read as YAML ({' '.join(str(e).split())}); fix it, or run with --fresh"
         ) from e
     try:
         return Recipe.model_validate(plain)

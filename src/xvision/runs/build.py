@@ -75,8 +75,8 @@ def build_network(recipe: Recipe, task: Task, *, weights: bool = True) -> Model:
     from xvision.models.build import build_model
 
     torch.manual_seed(recipe.seed)
-    net = recipe.net if weights else recipe.net.model_copy(update={"weights": "none"})
-    check_weights(net.weights)
+    found = find_weights(recipe.net.weights) if weights else "none"
+    net = recipe.net.model_copy(update={"weights": found})
     outputs = task.outputs_by_task  # errors of the data are none of settings
     try:
         return build_model(net, outputs, recipe.data.size, task.classes)
@@ -84,12 +84,17 @@ def build_network(recipe: Recipe, task: Task, *, weights: bool = True) -> Model:
         raise SettingError(str(e)) from e
 
 
-def check_weights(weights: str) -> None:
-    """Raise ChangedFileError if a recipe takes the weights of a run whose file is not what its training wrote."""
+def find_weights(weights: str) -> str:
+    """`net.weights` with the file of a run in the place of its folder.
+
+    Raises: ChangedFileError if a file of a run is not what its training wrote.
+    """
     place = Path(weights)
-    if found := RunFiles.around(place / BEST if place.is_dir() else place):
+    file = place / BEST if place.is_dir() else place
+    if found := RunFiles.around(file):
         files, name = found
         files.checked(name)
+    return str(file) if place.is_dir() else weights
 
 
 def open_split(recipe: Recipe, task: Task, dataset: Dataset, name: str) -> Split:

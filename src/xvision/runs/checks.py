@@ -48,7 +48,7 @@ def _said(value: object) -> str:
 
 
 def check_unchanged(run: Run) -> None:
-    """Raise ChangedFileError if a file is not what its stage wrote; one that is gone is made anew."""
+    """Raise ChangedFileError if a file is not what its stage wrote; one that is gone is made again."""
     for done in run.files.status.stages.values():
         for name in done.outputs:
             run.files.checked(name)

@@ -23,6 +23,7 @@ from xvision.files import read_json, sha256, write_json, write_text
 from xvision.recipes.schema import Recipe, read_recipe
 from xvision.runs.measurements import Column, Measurements
 from xvision.runs.record import Affinity, ParityRow, Record
+from xvision.train.places import Places
 
 T = TypeVar("T")
 
@@ -155,7 +156,7 @@ class ChangedFileError(ValueError):
     def __init__(self, path: Path, exit_code: int) -> None:
         super().__init__(
             f"{path}: expected the file that xvision wrote, got a changed one; delete it and `xvision run` makes it "
-            "anew, or run with --fresh"
+            "again, or start over with `xvision run --fresh`"
         )
         self.exit_code = exit_code
 
@@ -207,6 +208,11 @@ class RunFiles:
     def checkpoints(self) -> Path:
         return self.folder / CHECKPOINTS
 
+    @staticmethod
+    def training(folder: Path) -> Places:
+        """Where a training writes, in the run's folder or in that of a retraining."""
+        return Places(folder / CHECKPOINTS, folder / LOG, folder / TENSORBOARD)
+
     def results(self) -> dict[str, str]:
         """What people and programs look for, as far as it is there: record, report and exported files."""
         made = [name for done in self.status.stages.values() for name in done.outputs]
@@ -256,7 +262,7 @@ class RunFiles:
                 os.replace(file, place)
             shutil.rmtree(root, ignore_errors=True)
         _remove(self.folder / STAGING)
-        for left in (*self.folder.glob(".*.tmp"), *self.folder.glob("*/.*.tmp")):
+        for left in self.folder.rglob(".*.tmp"):
             _remove(left)
 
     # ------------------------------------------------------------------------------------------- writers
@@ -270,9 +276,13 @@ class RunFiles:
         else:
             write_json(self.new(name), content)
 
+    def holds(self, recipe: Recipe) -> bool:
+        """Whether recipe.yaml says the same; its comments and order are free."""
+        return self.has(RECIPE) and self.recipe == recipe
+
     def keep_recipe(self, recipe: Recipe) -> None:
-        """Write recipe.yaml where it says something else; comments and order of an equal one stay."""
-        if not self.has(RECIPE) or self.recipe != recipe:
+        """Write recipe.yaml where it says something else."""
+        if not self.holds(recipe):
             write_text(self.folder / RECIPE, recipe.to_yaml())
 
     # ------------------------------------------------------------------------------------------- readers
@@ -311,7 +321,8 @@ class RunFiles:
         found = self._read(EVALUATION, Measurements) or Measurements()
         staged = path.is_relative_to(self.folder / STAGING)
         if written and not staged and sha256(path) != written:
-            raise ChangedFileError(path, 5)
+            last = [done for done in self.status.stages.values() if done.measured][-1]
+            raise ChangedFileError(path, last.exit_code)
         return found
 
     @property

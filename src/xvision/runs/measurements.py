@@ -72,12 +72,17 @@ class Measurements(BaseModel):
         return Measurements(classes=self.classes if rows else {}, measurements=rows, confusions=tables)
 
     def joined(self, other: Measurements) -> Measurements:
-        """Both; of a column in both the other one's."""
+        """Both; of a column in both the other one's, in its place here."""
         kept = self.without(other.columns)
+        order = {column: i for i, column in enumerate(dict.fromkeys((*self.columns, *other.columns)))}
+
+        def place(row: Measurement | Confusion) -> int:
+            return order[row.network, row.executor]
+
         return Measurements(
             classes=other.classes or kept.classes,
-            measurements=(*kept.measurements, *other.measurements),
-            confusions=(*kept.confusions, *other.confusions),
+            measurements=tuple(sorted((*kept.measurements, *other.measurements), key=place)),
+            confusions=tuple(sorted((*kept.confusions, *other.confusions), key=place)),
         )
 
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from xvision.tasks.contract import Task
 
 
-NETWORKS = {"float": (BEST, "model"), "int8": (QUANTIZED, "quantized")}
+FLOAT, INT8 = "float", "int8"
+NETWORKS = {FLOAT: (BEST, "model"), INT8: (QUANTIZED, "quantized")}
 """Networks of a run by name: their file, and where `Run` has them."""
 
 
@@ -170,11 +171,6 @@ class Run:
         return f"{EXPORT}/{one.file_name}"
 
     @property
-    def recipe_changed(self) -> bool:
-        """Whether recipe.yaml says something else, were it a setting that decides nothing; comments are free."""
-        return not self.files.has(RECIPE) or self.files.recipe != self.recipe
-
-    @property
     def id_maps(self) -> tuple[str, ...]:
         """The outputs that the file gives as class ids and not as scores."""
         return self.task.class_maps if self.recipe.export.argmax else ()
@@ -215,6 +211,8 @@ def load_trained(folder: Path) -> Run:
     """
     run = load_run(folder)
     if not run.files.has(BEST):
-        raise ValueError(f"{folder}: nothing is trained there yet; `xvision train --resume {folder}` goes on")
+        raise ValueError(
+            f"{folder}: nothing is trained there yet; `xvision train --resume {folder}` continues"
+        )
     found = run.files.evaluation.classes
     return Run(folder, run.recipe, run.console, classes=found) if found else run

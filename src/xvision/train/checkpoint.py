@@ -1,11 +1,11 @@
 """Checkpoints: safetensors and JSON, each whole or absent, never two of them mixed.
 
-`last` lets a training go on bit by bit; `best` is the network to use. A safetensors file carries its manifest in its
+`last` lets a training resume bit by bit; `best` is the network to use. A safetensors file carries its manifest in its
 header, so renaming that one file into place is what makes a checkpoint exist; `last.json` and `best.json` are copies
 to read. Optimizer state and moving average are bigger than the weights and lie beside them in `last.state-0` or
 `last.state-1`, whichever the checkpoint before does not use: a crash at any moment leaves one complete checkpoint.
 
-Random numbers need no state: each step seeds its generators anew (see `xvision.train.training.seed_step`).
+Random numbers need no state: each step seeds its generators (see `xvision.train.training.seed_step`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +27,7 @@ from torch.optim import Optimizer
 
 from xvision.config.messages import explain
 from xvision.files import replacing, write_json
+from xvision.models.inputs import Inputs
 from xvision.train.errors import CheckpointError
 
 Tensors = Mapping[str, Tensor]
@@ -114,7 +115,12 @@ def _header(file: Any) -> dict[str, Any]:
 
 
 def _cure(folder: Path) -> str:
-    return f"remove the folder {folder} and the training begins anew, or run with --fresh"
+    return f"remove the folder {folder} and the training starts again, or run with --fresh"
+
+
+def about(inputs: Inputs, classes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What a manifest says so that another network can take the weights: pixel format, and names of classes."""
+    return {"pixels": inputs.format, "classes": classes}
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
@@ -168,7 +174,7 @@ class Checkpoints:
     def complete(self, manifest: Manifest) -> None:
         """With `last` in its place: write its copy to read, remove the state that it does not use.
 
-        A kill may come in between, so a training that goes on does it again.
+        A kill may come in between, so a training that resumes does it again.
         """
         write_json(self.last.with_suffix(".json"), asdict(manifest))
         for name in STATE_FILES:
@@ -185,7 +191,7 @@ class Checkpoints:
             ) from e
 
     def load_last(self) -> tuple[Manifest, dict[str, Tensor], dict[str, Tensor]] | None:
-        """Manifest, weights and state to go on from; None if there is no checkpoint."""
+        """Manifest, weights and state to resume from; None if there is no checkpoint."""
         if not self.last.exists():
             return None
         weights, plain = read_tensors(self.last)

@@ -6,7 +6,7 @@ import signal
 
 
 class TrainingError(ValueError):
-    """The training cannot go on for a reason the user can mend."""
+    """The training cannot continue for a reason the user can remove."""
 
     exit_code = 4
 
@@ -24,7 +24,7 @@ class CheckpointError(TrainingError):
 
 
 class Interrupted(Exception):
-    """SIGINT or SIGTERM came; the state is saved and the same command continues there."""
+    """SIGINT or SIGTERM was received; the state is saved and the same command continues there."""
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)

@@ -19,11 +19,11 @@ from xvision.train.errors import TrainingError
 class Log:
     """The log of a run; with `enabled` false (a process that is not the first) it writes nothing."""
 
-    def __init__(self, folder: Path, *, tensorboard: bool, enabled: bool) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / "metrics.jsonl"
+    def __init__(self, path: Path, *, tensorboard: Path | None, enabled: bool) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
         self._enabled = enabled
-        self._writer: Any = _tensorboard(folder / "tensorboard") if tensorboard and enabled else None
+        self._writer: Any = _tensorboard(tensorboard) if tensorboard and enabled else None
 
     def rewind(self, step: int, validated_step: int) -> None:
         """Forget what came after a checkpoint; a line that a crash cut in two goes with it."""

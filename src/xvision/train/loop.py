@@ -2,7 +2,7 @@
 
 A *step* is one update of the weights, from `accumulate` batches. Everything that changes from step to step
 follows from (seed, step): the order of the data, the learning rate, the random numbers. So a checkpoint is the
-weights, the optimizer's state and the number of the step, and a training that goes on from it ends with the same
+weights, the optimizer's state and the number of the step, and a training that resumes from it ends with the same
 bits as one that was never stopped.
 
 The device is never waited for within a step: losses stay on it and are read every `log_every` steps, which is
@@ -12,15 +12,15 @@ when a NaN is noticed; its step and its files are still known then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from xvision.console import Console
 from xvision.data.resources import explaining_resources
-from xvision.train.checkpoint import Checkpoints
+from xvision.train.checkpoint import Checkpoints, about
 from xvision.train.evaluation import Evaluation, evaluate
+from xvision.train.places import Places
 from xvision.train.processes import Processes
 from xvision.train.settings import Train
 from xvision.train.signals import Signals
@@ -28,6 +28,7 @@ from xvision.train.training import Trained, Training
 
 if TYPE_CHECKING:
     from xvision.data.loader import Loader
+    from xvision.models.model import Model
     from xvision.tasks.contract import Task
 
 __all__ = ["Evaluation", "Trained", "evaluate", "keep", "train"]
@@ -39,24 +40,24 @@ def train(
     train_loader: Loader,
     val_loader: Loader,
     settings: Train,
-    folder: Path,
+    places: Places,
     *,
     seed: int,
     console: Console,
     identity: str = "",
     processes: Processes = Processes(),
 ) -> Trained:
-    """Train `model`, or go on where the last checkpoint in `folder` stopped; it ends with the best weights.
+    """Train `model`, or continue from the last checkpoint in `places`; it ends with the best weights.
 
     `identity` is a digest of whatever else decides the result (the data, the network): a checkpoint with
-    another one is set aside and the training begins anew.
+    another one is set aside and the training starts again.
 
     Raises: TrainingError (a loss that is not finite, no disk, another process that ended), ResourceError (no memory)
     and, with the state saved, Interrupted.
     """
     with explaining_resources(), processes.explaining_peers():
         t = Training(
-            model, task, train_loader, val_loader, settings, folder, seed, console, identity, processes
+            model, task, train_loader, val_loader, settings, places, seed, console, identity, processes
         )
         t.resume()
         with Signals(console) as signals, t.log, t.console.progress("training", t.total_steps, t.step) as bar:
@@ -73,8 +74,7 @@ def train(
     return trained
 
 
-def keep(model: nn.Module, folder: Path, classes: Mapping[str, Sequence[str]]) -> None:
-    """Zero epochs: the weights as they came are the best ones of the run in `folder`."""
-    Checkpoints(folder / "checkpoints").save_best(
-        {"step": 0, "metrics": {}, "ema": 0.0, "classes": classes}, model.state_dict()
-    )
+def keep(model: Model, places: Places, classes: Mapping[str, Sequence[str]]) -> None:
+    """Zero epochs: the weights as they are become the best ones."""
+    manifest = {"step": 0, "metrics": {}, "ema": 0.0, **about(model.inputs, classes)}
+    Checkpoints(places.checkpoints).save_best(manifest, model.state_dict())

@@ -18,7 +18,7 @@ MAX_NAMES = 16  # of a batch in a message
 
 
 class Losses:
-    """Loss terms of each step, and the names of the samples they came from.
+    """Loss terms of each step, and the names of the samples they are from.
 
     A step may lack some `terms`: its samples had no labels for them.
     """

@@ -10,8 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from typing import TYPE_CHECKING
 
 from xvision.train.errors import PeerError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from xvision.console import Console
 
 _GONE = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "process group", "TCPStore")
 """What torch's errors say when another process does not answer; gloo has no class for them."""
@@ -101,3 +108,20 @@ def _leave() -> None:
 
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def synchronized(model: nn.Module, device: torch.device, processes: Processes, console: Console) -> nn.Module:
+    """A network whose BatchNorm sees the samples of all processes, where the backend can."""
+    from torch import nn
+
+    has_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    if processes.world == 1 or not has_norm:
+        return model
+    if device.type == "cpu":
+        console.warn("BatchNorm sees the samples of its own process only: not synchronized on CPUs")
+        return model
+    from timm.layers import (
+        convert_sync_batchnorm,  # it keeps the activation of BatchNormAct2d, torch's does not
+    )
+
+    return convert_sync_batchnorm(model)  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ from xvision.train import balancing as methods
 from xvision.train import optimizers, schedules
 
 FREE = frozenset({"threads", "workers", "log_every", "checkpoint_minutes", "tensorboard", "compile"})
-"""Settings that say how and not what to train: a run goes on under other ones."""
+"""Settings that say how and not what to train: a run continues under other ones."""
 FEW_STEPS = 100  # of an optimizer, too few for any network here
 
 

@@ -26,6 +26,7 @@ from xvision.train.balancing.contract import Balancing
 from xvision.train.checkpoint import (
     Checkpoints,
     Manifest,
+    about,
     fill,
     load_weights,
     pack_optimizer,
@@ -39,7 +40,8 @@ from xvision.train.hardware import make_accelerator, num_threads
 from xvision.train.log import Log
 from xvision.train.losses import Losses
 from xvision.train.optimizers import parameter_groups
-from xvision.train.processes import Processes
+from xvision.train.places import Places
+from xvision.train.processes import Processes, synchronized
 from xvision.train.schedules import factor
 from xvision.train.settings import FREE, Train
 from xvision.train.signals import Signals
@@ -80,7 +82,7 @@ class Training:
         train_loader: Loader,
         val_loader: Loader,
         settings: Train,
-        folder: Path,
+        places: Places,
         seed: int,
         console: Console,
         identity: str,
@@ -103,7 +105,7 @@ class Training:
         self.inputs: Inputs = model.inputs  # type: ignore[assignment]
         if settings.channels_last:
             self.model.to(memory_format=torch.channels_last)
-        self.model = self._synchronized(self.model)
+        self.model = synchronized(self.model, self.device, processes, self.console)
         self.ema = Ema(self.model, settings.ema) if settings.ema else None
         self.balancing: Balancing = settings.balancing.build([part.name for part in task.parts]).to(
             self.device
@@ -117,8 +119,9 @@ class Training:
         if settings.compile:
             self.network = torch.compile(self.network)
 
-        self.checkpoints = Checkpoints(folder / "checkpoints")
-        self.log = Log(folder, tensorboard=settings.tensorboard, enabled=self.processes.is_first)
+        self.checkpoints = Checkpoints(places.checkpoints)
+        tensorboard = places.tensorboard if settings.tensorboard else None
+        self.log = Log(places.log, tensorboard=tensorboard, enabled=processes.is_first)
         self.losses = Losses(self.accelerator, ("loss", *task.terms))
         self.state = Manifest(self._identity(identity), step=0, epoch=0)
         self.latest_loss = math.nan
@@ -134,7 +137,7 @@ class Training:
     # ------------------------------------------------------------------------------------------- the start
 
     def resume(self) -> None:
-        """Go on from the last checkpoint, if there is one of this training."""
+        """Resume from the last checkpoint, if there is one of this training."""
         found = self.checkpoints.load_last()
         if found is None:
             self.log.rewind(-1, -1)
@@ -163,26 +166,12 @@ class Training:
         self.started -= manifest.seconds
         self.cpu_started -= manifest.cpu_seconds
         self.log.rewind(manifest.step, manifest.validated_step)
-        self.console.print(f"going on after step {manifest.step} of {self.total_steps}")
+        self.console.print(f"resuming after step {manifest.step} of {self.total_steps}")
 
     def _identity(self, given: str) -> str:
         settings = self.settings.model_dump(mode="json", exclude=set(FREE))
         what = [settings, self.seed, self.processes.world, self.train_loader.num_samples, given]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-
-    def _synchronized(self, model: nn.Module) -> nn.Module:
-        """BatchNorm over the samples of all processes, where the backend can."""
-        has_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
-        if self.processes.world == 1 or not has_norm:
-            return model
-        if self.device.type == "cpu":
-            self.console.warn("BatchNorm sees the samples of its own process only: not synchronized on CPUs")
-            return model
-        from timm.layers import (
-            convert_sync_batchnorm,
-        )  # unlike torch's it keeps the activation of BatchNormAct2d
-
-        return convert_sync_batchnorm(model)  # type: ignore[no-any-return]
 
     # ---------------------------------------------------------------------------------------------- a step
 
@@ -251,7 +240,7 @@ class Training:
     # ------------------------------------------------------------------------------- between steps and epochs
 
     def between_steps(self, signals: Signals, bar: Progress) -> None:
-        """Log and save when it is time; save and stop when a signal came."""
+        """Log and save when it is time; save and stop when a signal was received."""
         regular = self.step % self.settings.log_every == 0
         if self.processes.world > 1 and not regular:
             return  # the processes agree when they meet anyway
@@ -358,8 +347,7 @@ class Training:
     def _save_best(self, model: nn.Module) -> None:
         if self.processes.is_first:
             manifest = {"step": self.step, "metrics": self.state.best, "ema": self.settings.ema}
-            manifest |= {"classes": self.task.classes}
-            self.checkpoints.save_best(manifest, model.state_dict())
+            self.checkpoints.save_best(manifest | about(self.inputs, self.task.classes), model.state_dict())
 
     def finish(self) -> Trained:
         """Put the best weights into the model and take mixed precision off it."""
@@ -391,7 +379,7 @@ class Training:
         return Interrupted(
             signum,
             f"{signal.Signals(signum).name} after step {self.step} of {self.total_steps}; the state is saved in "
-            f"{self.checkpoints.last}, and the same command goes on from there",
+            f"{self.checkpoints.last}, and the same command continues from there",
         )
 
 

@@ -61,6 +61,6 @@ def test_a_foreign_value_is_named(miniature):
     with pytest.raises(
         ValueError,
         match=r"0016E5_000030.png: expected the values 0-11, 255, got 12 \(in 384 pixels, the first in row 0, "
-        r"column 16\); mend the file",
+        r"column 16\); fix the file",
     ):
         dataset.camvid(root=str(root)).build().splits["val"].load(0)

@@ -95,7 +95,7 @@ def test_white_may_mean_moving(root):
     for mask in (root / "masks").rglob("*.png"):
         png(mask, ids([0, 255]))
     line = (
-        rf"{root}: nothing moves in '%s': its [2-5] masks hold 0, 255 \(255 is unknown\), and what moves is 1; mend "
+        rf"{root}: nothing moves in '%s': its [2-5] masks hold 0, 255 \(255 is unknown\), and what moves is 1; fix "
         "the mask, or set data.moving to the value of moving pixels"
     )
     with pytest.raises(DataError, match=rf"^{line % 'train'}\n{line % 'val'}$"):
@@ -128,7 +128,7 @@ def test_a_wrong_mask_is_named(root):
     split = next(s for s in made.splits.values() if "images/b/9.jpg" in s.names)
     with pytest.raises(
         ValueError,
-        match=r"masks/b/9.png: expected the values 0-1, 255, got 2 .*; mend the mask, or set data.moving to ",
+        match=r"masks/b/9.png: expected the values 0-1, 255, got 2 .*; fix the mask, or set data.moving to ",
     ):
         split.load(split.names.index("images/b/9.jpg"))
     split = next(s for s in made.splits.values() if "images/a/9.jpg" in s.names)

@@ -88,7 +88,7 @@ def test_ids_that_never_occur_are_worth_a_warning(root):
     png(root / "masks/1.png", ids([0, 7]))
     with pytest.warns(
         UserWarning,
-        match=r"hold ids up to 7, but 4 below it never occur \(3, 4, 5, 6\); if that is wrong, mend",
+        match=r"hold ids up to 7, but 4 below it never occur \(3, 4, 5, 6\); if that is wrong, fix",
     ):
         assert len(build(root).classes["segmentation"]) == 8
 
@@ -218,7 +218,7 @@ def first_load(root):
     [
         (
             lambda file: png(file, ids([0, 1, 7, 255])),
-            r"masks/4.png: expected the values 0-2, 255, got 7 \(in 192 pixels, the first in row 0, column 16\); mend "
+            r"masks/4.png: expected the values 0-2, 255, got 7 \(in 192 pixels, the first in row 0, column 16\); fix "
             r"the mask \(JPEG .* nearest again\), write 255 where nothing is known, or name more classes in names.txt$",
         ),
         (lambda file: png(file, ids([0, 1]).astype(np.uint16) * 300), "masks/4.png: .* got 300 "),
@@ -228,7 +228,7 @@ def first_load(root):
         ),
         (
             lambda file: png(file, ids([0, 1], (12, 16))),
-            r"images/4.jpg is 24x32 and .*masks/4.png is 12x16: expected files of one size \(HxW\); mend or remove",
+            r"images/4.jpg is 24x32 and .*masks/4.png is 12x16: expected files of one size \(HxW\); fix or remove",
         ),
         (
             lambda file: file.write_bytes(file.read_bytes()[:-20]),

@@ -61,7 +61,7 @@ def frame_pair_folder(
             place, columns, frame_gap, every_frame=every_frame, val_ratio=val_ratio, split_seed=split_seed
         )
     meaning = ((0, 0), (moving, 1), *(((UNKNOWN, UNKNOWN),) if moving != UNKNOWN else ()))
-    reader = Labels(meaning, "mend the mask, or set data.moving to the value of moving pixels")
+    reader = Labels(meaning, "fix the mask, or set data.moving to the value of moving pixels")
     made = rows_dataset("frame_pair_folder", place, {**views(frame_gap), "motion": reader}, rows)
     check_motion(place, reader, rows)
     return made

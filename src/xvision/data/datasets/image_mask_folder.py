@@ -107,7 +107,7 @@ def label_reader(
         _check_white(root, masks)
     more = "add it to data.values" if values else f"name more classes in {classes or 'data.classes'}"
     unknown = "" if UNKNOWN in values else f", write {UNKNOWN} where nothing is known"
-    hint = f"mend the mask (JPEG and other lossy formats blur ids: set them to the nearest again){unknown}, or {more}"
+    hint = f"fix the mask (JPEG and other lossy formats blur ids: set them to the nearest again){unknown}, or {more}"
     return Labels(class_ids(values or range(len(names))), hint), names
 
 
@@ -169,7 +169,7 @@ def _count_classes(root: Path, masks: Sequence[Path]) -> tuple[str, ...]:
         warnings.warn(
             f"{root}: the masks hold ids up to {ids[-1]}, but {len(missing)} below it never occur "
             f"({', '.join(map(str, missing[:MAX_LISTED]))}{', …' if len(missing) > MAX_LISTED else ''}); if that is "
-            "wrong, mend the masks; a file data.classes with a line for each class says what there should be,"
+            "wrong, fix the masks; a file data.classes with a line for each class says what there should be,"
             f"{few} which values of the masks are classes",
             stacklevel=4,
         )

@@ -83,7 +83,7 @@ def _roads(rng: np.random.Generator) -> Iterator[Texture]:
     for i in range(NUM_ROADS):
         grey = 62 + 13 * i
         ground = material(rng, length, width, (grey + 2, grey, grey + 1 - 3 * (i % 2)), {2: 10, 6: 7, 90: 10})
-        for _ in range(14):  # patches where the road was mended, and cracks
+        for _ in range(14):  # patches where the road was repaired, and cracks
             x, y = int(rng.random() * width), int(rng.random() * length)
             far = (x + int(10 + rng.random() * 50), y + int(20 + rng.random() * 120))
             patch = ground[y : far[1], x : far[0]]

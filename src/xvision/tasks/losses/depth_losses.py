@@ -217,7 +217,7 @@ def silog(*, invariance: float = 0.5, min_m: float = 1e-3) -> DepthLoss:
     """Scale-invariant error: mean g^2 - invariance * (mean g)^2 of g = log prediction - log depth, per image.
 
     `invariance` (lambda in the paper) 0 is the plain squared log error, 1 does not see a factor over a whole image.
-    The mean is over the images that have a known pixel. Predictions below `min_m` go on along the tangent of the
+    The mean is over the images that have a known pixel. Predictions below `min_m` continue along the tangent of the
     logarithm, so that a head that starts at or under 0 learns.
 
     Source: Eigen et al., Depth Map Prediction from a Single Image using a Multi-Scale Deep Network, NIPS 2014,

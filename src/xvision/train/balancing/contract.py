@@ -14,7 +14,7 @@
 
 Everything a method does to gradients is in that scalar, so mixed precision, gradient accumulation and several processes
 need no special case. All state is in buffers in double precision: `state_dict` at the end of a step is complete, and a
-training that goes on from it is the same bit for bit. Observations of a step are averaged over its batches and over all
+training that resumes from it is the same bit for bit. Observations of a step are averaged over its batches and over all
 processes before the state moves, so every process has the same weights.
 """
 
