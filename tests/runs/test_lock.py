@@ -14,14 +14,16 @@ import pytest
 from xvision.runs.lock import LOCK, FolderInUse, locked
 
 HOLDER = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from pathlib import Path
 from xvision.runs.lock import locked
 
+def work():
+    print(os.getpid(), flush=True)  # it runs: what a fork does to open files is done
+    time.sleep(60)
+
 with locked(Path(sys.argv[1]), print):
-    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-    child.start()
-    print(child.pid, flush=True)
+    multiprocessing.get_context("fork").Process(target=work).start()
     time.sleep(60)
 """
 
