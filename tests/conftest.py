@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SWEEPS = {
     "export/test_decoders.py::test_a_decoder_is_exact",
     "export/test_onnx.py::test_onnx_runtime_fuses_into_integer_convolutions",
+    "export/test_streams.py::test_two_streams_are_exact",
     "models/test_presets.py::test_every_preset_builds_trains_and_traces",
     "models/test_presets.py::test_every_preset_for_maps_gives_one_as_large_as_the_image",
     "models/test_streams.py::test_streams_are_joined_at_a_quarter_of_the_resolution",
@@ -29,11 +30,13 @@ SWEEPS = {
 
 LONG = {
     "export/test_decoders.py::test_maps_and_pyramids_of_one_decoder_are_exact_each_with_a_scale_of_its_own",
+    "export/test_heads.py::test_several_tasks_are_exact",
     "export/test_second_format.py::test_a_format_that_computes_something_else_fails_verification",
     "export/test_second_format.py::test_both_files_are_there_and_in_the_record",
     "export/test_second_format.py::test_its_file_can_be_measured_and_used",
     "export/test_second_format.py::test_the_command_line_knows_it",
     "export/test_second_format.py::test_the_report_has_a_column_for_it",
+    "export/test_streams.py::test_a_float_network_of_two_streams_is_exported_too",
     "models/test_streams.py::test_published_weights_fill_the_stems_of_both_streams",
     "pipeline/test_dense_run.py::test_a_warning_of_the_data_stands_in_record_report_and_last_lines",
     "pipeline/test_dense_run.py::test_ids_of_cut_images_in_the_file",
@@ -48,6 +51,12 @@ LONG = {
     "pipeline/test_quantize_run.py::test_a_scheme_with_free_scales_and_a_method_that_trains",
     "pipeline/test_run.py::test_an_edited_image_executes_everything",
     "pipeline/test_run.py::test_scenes_need_no_files",
+    "pipeline/test_run.py::test_zero_epochs_take_the_weights_as_they_are",
+    "pipeline/test_two_outputs.py::test_boxes_reach_the_task_moved_with_the_image",
+    "pipeline/test_two_outputs.py::test_it_goes_from_scenes_to_an_exact_file",
+    "pipeline/test_two_outputs.py::test_one_decoder_gives_all_its_tensors",
+    "pipeline/test_two_outputs.py::test_the_loss_fell",
+    "test_cli.py::test_the_pipeline_opens_no_socket",
 }
 """Single tests of whole runs, each longer than 15 s of a processor: in `make test-all` alone."""
 

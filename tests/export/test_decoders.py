@@ -18,7 +18,7 @@ from xvision.models.decoders import decoder
 from xvision.models.outputs import OutputSpec
 from xvision.models.settings import Net
 
-CASES = [(name, {}) for name in sorted(decoder.builders().keys() - {"classifier"})] + [
+CASES = [(name, {}) for name in sorted(decoder.builders().keys() - {"classifier"}, reverse=True)] + [
     ("fpn_lite", {"upsample_mode": mode})
     for mode in ("nearest", "transposed", "conv", "depthwise_conv", "pixel_shuffle")
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import xvision as xv
 
@@ -29,7 +31,10 @@ def write_video(path: Path, num_frames: int = 11, size: tuple[int, int] = (130, 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Segmentation and depth of cut scenes, to an int8 file."""
-    folder = tmp_path_factory.mktemp("runs") / "both"
-    xv.run(xv.recipe("segmentation+depth", *SMALL), folder)
+    """Segmentation and depth of cut scenes, to an int8 file; made once for all the processes that test."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "segmentation_depth"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "report.html").exists():
+            xv.run(xv.recipe("segmentation+depth", *SMALL), folder)
     return folder

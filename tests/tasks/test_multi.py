@@ -93,7 +93,9 @@ def test_one_task_is_itself_and_several_know_what_all_know(multi: Task) -> None:
     assert [spec.name for spec in multi.metric_specs if spec.primary] == ["score"]
 
 
-def test_two_tasks_with_one_output_are_refused() -> None:
+def test_two_tasks_with_one_output_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "_own", {})
+
     @task
     def surfaces(classes: Any) -> Task:
         """Depth by another name."""
@@ -101,13 +103,10 @@ def test_two_tasks_with_one_output_are_refused() -> None:
         made.name = "surfaces"
         return made
 
-    try:
-        with pytest.raises(
-            ValueError, match="task: depth and surfaces both give the output 'depth'; leave one out"
-        ):
-            build_task(parts("depth+surfaces"), CLASSES)
-    finally:
-        task._own.clear()
+    with pytest.raises(
+        ValueError, match="task: depth and surfaces both give the output 'depth'; leave one out"
+    ):
+        build_task(parts("depth+surfaces"), CLASSES)
 
 
 # ------------------------------------------------------------------------------------------------ partial labels

@@ -124,7 +124,7 @@ def test_a_foreign_manifest_is_refused_by_name(tmp_path: Path, key: str, value: 
     tensors, manifest = read_tensors(last)
     write_tensors(last, tensors, manifest | {key: value})
     with pytest.raises(
-        CheckpointError, match=r"last\.safetensors: expected the manifest.* and the training begins"
+        CheckpointError, match=r"last\.safetensors: expected the manifest.* and the training starts"
     ) as caught:
         Checkpoints(tmp_path).load_last()
     assert why in str(caught.value)
