@@ -47,7 +47,7 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("last.state-*"))) == 1, "the state of older checkpoints is removed"
 
 
-@pytest.mark.parametrize("renames", range(4))
+@pytest.mark.parametrize("renames", range(3))
 def test_a_crash_never_mixes_two_checkpoints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
 ) -> None:
@@ -61,7 +61,7 @@ def test_a_crash_never_mixes_two_checkpoints(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", crash)
-    if renames < 3:
+    if renames < 2:
         with pytest.raises(KeyboardInterrupt):
             save(Checkpoints(tmp_path), 2)
     else:
@@ -88,7 +88,6 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     assert caught.value.exit_code == 4
     assert steps_in(tmp_path) == {1}
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "last.json",
         "last.safetensors",
         "last.state-0.safetensors",
     ], "nothing half-written is left"

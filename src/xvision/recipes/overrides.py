@@ -42,7 +42,7 @@ def override(recipe: Recipe, texts: Iterable[str]) -> Recipe:
     wanted = _read(texts, problems)
     choices = [key for key in wanted if _is_choice(recipe, key)]
     failed: list[str] = []
-    for key in sorted(choices, key=lambda key: key.count(".")):
+    for key in choices:
         try:
             recipe = _choose(recipe, key, wanted[key])
         except ValueError as e:

@@ -1,8 +1,8 @@
 """Checkpoints: safetensors and JSON, each whole or absent, never two of them mixed.
 
 `last` lets a training resume bit by bit; `best` is the network to use. A safetensors file carries its manifest in its
-header, so renaming that one file into place is what makes a checkpoint exist; `last.json` and `best.json` are copies
-to read. Optimizer state and moving average are bigger than the weights and lie beside them in `last.state-0` or
+header, so renaming that one file into place is what makes a checkpoint exist; `best.json` is a copy of that of `best`.
+Optimizer state and moving average are bigger than the weights and lie beside them in `last.state-0` or
 `last.state-1`, whichever the checkpoint before does not use: a crash at any moment leaves one complete checkpoint.
 
 Random numbers need no state: each step seeds its generators (see `xvision.train.training.seed_step`).
@@ -164,19 +164,15 @@ class Checkpoints:
         try:
             write_tensors(self.folder / manifest.state_file, state, {"step": manifest.step})
             write_tensors(self.last, weights, asdict(manifest))
-            self.complete(manifest)
+            self.tidy(manifest)
         except OSError as e:
             raise CheckpointError(
                 f"{e}; {self.describe()}; free some space and run the same command again"
             ) from e
         self.saved_step = manifest.step
 
-    def complete(self, manifest: Manifest) -> None:
-        """With `last` in its place: write its copy to read, remove the state that it does not use.
-
-        A kill may come in between, so a training that resumes does it again.
-        """
-        write_json(self.last.with_suffix(".json"), asdict(manifest))
+    def tidy(self, manifest: Manifest) -> None:
+        """Remove the state that `last` does not use; a kill may come first, so who resumes does it too."""
         for name in STATE_FILES:
             if name != manifest.state_file:
                 (self.folder / name).unlink(missing_ok=True)

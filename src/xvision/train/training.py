@@ -151,7 +151,7 @@ class Training:
             self.log.rewind(-1, -1)
             return
         if self.processes.is_first:
-            self.checkpoints.complete(manifest)
+            self.checkpoints.tidy(manifest)
         fill(self.model, weights, self.checkpoints.last)
         unpack_optimizer(self.optimizer, state, manifest.scalars)
         if self.ema:
