@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import xvision as xv
 from tests.quant.patterns import trained
+from xvision.export.contract import Executor, Grid
 from xvision.export.executors import executor
 from xvision.export.executors.onnxruntime import OnnxRuntime
 from xvision.quant.schemes import scheme
@@ -135,6 +136,34 @@ def test_one_lsb_is_too_much_where_the_scheme_allows_none(tmp_path: Path) -> Non
     tolerant = xv.verify(q, changed, [planes], tolerance_lsb=1)
     assert (tolerant.max_lsb, tolerant.tolerance_lsb, tolerant.ok) == (1, 1, True)
     assert tolerant.first_difference == "head"
+
+
+class Answers(Executor):
+    """Gives the same outputs for all inputs."""
+
+    def __init__(self, outputs: Tensor, scale: float | None = None) -> None:
+        self.name, self.found, self.scale = "answers", outputs, scale
+
+    def outputs(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        return {"scores": self.found}
+
+    def grids(self) -> dict[str, Grid]:
+        return {"scores": lambda x: torch.round(x / self.scale).long()} if self.scale else {}
+
+
+@pytest.mark.parametrize(
+    ("scores", "class_id", "max_lsb"),
+    [([5, 2, 0], 0, 0), ([5, 2, 0], 1, 2), ([5, 1, 0], 1, 2), ([5, 5, 0], 1, 1), ([5, 2, 0], 2, 3)],
+)
+def test_another_class_counts_as_the_change_of_scores_that_would_give_it(
+    scores: list[int], class_id: int, max_lsb: int
+) -> None:
+    """Both scores move: of 3 that the class is behind each makes up half, rounded up."""
+    given = torch.tensor(scores).view(1, 3, 1, 1) * 0.25
+    parity = xv.verify(
+        Answers(given, 0.25), Answers(torch.full((1, 1, 1, 1), class_id)), [torch.zeros(1)], tolerance_lsb=2
+    )
+    assert (parity.max_lsb, parity.ok) == (max_lsb, max_lsb <= 2)
 
 
 def test_the_scheme_of_the_network_says_the_tolerance(residual: Export) -> None:
