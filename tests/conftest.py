@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from xvision.train.allocator import keep_memory
+
+keep_memory()
 # Networks here are tiny: a second thread mostly waits, and on a shared machine it waits by spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

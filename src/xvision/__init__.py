@@ -10,6 +10,8 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
+from xvision.train.waiting import spin_little
+
 if TYPE_CHECKING:
     from xvision.export.export import export as export
     from xvision.export.verify import verify as verify
@@ -51,3 +53,4 @@ class _Package(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+spin_little()

@@ -332,6 +332,9 @@ def val(
     `xvision val RUN [data=…]`, or `xvision val --predictions DIR data=camvid data.root=DIR task=segmentation`: what
     `predict --out` wrote knows its task and data.
     """
+    from xvision.train.allocator import keep_memory
+
+    keep_memory()
     console = _console(as_json)
     if predictions is not None:
         from xvision.predict.score import score
@@ -381,7 +384,9 @@ def predict(
     each in metrics.csv. A folder that another call has written is refused.
     """
     from xvision.predict.predict import predict as run_predict
+    from xvision.train.allocator import keep_memory
 
+    keep_memory()
     console = _console(as_json)
     found = run_predict(Path(target), inputs, out, console, frames, fresh=fresh)
     if as_json:

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 import xvision as xv
@@ -92,6 +93,16 @@ def test_one_recipe_goes_from_images_to_a_verified_file(made: tuple[Path, Path])
     assert {row.unit for row in record.metrics} == {"%"}
     assert set(record.stages) == {"train", "quantize", "export", "verify"}
     assert not list(out.rglob("*.tmp"))
+
+
+def test_stages_after_a_training_that_is_done_compute_with_its_threads(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    (out / "record.json").unlink()
+    torch.set_num_threads(2)
+    assert executed(small(root), out, capsys)[0] == "record"
+    assert load_run(out).record.machine.threads == torch.get_num_threads() == 1
 
 
 def test_a_rerun_executes_nothing(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

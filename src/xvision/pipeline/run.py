@@ -17,6 +17,8 @@ from xvision.runs.checks import check_moved, check_recipe, check_settings, check
 from xvision.runs.folder import claim, leaving_nothing, next_folder, set_aside
 from xvision.runs.lock import locked
 from xvision.runs.run import Run
+from xvision.train.allocator import keep_memory
+from xvision.train.hardware import use_threads
 from xvision.train.processes import init
 
 STAGES = (train.STAGE, quantize.STAGE, export.STAGE, verify.STAGE, record.STAGE, report.STAGE)
@@ -35,6 +37,7 @@ def run(
     when its network was trained on other data (and is to be kept, or the data was to be the same in another place),
     StageError when a stage fails, VerificationError when a file computes something else than its network.
     """
+    keep_memory()
     processes, console = init(), console or Console(quiet=True)
     last = [stage.name for stage in STAGES].index(until)
     if processes.world > 1 and out is None:
@@ -43,6 +46,7 @@ def run(
     this = Run(folder, complete(recipe), console if processes.is_first else None, processes)
     with _writing(this, fresh=fresh):
         before = _check(this, keep_trained=keep_trained)
+        use_threads(recipe.train.threads, processes.local_world)
         for i, stage in enumerate(STAGES):
             if stage is record.STAGE:
                 before = record.before(this)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from xvision.runs.record import Machine
+from xvision.train.allocator import keep_memory
+from xvision.train.waiting import spinning
 
 PACKAGES = {"xvision": "edgeai-xvision"} | {p: p for p in ("torch", "torchvision", "timm", "onnxruntime")}
 
@@ -24,6 +26,8 @@ def environment() -> dict[str, Any]:
         cores=os.cpu_count() or 1,
         threads=torch.get_num_threads(),
         gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else "",
+        allocator=keep_memory(),
+        waiting=spinning(),
     )
     versions = {"python": platform.python_version()}
     versions |= {name: importlib.metadata.version(package) for name, package in PACKAGES.items()}

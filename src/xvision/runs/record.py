@@ -50,6 +50,10 @@ class Machine(_Frozen):
     cores: Count
     threads: Count
     gpu: str = ""
+    allocator: str = ""
+    """What it does with memory that is free again, as far as that is known."""
+    waiting: str = ""
+    """How long threads spin while they wait, where the environment says it."""
 
 
 class StageTime(_Frozen):

@@ -34,6 +34,14 @@ def num_threads(setting: int, local_world: int = 1) -> int:
     return setting or int(os.environ.get("OMP_NUM_THREADS", "0")) or num_cores(local_world)
 
 
+def use_threads(setting: int, local_world: int = 1) -> None:
+    """Compute with `num_threads` from here on; beside an accelerator torch keeps its own number."""
+    import torch
+
+    if not torch.accelerator.is_available():
+        torch.set_num_threads(num_threads(setting, local_world))
+
+
 def num_workers(setting: int, local_world: int = 1) -> int:
     """Loader processes of each of `local_world` processes: the setting, or with -1 as many as keep the network fed.
 

@@ -16,7 +16,12 @@ FEW_STEPS = 100  # of an optimizer, too few for any network here
 
 
 class Train(BaseModel):
-    """How the weights are found."""
+    """How the weights are found.
+
+    Every command that computes has glibc keep freed memory (peak memory and results stay), unless MALLOC_… or
+    GLIBC_TUNABLES is set or another allocator is loaded; threads spin for 1000 turns while they wait, unless
+    OMP_WAIT_POLICY or GOMP_SPINCOUNT is set, so that two trainings can share the cores.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +56,7 @@ class Train(BaseModel):
     validate_every: Annotated[int, Field(ge=1)] = 1
     """Epochs between validations; there is always one at the end."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """Compute threads (0: the cores at hand)."""
+    """Compute threads of all stages (0: the cores at hand)."""
     workers: Annotated[int, Field(ge=-1)] = -1
     """Loader processes (-1: chosen from the cores at hand)."""
     log_every: Annotated[int, Field(ge=1)] = 20

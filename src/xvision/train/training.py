@@ -36,7 +36,7 @@ from xvision.train.ema import Ema
 from xvision.train.errors import Interrupted, NonFiniteLossError
 from xvision.train.evaluation import evaluate
 from xvision.train.forward import Batch, explaining_memory, forward, to_device
-from xvision.train.hardware import make_accelerator, num_threads
+from xvision.train.hardware import make_accelerator, use_threads
 from xvision.train.log import Log
 from xvision.train.losses import Losses
 from xvision.train.optimizers import parameter_groups
@@ -95,8 +95,7 @@ class Training:
         assert self.accelerator.num_processes == processes.world, processes
         self.device = self.accelerator.device
         self.console = console if processes.is_first else Console(quiet=True)
-        if self.device.type == "cpu":
-            torch.set_num_threads(num_threads(settings.threads, processes.local_world))
+        use_threads(settings.threads, processes.local_world)
 
         self.steps_per_epoch = settings.steps_per_epoch(len(train_loader))
         self.total_steps = settings.num_steps(len(train_loader))
