@@ -33,6 +33,7 @@ def _execute(run: Run) -> Left:
     quantized = quantize_with(context, quant.method)
     if run.processes.is_first:
         save(quantized, run.files.new(QUANTIZED))
+    run.changed()
     return Left(gone=(QUANTIZING,))
 
 

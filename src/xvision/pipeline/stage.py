@@ -163,7 +163,6 @@ def _execute(run: Run, stage: Stage, inputs: str, later: Iterable[Stage]) -> Non
             same = was is not None and _handed_on(stage, was) == _handed_on(stage, done)
             _swap(run, stage, done, found, left.gone, () if same else later)
     run.processes.barrier()
-    run.changed()
 
 
 def _measure_again(run: Run, stage: Stage, done: Done) -> None:
@@ -175,7 +174,6 @@ def _measure_again(run: Run, stage: Stage, done: Done) -> None:
         made = {"measured": found.columns, "version": stage.version(run)}
         _swap(run, stage, done.model_copy(update=made), found, (), ())
     run.processes.barrier()
-    run.changed()
 
 
 def _measure(run: Run, stage: Stage) -> Measurements:

@@ -147,7 +147,7 @@ class Run:
         return load(self.model, self.files.checked(QUANTIZED))
 
     def changed(self) -> None:
-        """Forget the networks: their files are others now."""
+        """Forget the networks: a stage has written one, or has had one in its hands."""
         for name in ("model", "quantized"):
             vars(self).pop(name, None)
 
