@@ -25,7 +25,6 @@ SWEEPS = {
     "models/test_presets.py::test_every_preset_for_maps_gives_one_as_large_as_the_image",
     "models/test_streams.py::test_streams_are_joined_at_a_quarter_of_the_resolution",
     "models/test_streams.py::test_two_streams_train_and_trace",
-    "pipeline/test_dense_run.py::test_a_map_task_goes_from_scenes_to_a_verified_file",
     "pipeline/test_run.py::test_a_changed_file_is_refused_and_not_overwritten",
     "quant/test_schemes.py::test_the_runtime_is_within_the_tolerance_of_the_scheme",
 }
@@ -41,6 +40,7 @@ LONG = {
     "export/test_second_format.py::test_the_report_has_a_column_for_it",
     "export/test_streams.py::test_a_float_network_of_two_streams_is_exported_too",
     "models/test_streams.py::test_published_weights_fill_the_stems_of_both_streams",
+    "pipeline/test_dense_run.py::test_a_map_task_goes_from_scenes_to_a_verified_file",
     "pipeline/test_dense_run.py::test_a_warning_of_the_data_stands_in_record_report_and_last_lines",
     "pipeline/test_dense_run.py::test_ids_of_cut_images_in_the_file",
     "pipeline/test_framing_run.py::test_predictions_in_files_score_as_the_network_that_wrote_them",
