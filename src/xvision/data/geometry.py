@@ -158,7 +158,7 @@ def _shrink_areas(value: Array, matrix: Array, target: Shape) -> tuple[Array, Ar
         max(1, round(width / max(1, math.floor(1 / scale_x + 1e-9)))),
     )
     resize = np.diag([target[1] / width, target[0] / height, 1.0])
-    if scale_x <= 1 and scale_y <= 1 and np.allclose(matrix, resize, rtol=0, atol=1e-9):
+    if scale_x <= 1 and scale_y <= 1 and np.abs(matrix - resize).max() <= 1e-9:
         size = target
     if size == (height, width):
         return value, matrix
@@ -174,8 +174,9 @@ def _fill_outside(out: Array, back: Array, source: Shape, fill: float) -> None:
     xs, ys = np.arange(width) + 0.5, np.arange(height) + 0.5
     if b == 0 and d == 0:
         x, y = a * xs + c, e * ys + f
-        out[(y < 0) | (y > source[0])] = fill
-        out[:, (x < 0) | (x > source[1])] = fill
+        for rows, side, lines in ((y, source[0], out), (x, source[1], out.swapaxes(0, 1))):
+            if rows[0] < 0 or rows[-1] < 0 or rows[0] > side or rows[-1] > side:  # they grow or fall evenly
+                lines[(rows < 0) | (rows > side)] = fill
         return
     x, y = a * xs + b * ys[:, None] + c, d * xs + e * ys[:, None] + f
     out[(x < 0) | (x > source[1]) | (y < 0) | (y > source[0])] = fill

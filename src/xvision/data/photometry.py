@@ -19,6 +19,7 @@ from torchvision.transforms.v2 import functional as F
 
 from xvision.data.rng import Integers, Purpose, seeds
 from xvision.data.settings import Augment
+from xvision.data.tone import change_tone
 from xvision.fields import FIELDS
 
 _FRAMES = ("image", "previous")
@@ -35,6 +36,7 @@ class Photometry:
     ) -> None:
         self._frames = [name for name in _FRAMES if name in fields]
         self._change = _colour_changes(augment)
+        self._tone = _tone_alone(augment)
         self._mixers: list[v2.Transform] = []
         for name, transform, alpha in (
             ("mixup", v2.MixUp, augment.mixup),
@@ -48,8 +50,17 @@ class Photometry:
         """Change the colours of each sample, by numbers that depend on (seed, epoch, index)."""
         if self._change is None:
             return
+        numbers = seeds(seed, epoch, indices, Purpose.COLOR)
         with _own_numbers() as reseed:
-            for row, number in enumerate(seeds(seed, epoch, indices, Purpose.COLOR)):
+            if self._tone is not None:
+                params = []
+                for number in numbers:
+                    reseed(number)
+                    params.append(self._tone.make_params([]))
+                for name in self._frames:
+                    change_tone(batch[name], params)
+                return
+            for row, number in enumerate(numbers):
                 reseed(number)
                 frames = torch.stack([batch[name][row] for name in self._frames])
                 # A plain tensor beside other inputs passes v2 transforms untouched, without a word.
@@ -77,6 +88,14 @@ def _check_mixable(name: str, fields: tuple[str, ...], classes: Mapping[str, tup
         )
     if not classes.get("class"):
         raise ValueError(f"data.augment.{name}: the data set names no classes; set data.augment.{name}=0")
+
+
+def _tone_alone(augment: Augment) -> v2.ColorJitter | None:
+    """What draws brightness and contrast, where nothing else changes: a whole batch is changed at once then."""
+    others = (augment.saturation, augment.hue, augment.randaugment, augment.erasing)
+    if any(others) or not (augment.brightness or augment.contrast):
+        return None
+    return v2.ColorJitter(brightness=augment.brightness, contrast=augment.contrast)
 
 
 def _colour_changes(augment: Augment) -> Callable[[Tensor], Tensor] | None:
