@@ -434,6 +434,30 @@ def test_a_changed_file_is_refused_and_not_overwritten(
     assert load_run(out).record.parity[0].ok
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("export/model.onnx", 5, ["predict", "{run}/export/model.onnx", "{data}/val"]),
+        (
+            "checkpoints/best.safetensors",
+            4,
+            ["run", "classification", "net.weights={run}", "--out", "{run}_2"],
+        ),
+        ("evaluation.json", 6, ["val", "{run}"]),
+        ("samples/sample_00.png", 5, ["report", "{run}", "--out", "{run}_3"]),
+    ],
+)
+def test_a_changed_file_is_refused_by_who_reads_it(
+    name: str, code: int, words: list[str], finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    content = bytearray((out / name).read_bytes())
+    content[len(content) // 2] ^= 0x40
+    (out / name).write_bytes(content)
+    assert call(*(word.format(run=out, data=root) for word in words)) == code
+    assert f"{name}: expected the file that xvision wrote" in capsys.readouterr().err
+
+
 def test_weights_that_are_made_again_are_the_same(
     finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -475,7 +499,9 @@ def test_an_edited_recipe_is_told(finished: tuple[Path, Path], capsys: pytest.Ca
     assert executed(small(root), out, capsys) == []
     assert (out / "recipe.yaml").read_text() == "# mine\n" + text
     (out / "recipe.yaml").write_text(text.replace("max_steps: 6", "max_steps: 7"))
-    assert call("quantize", str(out)) == 2
+    for words in (["val"], ["report"], ["predict", str(root / "val")], ["quantize"]):
+        capsys.readouterr()
+        assert call(words[0], str(out), *words[1:]) == 2
     error = capsys.readouterr().err
     assert (
         "recipe.yaml was edited since the run was made:\n  train.max_steps: 6 when it was made, 7 there"

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from xvision.files import sha256
-from xvision.runs.files import SWAP, ChangedFileError, Done, RunFiles, Status
+from xvision.runs.files import EVALUATION, SWAP, ChangedFileError, Done, RunFiles, Status
 from xvision.runs.folder import claim, leaving_nothing, marker, set_aside
+from xvision.runs.measurements import Measurements
 
 
 def done(**outputs: str) -> Done:
@@ -35,7 +36,7 @@ def content(folder: Path) -> dict[str, str]:
 def files(tmp_path: Path) -> RunFiles:
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(f"old {name}")
-    return RunFiles(tmp_path)
+    return RunFiles(tmp_path, writing=True)
 
 
 def test_what_is_staged_is_read_and_takes_its_place_at_the_swap(files: RunFiles) -> None:
@@ -43,7 +44,7 @@ def test_what_is_staged_is_read_and_takes_its_place_at_the_swap(files: RunFiles)
     files.stage()
     files.write("a.txt", "new")
     assert files.path("a.txt").read_text() == "new"
-    assert (files.folder / "a.txt").read_text() == "old a.txt"
+    assert RunFiles(files.folder).path("a.txt").read_text() == "old a.txt", "for others nothing has changed"
     files.recover()  # as after a failure: the run is as it was
     assert content(files.folder) == before
     files.stage()
@@ -85,6 +86,11 @@ def test_a_swap_that_was_stopped_anywhere_is_finished_later(
         with contextlib.suppress(Stopped):
             files.swap(Status(recipe_id="1"), gone=["b.txt"])
         assert calls > stopped_after or calls > 4
+    reader = RunFiles(files.folder)
+    assert reader.status.recipe_id == "1"
+    assert reader.text("a.txt") == "new"
+    assert reader.text("c.txt") == "more"
+    assert not reader.has("b.txt")
     RunFiles(files.folder).recover()
     after = content(files.folder)
     assert '"recipe_id": "1"' in after.pop("status.json")
@@ -96,6 +102,7 @@ def test_a_file_is_compared_with_what_was_written(files: RunFiles) -> None:
     files.stage()
     files.write("a.txt", "new")
     files.swap(Status(stages={"export": done(a_txt=sha256(files.path("a.txt")))}))
+    files = RunFiles(files.folder)
     assert files.text("a.txt") == "new"
     (files.folder / "a.txt").write_text("forged")
     with pytest.raises(
@@ -104,6 +111,21 @@ def test_a_file_is_compared_with_what_was_written(files: RunFiles) -> None:
         files.text("a.txt")
     assert caught.value.exit_code == 5
     assert files.text("b.txt") == "old b.txt", "nobody says what it was"
+
+
+@pytest.mark.parametrize("forged", ["{", '{"klasses": {}}', '{"classes": {}}'])
+def test_measurements_are_compared_before_they_are_read(files: RunFiles, forged: str) -> None:
+    measured = done().model_copy(update={"measured": (("float", "pytorch"),), "exit_code": 4})
+    files.stage()
+    files.write(EVALUATION, Measurements(classes={"class": ("a", "b")}))
+    files.swap(Status(evaluation=sha256(files.path(EVALUATION)), stages={"train": measured}))
+    assert files.evaluation.classes == {"class": ("a", "b")}
+    files.path(EVALUATION).write_text(forged)
+    with pytest.raises(
+        ChangedFileError, match=r"evaluation.json: expected the file that xvision wrote"
+    ) as caught:
+        _ = files.evaluation
+    assert caught.value.exit_code == 4
 
 
 def test_leftovers_of_killed_writers_go(files: RunFiles) -> None:

@@ -43,7 +43,8 @@ def run(
     if processes.world > 1 and out is None:
         raise ValueError("--out: several processes must agree on a folder; name one")
     folder = Path(out) if out else next_folder(recipe.name)
-    this = Run(folder, complete(recipe), console if processes.is_first else None, processes)
+    said = console if processes.is_first else None
+    this = Run(folder, complete(recipe), said, processes, writing=True)
     with _writing(this, fresh=fresh):
         before = _check(this, keep_trained=keep_trained)
         use_threads(recipe.train.threads, processes.local_world)
@@ -77,7 +78,10 @@ def _writing(run: Run, *, fresh: bool) -> Iterator[None]:
         check_recipe(run)
         check_unchanged(run)
         run.processes.barrier()
-        yield
+        try:
+            yield
+        finally:
+            run.files.unstage()
 
 
 def _check(run: Run, *, keep_trained: bool) -> str:

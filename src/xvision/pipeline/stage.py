@@ -161,7 +161,8 @@ def _execute(run: Run, stage: Stage, inputs: str, later: Iterable[Stage]) -> Non
             )
             was = run.files.status.stages.get(stage.name)
             same = was is not None and _handed_on(stage, was) == _handed_on(stage, done)
-            _swap(run, stage, done, found, left.gone, () if same else later)
+            with blaming(stage.name, stage.exit_code):
+                _swap(run, stage, done, found, left.gone, () if same else later)
     run.processes.barrier()
 
 
@@ -171,8 +172,8 @@ def _measure_again(run: Run, stage: Stage, done: Done) -> None:
         run.files.stage()
         with blaming(stage.name, stage.exit_code):
             found = _measure(run, stage)
-        made = {"measured": found.columns, "version": stage.version(run)}
-        _swap(run, stage, done.model_copy(update=made), found, (), ())
+            made = {"measured": found.columns, "version": stage.version(run)}
+            _swap(run, stage, done.model_copy(update=made), found, (), ())
     run.processes.barrier()
 
 

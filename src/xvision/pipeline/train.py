@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xvision.pipeline.stage import Left, Measured, Stage, torch_version
 from xvision.recipes.schema import digest
 from xvision.runs.files import AFFINITY, BEST, BEST_INFO, CHECKPOINTS, LOG, RETRAINING, TENSORBOARD
 from xvision.runs.run import FLOAT, Run
+
+if TYPE_CHECKING:
+    from xvision.data.loader import Loader
 
 
 def _execute(run: Run) -> Left:
@@ -41,14 +45,14 @@ def _train(run: Run, folder: Path) -> None:
     from xvision.train.loop import train
 
     recipe = run.recipe.deciding()
-    loader = run.loader("train", train=True, shared=True)
+    loader, val_loader = _loaders(run)
     if line := run.task.prepare(loader.split):
         run.console.print(line)
     train(
         run.build(),
         run.task,
         loader,
-        run.loader("val", shared=True),
+        val_loader,
         run.recipe.train,
         run.files.training(folder),
         seed=run.recipe.seed,
@@ -56,6 +60,21 @@ def _train(run: Run, folder: Path) -> None:
         identity=digest([run.digests, recipe["data"], recipe["net"], recipe["task"]]),
         processes=run.processes,
     )
+
+
+def _loaders(run: Run) -> tuple[Loader, Loader]:
+    """Of training and validation. Raises: DataError for the damaged files of both."""
+    from xvision.data.dataset import DataError
+
+    found, problems = [], []
+    for split in ("train", "val"):
+        try:
+            found.append(run.loader(split, train=split == "train", shared=True))
+        except DataError as e:
+            problems.append(str(e))
+    if problems:
+        raise DataError("\n".join(problems))
+    return found[0], found[1]
 
 
 def _stage_all(folder: Path, run: Run) -> None:

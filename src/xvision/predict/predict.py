@@ -18,7 +18,9 @@ from xvision.data.rectangles import Rect
 from xvision.predict.open import Opened, open_labelled, open_trained
 from xvision.predict.output import METRICS, Output, file_stem, open_output, write_metrics
 from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources, split_of
+from xvision.runs.folder import leaving_nothing
 from xvision.runs.measure import as_rows
+from xvision.runs.run import FLOAT
 from xvision.tasks.contract import Task
 from xvision.tasks.metrics.contract import Outputs
 from xvision.tasks.missing_labels import rows_of, which
@@ -62,10 +64,14 @@ def predict(
     if fresh and out is None:
         raise ValueError("--fresh: it moves the folder of --out aside; name one")
     opened = open_trained(path, settings)
+    if path.is_dir() and list(opened.executors)[-1][0] == FLOAT:
+        console.print(f"by the float network; `xvision quantize {path}` makes the int8 one")
     call = [str(path), *words, *(("--frames", str(most_frames)) if most_frames else ())]
     if out is not None:
         open_output(out, call, fresh=fresh)
-    with torch.inference_mode(), Output(out, opened.task, call) if out else nullcontext() as output:
+    keeping = leaving_nothing(out, "predictions") if out else nullcontext()
+    writing = Output(out, opened.task, call) if out else nullcontext()
+    with torch.inference_mode(), keeping, writing as output:
         if settings:
             return _of_data(opened, path, output, console)
         frame_gap = opened.recipe.data.frame_gap if opened.inputs.fields != ("image",) else 0

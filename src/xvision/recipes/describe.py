@@ -34,6 +34,12 @@ class Setting:
         default = {} if self.default is ... else {"default": self.default}
         return {"type": self.type, **default, **({"help": self.help} if self.help else {})}
 
+    def line(self) -> str:
+        """Its kind and default in a line; of a part what shows its own settings."""
+        text = self.type + ("" if self.default is ... else f" = {self.default!r}")
+        is_part = self.type in ("Part", "Parts") and isinstance(self.default, str)
+        return f"{text}  (its settings: xvision show {self.default})" if is_part else text
+
 
 @dataclass(frozen=True)
 class Description:
@@ -54,7 +60,7 @@ class Description:
         """For people: the summary, the settings, then all that is said of them together."""
         lines = [self.summary]
         for key, one in self.settings.items():
-            lines.append(f"  {key}: {one.type}" + ("" if one.default is ... else f" = {one.default!r}"))
+            lines.append(f"  {key}: {one.line()}")
             lines += [textwrap.indent(one.help, " " * 6)] if one.help else []
         return "\n".join([*lines, *(["", textwrap.indent(self.details, "  ")] if self.details else [])])
 
@@ -83,7 +89,8 @@ def all_registries() -> dict[str, Registry]:
 
 
 def described(name: str, registries: Mapping[str, Registry]) -> dict[str, Description]:
-    """What is called so, by its kind: a section of a recipe (train, data.augment), or a part of one kind or several.
+    """What is called so, by its kind: a section of a recipe (train, data.augment), a setting in one (train.decay), or a
+    part of one kind or several.
 
     Raises: ValueError if nothing is.
     """
@@ -93,6 +100,9 @@ def described(name: str, registries: Mapping[str, Registry]) -> dict[str, Descri
     sections = dict(_sections())
     if name in sections:
         return {"section": _section(sections[name])}
+    section, _, key = name.rpartition(".")
+    if section in sections and (one := _settings(sections[section]).get(key)):
+        return {"setting": Description(one.line(), one.help, {})}
     known = [*sections, *(one for registry in registries.values() for one in registry.builders())]
     raise ValueError(f"show: nothing is called '{name}'; {nearest(name, known)}; see `xvision list`")
 

@@ -88,9 +88,14 @@ def read_recipe(path: Path) -> Recipe:
 
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as e:
+        line = f"line {e.problem_mark.line + 1}: " if e.problem_mark else ""
+        raise ValueError(
+            f"{path}: cannot be read as YAML ({line}{e.problem or e.context}); fix that line"
+        ) from e
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
         raise ValueError(
-            f"{path}: cannot be read as YAML ({' '.join(str(e).split())}); fix it, or run with --fresh"
+            f"{path}: cannot be read as YAML ({' '.join(str(e).split())}); write it again"
         ) from e
     try:
         return Recipe.model_validate(plain)

@@ -20,16 +20,8 @@ def check_recipe(run: Run) -> None:
     status = run.files.status
     if not status.stages and not run.files.checkpoints.exists():
         return
-    there = run.files.recipe if run.files.has(RECIPE) else run.recipe
+    there = run.files.made_with if run.files.has(RECIPE) else run.recipe
     made = Recipe.model_validate(status.recipe) if status.recipe else there
-    if edited := differing_keys(made, there):
-        lines = "\n".join(
-            f"  {k}: {was!r} when it was made, {now!r} there" for k, (was, now) in edited.items()
-        )
-        raise ValueError(
-            f"{run.folder / RECIPE} was edited since the run was made:\n{lines}\nundo that, and give changes as "
-            "KEY=VALUE on the command line"
-        )
     changed = differing_keys(made, run.recipe)
     if foreign := [key for key in changed if not key.startswith(FREE_OF_TRAINING)]:
         lines = "\n".join(

@@ -16,13 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from xvision.config.messages import explain
 from xvision.files import read_json, sha256, write_json, write_text
-from xvision.recipes.schema import Recipe, read_recipe
+from xvision.recipes.schema import Recipe, differing_keys, read_recipe
 from xvision.runs.measurements import Column, Measurements
-from xvision.runs.record import Affinity, ParityRow, Record
+from xvision.runs.record import Affinity, Frozen, ParityRow, Record
 from xvision.train.places import Places
 
 T = TypeVar("T")
@@ -52,11 +52,7 @@ QUANTIZING = ".quantizing"  # of a method that trains
 GONE = "gone.json"  # in a staging folder: what leaves the run at the swap
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Done(_Frozen):
+class Done(Frozen):
     """What a stage read and left, and how long that took."""
 
     inputs: str
@@ -75,14 +71,14 @@ class Done(_Frozen):
     cpu_s: float
 
 
-class Status(_Frozen):
+class Status(Frozen):
     """status.json: the recipe that the run was made with, and each stage that was done."""
 
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, Any] = Field(default_factory=dict)
     recipe_id: str = ""
     evaluation: str = ""
     """sha256 of evaluation.json, which several stages write."""
-    stages: dict[str, Done] = {}
+    stages: dict[str, Done] = Field(default_factory=dict)
 
     def writer(self, name: str) -> Done | None:
         """The stage that wrote a file."""
@@ -163,16 +159,28 @@ class ChangedFileError(ValueError):
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of a run; of those that a stage at work has staged, the staged ones."""
+    """The files of a run, at any moment those that belong together: of a swap under way or killed, the new ones.
+
+    For the process that is `writing`, of those that the stage at work has staged, the staged ones.
+    """
 
     folder: Path
+    writing: bool = False
 
     # ------------------------------------------------------------------------------------------- places
 
     def path(self, name: str) -> Path:
-        """Where a file is read: in the staging folder if the stage at work has written it."""
-        staged = self.folder / STAGING / name
-        return staged if staged.exists() else self.folder / name
+        """Where a file is read."""
+        swap = self.folder / SWAP
+        for root in (self.folder / STAGING, swap) if self.writing else (swap,):
+            if (root / name).exists():
+                return root / name
+        return swap / name if name in self._going() else self.folder / name
+
+    def _going(self) -> list[str]:
+        """What a swap that is under way, or was killed, takes away."""
+        listed = self.folder / SWAP / GONE
+        return read_json(listed) if listed.is_file() else []
 
     def new(self, name: str) -> Path:
         """Where a stage writes a file."""
@@ -237,6 +245,10 @@ class RunFiles:
         shutil.rmtree(self.folder / STAGING, ignore_errors=True)
         (self.folder / STAGING).mkdir(parents=True)
 
+    def unstage(self) -> None:
+        """Drop what a stage has staged that will not be put into place."""
+        _remove(self.folder / STAGING)
+
     def staged(self) -> list[str]:
         """The names of what the stage at work has written."""
         root = self.folder / STAGING
@@ -253,7 +265,7 @@ class RunFiles:
         """Finish a swap that was killed, and drop what a stage that failed has left; for the only writer."""
         root = self.folder / SWAP
         if root.is_dir():
-            for name in read_json(root / GONE) if (root / GONE).is_file() else ():
+            for name in self._going():
                 _remove(self.folder / name)
             files = [f for f in root.rglob("*") if f.is_file() and f.name != GONE]
             for file in sorted(files, key=lambda f: (f.name == STATUS, f)):
@@ -261,7 +273,7 @@ class RunFiles:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(file, place)
             shutil.rmtree(root, ignore_errors=True)
-        _remove(self.folder / STAGING)
+        self.unstage()
         for left in self.folder.rglob(".*.tmp"):
             _remove(left)
 
@@ -293,7 +305,7 @@ class RunFiles:
 
         Raises: ValueError that names the file if it is broken.
         """
-        path = self.folder / STATUS
+        path = self.path(STATUS)
         if not path.exists():
             return Status()
         try:
@@ -306,7 +318,26 @@ class RunFiles:
 
     @property
     def recipe(self) -> Recipe:
+        """What recipe.yaml says."""
         return read_recipe(self.path(RECIPE))
+
+    @property
+    def made_with(self) -> Recipe:
+        """The recipe that the run was made with.
+
+        Raises: ValueError if recipe.yaml was edited since.
+        """
+        there, status = self.recipe, self.status
+        made = Recipe.model_validate(status.recipe) if status.recipe else there
+        if edited := differing_keys(made, there):
+            lines = "\n".join(
+                f"  {k}: {was!r} when it was made, {now!r} there" for k, (was, now) in edited.items()
+            )
+            raise ValueError(
+                f"{self.folder / RECIPE} was edited since the run was made:\n{lines}\nundo that, and give changes as "
+                "KEY=VALUE on the command line"
+            )
+        return there
 
     @property
     def recipe_yaml(self) -> str:
@@ -318,12 +349,11 @@ class RunFiles:
         path, written = self.path(EVALUATION), self.status.evaluation
         if not path.exists():
             return Measurements()
-        found = self._read(EVALUATION, Measurements) or Measurements()
         staged = path.is_relative_to(self.folder / STAGING)
         if written and not staged and sha256(path) != written:
             last = [done for done in self.status.stages.values() if done.measured][-1]
             raise ChangedFileError(path, last.exit_code)
-        return found
+        return self._read(EVALUATION, Measurements) or Measurements()
 
     @property
     def record(self) -> Record | None:
@@ -344,7 +374,7 @@ class RunFiles:
 
     def picture(self, sample: Sample) -> Path:
         """Where the picture of a sample lies."""
-        return self.path((Path(SAMPLES).parent / sample.image).as_posix())
+        return self.checked((Path(SAMPLES).parent / sample.image).as_posix())
 
     @property
     def layers(self) -> list[LayerCost]:

@@ -19,11 +19,13 @@ Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """Plain data of a known form."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class JsonFile(_Frozen):
+class JsonFile(Frozen):
     """Something that lies in a JSON file of its own."""
 
     @classmethod
@@ -43,7 +45,7 @@ class JsonFile(_Frozen):
         write_json(path, self.model_dump(mode="json"))
 
 
-class Machine(_Frozen):
+class Machine(Frozen):
     """What the run was computed on."""
 
     processor: str
@@ -56,7 +58,7 @@ class Machine(_Frozen):
     """How long threads spin while they wait, where the environment says it."""
 
 
-class StageTime(_Frozen):
+class StageTime(Frozen):
     """When and by which code a stage was executed, and the seconds it took: on the clock, and of all processors."""
 
     started: str
@@ -66,14 +68,14 @@ class StageTime(_Frozen):
     cpu_s: float
 
 
-class SplitData(_Frozen):
+class SplitData(Frozen):
     """A split of the data set: its length, and the sha256 of its list of names and contents."""
 
     num_samples: Count
     sha256: Sha256
 
 
-class Complexity(_Frozen):
+class Complexity(Frozen):
     """Multiply-accumulates and parameters of the network at one input size."""
 
     macs: Count
@@ -81,14 +83,14 @@ class Complexity(_Frozen):
     size: Size
 
 
-class HeadCost(_Frozen):
+class HeadCost(Frozen):
     """What one head adds to the network: multiply-accumulates and parameters."""
 
     macs: Count
     params: Count
 
 
-class Affinity(_Frozen):
+class Affinity(Frozen):
     """How far the gradients of tasks agree on the shared encoder: mean cosines over batches of training samples."""
 
     tasks: tuple[str, ...]
@@ -97,7 +99,7 @@ class Affinity(_Frozen):
     samples: Count
 
 
-class LevelRow(_Frozen):
+class LevelRow(Frozen):
     """Simulation and runtime at one optimisation level of the runtime."""
 
     max_lsb: Count
@@ -106,7 +108,7 @@ class LevelRow(_Frozen):
     tensors: Count
 
 
-class ParityRow(_Frozen):
+class ParityRow(Frozen):
     """What verification found: the largest difference of integer codes, and the smallest share of equal answers."""
 
     network: str
@@ -128,7 +130,7 @@ class ParityRow(_Frozen):
     images: Count
 
 
-class Artefact(_Frozen):
+class Artefact(Frozen):
     """A file that the run left."""
 
     sha256: Sha256

@@ -48,9 +48,11 @@ class Run:
         console: Console | None = None,
         processes: Processes | None = None,
         classes: Classes | None = None,
+        *,
+        writing: bool = False,
     ) -> None:
         self.folder = folder
-        self.files = RunFiles(folder)
+        self.files = RunFiles(folder, writing)
         self.recipe = recipe
         self.console = console or Console(quiet=True)
         self.processes = processes or Processes()
@@ -195,13 +197,13 @@ class Run:
 
 
 def load_run(folder: Path, console: Console | None = None) -> Run:
-    """The run in a folder; ValueError says what is missing."""
+    """The run in a folder; ValueError says what is missing, or was edited."""
     files = RunFiles(folder)
     if not files.has(RECIPE):
         raise ValueError(
             f"{folder}: not a run folder (no recipe.yaml); `xvision run RECIPE --out {folder}` makes one"
         )
-    return Run(folder, files.recipe, console)
+    return Run(folder, files.made_with, console)
 
 
 def load_trained(folder: Path) -> Run:
