@@ -19,8 +19,9 @@ from xvision.tasks.contract import Task
 from xvision.tasks.multi import MultiTask
 
 NAMES = ("a", "b", "c", "d", "e", "St. Bernard")
-CLASSES = {name: NAMES for name, field in FIELDS.items() if field.dtype in ("uint8", "int64")}
-SIZE = (24, 32)
+CLASSES = dict.fromkeys(FIELDS, NAMES)
+SIZE = (64, 96)
+NUM_JOINTS = 17
 EVERY = sorted(
     name for name, builder in task.builders().items() if builder.fn is None
 )  # not those of other tests
@@ -36,7 +37,7 @@ def outputs_of(one: Task, seed: int = 0) -> dict[str, Tensor]:
     rng = torch.Generator().manual_seed(seed)
     found = {}
     for spec in one.outputs:
-        strides = spec.strides if spec.kind == "pyramid" else (1,)
+        strides = spec.strides or (1,)
         for name, stride in zip(spec.names, strides, strict=True):
             place = () if spec.kind == "scores" else (SIZE[0] // stride, SIZE[1] // stride)
             found[name] = torch.randn(2, spec.channels, *place, generator=rng)
@@ -50,12 +51,31 @@ def labels_of(one: Task) -> dict[str, Any]:
     for name in one.needs:
         field = FIELDS[name]
         shape = (2, *(SIZE if field.dims == "HW" else ()))
-        if name in one.classes:
+        if field.dims.startswith("N"):
+            values = objects_of(name, len(one.classes.get(name, NAMES)), rng)
+        elif name in one.classes:
             values = rng.integers(0, len(one.classes[name]), shape).astype(field.dtype)
         else:
             values = rng.uniform(0.5, 9, shape).astype(field.dtype)
         batch[name] = torch.from_numpy(values)
     return batch
+
+
+def objects_of(name: str, num_classes: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """Rows of objects for two images, small and large ones, as the loader stacks them: where one is missing -1."""
+    most = 6
+    rows = np.full((2, most, *FIELDS[name].row(NUM_JOINTS)), -1, FIELDS[name].dtype)
+    height, width = SIZE
+    for image, num in zip(rows, (most, most - 2), strict=True):
+        sides = rng.uniform(6, 0.9 * height, (num, 2)) * np.linspace(0.2, 1, num)[:, None] + 4
+        corner = rng.uniform(0, 1, (num, 2)) * (np.array([width, height]) - sides)
+        if name == "boxes":
+            ids = rng.integers(0, num_classes, (num, 1))
+            image[:num] = np.concatenate([corner, corner + sides, ids], axis=1)
+        else:
+            joints = corner[:, None] + rng.uniform(0, 1, (num, NUM_JOINTS, 2)) * sides[:, None]
+            image[:num] = np.concatenate([joints, rng.integers(0, 3, (num, NUM_JOINTS, 1))], axis=2)
+    return rows
 
 
 @pytest.mark.parametrize("name", EVERY)

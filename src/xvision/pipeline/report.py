@@ -44,7 +44,7 @@ def _write_samples(run: Run) -> None:
         name = f"sample_{i:02}.png"
         picture = task.view.draw(image.permute(1, 2, 0).contiguous().numpy(), last[i], label)
         beside = [titled(field, seen) for field, seen in _second_input(batch, i).items()]
-        write_png(run.files.new(f"samples/{name}"), side_by_side([*beside, picture]))
+        write_png(run.files.new(SAMPLES).with_name(name), side_by_side([*beside, picture]))
         texts = {key: task.view.caption(of_one[i]) for key, of_one in found.items()}
         correct = task.view.is_right(last[i], label)
         rows.append(Sample(image=name, label=task.view.caption(label), found=texts, correct=correct))
