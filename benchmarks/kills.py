@@ -2,6 +2,8 @@
 
     python benchmarks/kills.py                      # at every change of a file, and at 60 random moments
     python benchmarks/kills.py --chosen 12 --random 0
+    python benchmarks/kills.py --over quantize          # of a run that is there already, quantized in another way
+    python benchmarks/kills.py --over train             # or trained again, since its network was lost
 
 A small run is made undisturbed; then it is made again and killed (SIGKILL) just before one of its renames, removals,
 fsyncs or new folders, or at a random moment, and the same command is given again. It must succeed and leave the
@@ -19,11 +21,13 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +49,8 @@ RECIPE = (
     "train.log_every=1",
     "train.checkpoint_minutes=0.000001",
 )
+OVER = {"quantize": ["quant.num_images=8"], "train": []}
+"""What changes a finished run: further settings, or the loss of its network."""
 LIBRARIES = ("timm", "torchmetrics", "accelerate", "onnxruntime", "onnxscript", "torch.export", "torch._dynamo",
              "matplotlib.pyplot", "jinja2", "cv2")  # fmt: skip
 CHANGES = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir", "fsync")
@@ -86,8 +92,28 @@ class Changes:
         self.log.write_text("\n".join(self.lines))
 
 
-def start(out: Path, last: int = 0) -> int:
+@dataclass(frozen=True)
+class Before:
+    """What is there before the command is given."""
+
+    run: Path | None = None
+    over: str = ""
+
+    @property
+    def words(self) -> list[str]:
+        return OVER.get(self.over, [])
+
+    def put(self, out: Path) -> None:
+        if self.run is not None:
+            shutil.copytree(self.run, out)
+        if self.over == "train":
+            (out / "checkpoints/best.safetensors").unlink()
+
+
+def start(out: Path, before: Before, last: int = 0) -> int:
     """The command in a child, which is to be killed at the change with number `last`; the child's id."""
+    if not out.exists() and before.run is not None:
+        before.put(out)
     if child := os.fork():
         return child
     code = 1
@@ -96,7 +122,7 @@ def start(out: Path, last: int = 0) -> int:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         changes = Changes(out, last, Path(f"{out}.changes"))
-        sys.argv = ["xvision", "run", *RECIPE, "--out", str(out)]
+        sys.argv = ["xvision", "run", *RECIPE, *before.words, "--out", str(out)]
         from xvision.cli import main
 
         try:
@@ -164,45 +190,50 @@ def differences(expected: dict[str, Any], got: dict[str, Any]) -> list[str]:
     return [f"{what}: {', '.join(sorted(names))}" for what, names in named if names]
 
 
-def again(out: Path, expected: dict[str, Any]) -> list[str]:
+def again(out: Path, before: Before, expected: dict[str, Any]) -> list[str]:
     """What is wrong after the same command was given again."""
-    if code := end(start(out)):
+    if code := end(start(out, before)):
         return [f"exit {code}: " + " ".join(Path(f"{out}.txt").read_text().splitlines()[-2:])]
     return differences(expected, content(out))
 
 
 def at_changes(
-    place: Path, expected: dict[str, Any], lines: list[str], chosen: int
+    place: Path, before: Before, expected: dict[str, Any], lines: list[str], chosen: int
 ) -> Iterator[tuple[str, list[str]]]:
     """Kill at `chosen` of the changes, spread evenly (0: at all)."""
     num = min(chosen or len(lines), len(lines))
     for i in range(num):
         last = 1 + round(i * (len(lines) - 1) / max(num - 1, 1))
         out = place / f"change_{last}"
-        code = end(start(out, last))
+        code = end(start(out, before, last))
         wrong = [] if code == -signal.SIGKILL else [f"was not killed, exit {code}"]
-        yield f"change {last}, {lines[last - 1]}", wrong or again(out, expected)
+        yield f"change {last}, {lines[last - 1]}", wrong or again(out, before, expected)
 
 
 def at_random(
-    place: Path, expected: dict[str, Any], num: int, length_s: float
+    place: Path, before: Before, expected: dict[str, Any], num: int, length_s: float
 ) -> Iterator[tuple[str, list[str]]]:
     """Kill at `num` random moments of a run that takes `length_s`."""
     rng = random.Random(0)
     for i in range(num):
         out, wait_s = place / f"random_{i}", rng.uniform(0, length_s)
-        child = start(out)
+        child = start(out, before)
         time.sleep(wait_s)
         os.kill(child, signal.SIGKILL)
         end(child)
-        yield f"random, after {wait_s:.2f} s", again(out, expected)
+        yield f"random, after {wait_s:.2f} s", again(out, before, expected)
 
 
-def sweep(place: Path, chosen: int, random_kills: int) -> int:
-    """The number of kills after which something was wrong."""
-    started, out = time.perf_counter(), place / "undisturbed"
-    if end(start(out)):
+def finished(out: Path, before: Before) -> Path:
+    if end(start(out, before)):
         raise SystemExit(Path(f"{out}.txt").read_text())
+    return out
+
+
+def sweep(place: Path, over: str, chosen: int, random_kills: int) -> int:
+    """The number of kills after which something was wrong."""
+    before = Before(finished(place / "before", Before()), over) if over else Before()
+    started, out = time.perf_counter(), finished(place / "undisturbed", before)
     length_s, expected = time.perf_counter() - started, content(out)
     lines = Path(f"{out}.changes").read_text().splitlines()
     print(
@@ -210,7 +241,10 @@ def sweep(place: Path, chosen: int, random_kills: int) -> int:
         flush=True,
     )
     num = failed = 0
-    kills = (at_changes(place, expected, lines, chosen), at_random(place, expected, random_kills, length_s))
+    kills = (
+        at_changes(place, before, expected, lines, chosen),
+        at_random(place, before, expected, random_kills, length_s),
+    )
     for name, wrong in itertools.chain(*kills):
         num, failed = num + 1, failed + bool(wrong)
         print(f"{name}: {'; '.join(wrong) or 'ok'}", flush=True)
@@ -222,6 +256,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--chosen", type=int, default=0, help="how many changes of files (0: every one)")
     parser.add_argument("--random", type=int, default=60, help="how many random moments")
+    parser.add_argument("--over", choices=OVER, default="", help="kill what changes a finished run")
     parser.add_argument("--keep", type=Path, help="a folder for the runs (default: a temporary one)")
     given = parser.parse_args()
     for name in LIBRARIES:
@@ -230,7 +265,7 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         place = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place.mkdir(parents=True, exist_ok=True)
-        return int(sweep(place.resolve(), given.chosen, given.random) > 0)
+        return int(sweep(place.resolve(), given.over, given.chosen, given.random) > 0)
 
 
 if __name__ == "__main__":

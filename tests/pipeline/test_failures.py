@@ -64,6 +64,7 @@ WORK = {
     "quantize": lambda root: (small(root, "train.max_steps=2", "quant.num_images=8"), "quantize"),
     "export": lambda root: (small(root, "train.max_steps=2"), "export"),
     "verify": lambda root: (small(root, "train.max_steps=2"), "verify"),
+    "record": lambda root: (small(root, "train.max_steps=2"), "record"),
     "report": lambda root: (small(root, "train.max_steps=2"), "report"),
 }
 
@@ -74,11 +75,11 @@ def undo(out: Path, stage: str) -> None:
         "train": "checkpoints/best.safetensors",
         "export": "export/model.onnx",
         "verify": "export/parity.json",
+        "record": "record.json",
+        "report": "report.html",
     }
     if stage in lost:
         (out / lost[stage]).unlink()
-    if stage == "report":
-        (out / "report.html").unlink()
 
 
 @pytest.mark.parametrize("stage", WORK)

@@ -74,11 +74,6 @@ class Page:
     def name(self) -> str:
         return str(self.recipe["name"])
 
-    @property
-    def folder(self) -> str:
-        """What tells runs of one recipe apart, without where it lies on this machine."""
-        return self.files.folder.resolve().name
-
     @cached_property
     def facts(self) -> list[tuple[str, str]]:
         """What was run, in the order of the pipeline."""
