@@ -40,6 +40,8 @@ class Left:
     """Files that it wrote where they belong, such as those that a training resumes from."""
     gone: tuple[str, ...] = ()
     """Files that no longer belong to the run."""
+    unlisted: tuple[str, ...] = ()
+    """Files that it staged for itself alone, such as those that a training resumes from: no results."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,10 @@ def _execute(run: Run, stage: Stage, inputs: str, later: Iterable[Stage]) -> Non
         if run.processes.is_first:
             with blaming(stage.name, stage.exit_code):
                 found = _measure(run, stage)
-            staged = (*run.files.staged(), *left.in_place)
+            staged = {*run.files.staged(), *left.in_place} - {*left.unlisted}
             done = Done(
                 inputs=inputs,
-                outputs={name: sha256(run.files.path(name)) for name in staged},
+                outputs={name: sha256(run.files.path(name)) for name in sorted(staged)},
                 measured=found.columns,
                 version=stage.version(run),
                 exit_code=stage.exit_code,

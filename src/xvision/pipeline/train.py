@@ -30,7 +30,8 @@ def _execute(run: Run) -> Left:
     if folder != run.folder:
         _stage_all(folder, run)
         old = [f.relative_to(run.folder).as_posix() for f in run.files.checkpoints.glob("*")]
-        left = Left(gone=(*(set(old) - set(run.files.staged())), RETRAINING))
+        staged = set(run.files.staged())
+        left = Left(gone=(*(set(old) - staged), RETRAINING), unlisted=tuple(staged - {BEST, BEST_INFO, LOG}))
     run.changed()
     _affinity(run)
     return left
