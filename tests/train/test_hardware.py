@@ -42,7 +42,7 @@ def test_threads_and_workers_follow_the_setting_the_environment_the_cores(
     assert hardware.num_threads(0) == 2
     assert hardware.num_workers(0) == 0
     assert hardware.num_workers(5) == 5
-    assert hardware.num_workers(-1) == (3 if torch.accelerator.is_available() else 1)
+    assert hardware.num_workers("auto") == (3 if torch.accelerator.is_available() else 1)
 
 
 def test_sixteen_bits_only_where_the_hardware_has_them() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from xvision.graph.operators import MODULES, Layer, PaddedConv2d
 from xvision.quant.numbers import QuantScheme, TensorQuant
-from xvision.quant.ops import dequantize, steps
+from xvision.quant.ops import dequantize, rounded, steps
 
 EXACT = 1 << 24
 """Sums of integers are exact in float32 below this, whatever their order."""
@@ -30,10 +30,10 @@ class FakeQuantize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
+        whole = rounded(x, scale)
         if ctx.needs_input_grad[0]:
-            rounded = torch.round(x / scale)
-            ctx.save_for_backward((rounded >= low) & (rounded <= high))
-        return steps(x, scale, low, high).mul_(scale)
+            ctx.save_for_backward((whole >= low) & (whole <= high))
+        return whole.clamp_(low, high).mul_(scale)  # type: ignore[arg-type]  # both are numbers, or both tensors
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:

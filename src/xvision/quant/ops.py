@@ -12,10 +12,15 @@ from torch import Tensor
 def steps(x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
     """The formula of quantization: whole steps of `scale` from zero, saturated to [low, high].
 
-    Divides (times 1 / scale would move ties), rounds half to even, saturates. `scale` broadcasts against `x`.
-    Source: ONNX operator QuantizeLinear.
+    Divides (times 1 / scale would move ties), rounds half to even, saturates. `scale` broadcasts against `x`. All
+    in one new tensor: a second one would take three times as long on a CPU. Source: ONNX operator QuantizeLinear.
     """
-    return torch.round(x / scale).clamp_(low, high)  # type: ignore[arg-type]  # both are numbers, or both tensors
+    return rounded(x, scale).clamp_(low, high)  # type: ignore[arg-type]  # both are numbers, or both tensors
+
+
+def rounded(x: Tensor, scale: Tensor) -> Tensor:
+    """Whole steps of `scale` from zero, half to even."""
+    return torch.div(x, scale).round_()
 
 
 @torch.library.custom_op("xvision::requantize", mutates_args=())

@@ -42,15 +42,15 @@ def use_threads(setting: int, local_world: int = 1) -> None:
         torch.set_num_threads(num_threads(setting, local_world))
 
 
-def num_workers(setting: int, local_world: int = 1) -> int:
-    """Loader processes of each of `local_world` processes: the setting, or with -1 as many as keep the network fed.
+def num_workers(setting: int | Literal["auto"], local_world: int = 1) -> int:
+    """Loader processes of each of `local_world` processes: the setting, or as many as keep the network fed.
 
     A GPU waits for samples, so it gets a worker per core (at most 8, one core stays for the loop). On the CPU
     the network itself is the bottleneck and a worker takes its time: one is enough to overlap decoding with it.
     """
     import torch
 
-    if setting >= 0:
+    if setting != "auto":
         return setting
     cores = num_cores(local_world)
     if torch.accelerator.is_available():

@@ -57,8 +57,8 @@ class Train(BaseModel):
     """Epochs between validations; there is always one at the end."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Compute threads of all stages (0: the cores at hand)."""
-    workers: Annotated[int, Field(ge=-1)] = -1
-    """Loader processes (-1: chosen from the cores at hand)."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Loader processes (auto: chosen from the cores at hand)."""
     log_every: Annotated[int, Field(ge=1)] = 20
     """Steps between two lines of metrics.jsonl; the loss is checked for NaN and infinity as often."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
