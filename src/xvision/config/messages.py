@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 MOST_LISTED = 12
+_CHOICE = r"constrained-\w+$|literal\["  # what pydantic calls the alternatives of a setting
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -35,7 +37,8 @@ def explain(error: ValidationError, prefix: str = "") -> list[str]:
     """One line per problem that pydantic found: where, what was expected, what it got."""
     lines = []
     for problem in error.errors():
-        where = ".".join([*filter(None, [prefix]), *(str(p) for p in problem["loc"])])
+        keys = [str(p) for p in problem["loc"] if not re.match(_CHOICE, str(p))]
+        where = ".".join([*filter(None, [prefix]), *keys])
         if problem["type"] == "extra_forbidden":
             text = "no such key"
         elif problem["type"] in ("value_error", "missing"):
