@@ -29,6 +29,7 @@ from xvision.runs.folder import claim, marker
 from xvision.runs.lock import LOCK, FolderInUse, locked
 from xvision.runs.run import load_run
 
+TINY = ("data.num_train=8", "data.num_val=4", "data.size=32x32")
 ALL = [stage.name for stage in STAGES]
 
 
@@ -441,7 +442,7 @@ def test_a_changed_file_is_refused_and_not_overwritten(
         (
             "checkpoints/best.safetensors",
             4,
-            ["run", "classification", "net.weights={run}", "--out", "{run}_2"],
+            ["run", "classification", *TINY, "net.weights={run}", "--out", "{run}_2"],
         ),
         ("evaluation.json", 6, ["val", "{run}"]),
         ("samples/sample_00.png", 5, ["report", "{run}", "--out", "{run}_3"]),
