@@ -1,7 +1,7 @@
 """Training through the loader against the step that has its batch in memory, for each number of loader processes.
 
     python benchmarks/end_to_end.py                              # about ten minutes on two cores
-    python benchmarks/end_to_end.py --cases "64 px" --record results/end_to_end.json
+    python benchmarks/end_to_end.py --cases "64 px" --record results/measured/end_to_end.json
 
 Photographs of 320x240 with the default augmentation of `classification`, and drawn streets with maps for
 `segmentation`; both from the cache, as from the second epoch on. Rounds are interleaved, figures are medians.
@@ -23,12 +23,11 @@ import xvision as xv  # before torch: it says how long threads spin
 
 import torch  # isort: skip
 
+from measurement import measured
 from stages import write_photographs
 
 from xvision.data.loader import Batch
-from xvision.files import write_json
 from xvision.runs.build import complete
-from xvision.runs.environment import environment
 from xvision.runs.run import Run
 from xvision.train.allocator import keep_memory
 from xvision.train.forward import forward
@@ -116,8 +115,7 @@ def main() -> None:
             shares = [f"{key} {rows[-1][key] / memory:.3f}" for key in rows[-1] if "processes" in key]
             print(f"{name:16}{memory:8.1f} img/s in memory; {', '.join(shares)}", flush=True)
     if options.record:
-        about = environment()
-        write_json(options.record, {"rows": rows, **about, "machine": about["machine"].model_dump()})
+        measured(rows).write(options.record)
 
 
 if __name__ == "__main__":

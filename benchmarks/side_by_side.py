@@ -1,7 +1,7 @@
 """What the settings of memory and of waiting threads do to one training, and to two at once on the same cores.
 
     python benchmarks/side_by_side.py                    # mobilenetv2_100, 128 px, batch 16: about ten minutes
-    python benchmarks/side_by_side.py --record results/side_by_side.json
+    python benchmarks/side_by_side.py --record results/measured/side_by_side.json
 
 Each row is a plain PyTorch training step with its batch in memory, in processes of their own: alone, then two that
 start together. Rounds are interleaved; images/s are medians, page faults are those of a step.
@@ -151,13 +151,9 @@ def main() -> None:
             f"{row['faults_per_step']:12}{row['peak_mb']:9}"
         )
     if options.record:
-        from xvision.files import write_json
-        from xvision.runs.environment import environment
+        from measurement import measured
 
-        about = environment()
-        about["machine"] = about["machine"].model_dump()
-        settings = {key: getattr(options, key) for key in ("model", "size", "batch", "seconds", "rounds")}
-        write_json(options.record, {**settings, "rows": rows, **about})
+        measured(rows).write(options.record)
 
 
 if __name__ == "__main__":

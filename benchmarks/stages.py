@@ -1,6 +1,6 @@
 """Where wall and CPU seconds go: every stage and verb of four recipes, with little training.
 
-    python benchmarks/stages.py --record results/stages.json      # about six minutes on two cores
+    python benchmarks/stages.py --record results/measured/stages.json      # about six minutes on two cores
     python benchmarks/stages.py --recipes classification           # some of them
 
 Stages are timed by the run itself (status.json); verbs from outside, their start and imports included.
@@ -98,11 +98,9 @@ def main() -> None:
             for row in found:
                 print(f"{name:16}{row['step']:22}{row['wall_s']:8.1f} s{row['cpu_s']:8.1f} CPU s", flush=True)
     if options.record:
-        from xvision.files import write_json
-        from xvision.runs.environment import environment
+        from measurement import measured
 
-        about = environment()
-        write_json(options.record, {"rows": rows, **about, "machine": about["machine"].model_dump()})
+        measured(rows).write(options.record)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def num_workers(setting: int | Literal["auto"], local_world: int = 1) -> int:
     """Loader processes of each of `local_world` processes: the setting, or as many as keep the network fed.
 
     A GPU waits for samples, so it gets a worker per core (at most 8, one core stays for the loop). On the CPU
-    the network itself is the bottleneck and a worker takes its time: one is enough to overlap decoding with it.
+    the network itself is the bottleneck: one overlaps decoding with it, more give nothing (`benchmarks/end_to_end.py`).
     """
     import torch
 
