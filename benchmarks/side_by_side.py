@@ -112,15 +112,15 @@ def compare(options: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for name in names:
         alone, two = (
-            [statistics.median(sum(one["img_per_s"] for one in each) for each in found[name, num])]
+            statistics.median(sum(one["img_per_s"] for one in each) for each in found[name, num])
             for num in (1, 2)
         )
         first = [each[0] for each in found[name, 1]]
         rows.append(
             {
                 "settings": name,
-                "img_per_s": round(alone[0], 1),
-                "img_per_s_of_two": round(two[0], 1),
+                "img_per_s": round(alone, 1),
+                "img_per_s_of_two": round(two, 1),
                 "faults_per_step": round(statistics.median(one["faults_per_step"] for one in first)),
                 "peak_mb": round(statistics.median(one["peak_mb"] for one in first)),
             }

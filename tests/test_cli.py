@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -70,7 +71,12 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
         "section train: How the weights are found.\n  epochs: int = 10\n      0: none, the weights of"
         in shown
     )
-    assert "optimizer: Part = 'sgd'" in shown
+    assert "optimizer: Part = 'sgd'  (its settings: xvision show sgd)" in shown
+    assert call("show", "train.decay") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(
+        "setting train.decay: Literal['all', 'weights'] = 'all'\n\n  What weight decay reaches"
+    )
     assert call("show", "net") == 0
     assert "heads: dict[str, Part] = {}" in capsys.readouterr().out
     assert call("show", "data.augment", "--json") == 0
@@ -122,6 +128,46 @@ def test_data_errors_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     )
     assert code == 3
     assert "empty" in capsys.readouterr().err
+
+
+def test_damaged_files_of_both_splits_are_named_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = write_images(tmp_path / "colours"), tmp_path / "r"
+    damaged = [f"{split}/red/00.png" for split in ("train", "val")]
+    for name in damaged:
+        (root / name).write_bytes(b"no image")
+    assert (
+        call("run", "classification", "data=image_folder", f"data.root={root}", *SMALL, "--out", str(out))
+        == 3
+    )
+    error = capsys.readouterr().err
+    assert all(name in error for name in damaged)
+    assert not (out / ".staging").exists()
+
+
+def test_a_report_goes_into_a_folder_or_a_file(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, file in (("mail", "mail/report.html"), ("deep/mine.html", "deep/mine.html")):
+        assert call("report", str(finished[1]), "--out", str(tmp_path / name)) == 0
+        assert (tmp_path / file).is_file()
+
+
+def test_predict_says_when_it_is_the_float_network_and_leaves_no_empty_folder(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = finished
+    trained = tmp_path / "trained"
+    shutil.copytree(out, trained)
+    shutil.rmtree(trained / "quant")
+    note = f"by the float network; `xvision quantize {trained}` makes the int8 one"
+    for run, is_float in ((out, False), (trained, True)):
+        assert call("predict", str(run), str(root / "val/red/00.png")) == 0
+        assert (note in capsys.readouterr().out) == is_float
+    (tmp_path / "notes.txt").write_text("no image")
+    assert call("predict", str(out), str(tmp_path / "notes.txt"), "--out", str(tmp_path / "found")) == 3
+    assert not (tmp_path / "found").exists()
 
 
 def test_json_is_one_object_on_standard_output(

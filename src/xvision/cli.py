@@ -113,12 +113,15 @@ def list_(
 @app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(help="A recipe (name or YAML file), a section of it (train), a part.")
+        str,
+        typer.Argument(
+            help="A recipe (name or YAML file), a section (train), a setting (train.decay), a part."
+        ),
     ],
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Show a recipe with all its settings, or what the settings of a section or a part mean, and their defaults."""
+    """Show a recipe with all its settings, or what settings of a section or a part mean, and their defaults."""
     from xvision.recipes.describe import all_registries, described
 
     registries = all_registries()

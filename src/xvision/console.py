@@ -38,7 +38,7 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """How far one piece of work has come; a total of 0 is one that nobody knows."""
+    """Progress of one piece of work; a total of 0 is unknown."""
 
     def __init__(self, console: Console, description: str, total: int, done: int) -> None:
         self.description = description

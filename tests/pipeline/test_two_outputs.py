@@ -21,7 +21,7 @@ from tests.pipeline.test_dense_run import SMALL
 from xvision.config.parts import Parts
 from xvision.data.framing import Inverse
 from xvision.models.outputs import OutputSpec
-from xvision.runs.files import TrainLine
+from xvision.runs.contents import TrainLine
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.contract import Task

@@ -153,8 +153,10 @@ def test_a_broken_recipe_file_is_named(tmp_path: Path, base: Recipe) -> None:
     file.write_text(base.to_yaml().replace("epochs: ", "epocs: "))
     with pytest.raises(ValueError, match=r"mine.yaml: not a recipe: train.epocs"):
         xv.recipe(str(file))
-    file.write_text("a: [")
-    with pytest.raises(ValueError, match=r"mine.yaml: cannot be read as YAML"):
+    file.write_text("name: mine\na: [\n")
+    with pytest.raises(
+        ValueError, match=r"mine.yaml: cannot be read as YAML \(line 3: expected .*\); fix that line"
+    ):
         xv.recipe(str(file))
     with pytest.raises(ValueError, match=r"gone.yaml: cannot be read"):
         xv.recipe(str(tmp_path / "gone.yaml"))

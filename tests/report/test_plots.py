@@ -10,7 +10,7 @@ import pytest
 
 from tests.report.made_up_run import make_evaluation
 from xvision.report import plots
-from xvision.runs.files import TrainLine, ValLine
+from xvision.runs.contents import TrainLine, ValLine
 
 
 def lines(num: int) -> list[TrainLine]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from xvision.files import sha256
-from xvision.runs.files import EVALUATION, SWAP, ChangedFileError, Done, RunFiles, Status
+from xvision.runs.contents import Done, Status
+from xvision.runs.files import EVALUATION, SWAP, ChangedFileError, RunFiles
 from xvision.runs.folder import claim, leaving_nothing, marker, set_aside
 from xvision.runs.measurements import Measurements
 
@@ -111,6 +112,33 @@ def test_a_file_is_compared_with_what_was_written(files: RunFiles) -> None:
         files.text("a.txt")
     assert caught.value.exit_code == 5
     assert files.text("b.txt") == "old b.txt", "nobody says what it was"
+
+
+def test_a_swap_by_another_process_is_no_changed_file(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins when the reader has found where the old file lies, and has moved nothing yet."""
+
+    def swap(content: str) -> None:
+        files.stage()
+        files.write("a.txt", content)
+        files.swap(Status(stages={"export": done(a_txt=sha256(files.path("a.txt")))}))
+
+    swap("first")
+    reader, read_status, pending = RunFiles(files.folder), RunFiles.status.fget, ["second"]
+    assert read_status is not None
+
+    def status(self: RunFiles) -> Status:
+        if self is reader and pending:
+            with monkeypatch.context() as patch:
+                patch.setattr(RunFiles, "recover", lambda files: None)
+                swap(pending.pop())
+        found: Status = read_status(self)
+        return found
+
+    monkeypatch.setattr(RunFiles, "status", property(status))
+    assert reader.text("a.txt") == "second"
+    assert (files.folder / "a.txt").read_text() == "first"
 
 
 @pytest.mark.parametrize("forged", ["{", '{"klasses": {}}', '{"classes": {}}'])

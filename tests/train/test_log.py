@@ -25,7 +25,7 @@ def test_rewinding_keeps_what_the_checkpoint_knows(tmp_path: Path) -> None:
 
     log.rewind(step=5, validated_step=5)
     assert steps() == [2, 5, 5]
-    log.rewind(step=5, validated_step=-1)  # stopped before the validation: it comes again
+    log.rewind(step=5, validated_step=-1)  # stopped before the validation: it is done again
     assert steps() == [2, 5]
     log.rewind(-1, -1)
     assert steps() == []

@@ -252,7 +252,7 @@ def test_weights_lie_as_asked(tmp_path: Path, channels_last: bool) -> None:
     assert model.conv2.weight.is_contiguous(memory_format=torch.channels_last) == channels_last
 
 
-# ------------------------------------------------------------------------------------- it stops and goes on
+# ------------------------------------------------------------------------------------- it stops and resumes
 
 
 @pytest.mark.parametrize(
@@ -377,9 +377,7 @@ def test_metrics_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         tiny_train(tmp_path, train_loader=interrupting(tiny_loader(), 7))
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write(
-            '{"step": 8, "epoch": 1.6, "loss": 1.0}\n{"step": 9, "lo'
-        )  # a crash came before the checkpoint
+        file.write('{"step": 8, "epoch": 1.6, "loss": 1.0}\n{"step": 9, "lo')  # a crash before the checkpoint
     tiny_train(tmp_path, log_every=1)
     steps = [line["step"] for line in lines(tmp_path) if "val" not in line]
     assert steps == [2, 4, 5, 6, 7, *range(8, 16)]

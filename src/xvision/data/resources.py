@@ -27,7 +27,7 @@ class ResourceError(ValueError):
 def explaining_resources(what: str = "memory ran out", cure: str = CURE) -> Iterator[None]:
     """Turn a failed allocation, of whichever library, and the loss of a loader process into ResourceError.
 
-    torch notices a lost process in a signal handler: the error may come out of any line, not only of the loader's.
+    torch notices a lost process in a signal handler: any line may raise the error, not only of the loader's.
     """
     try:
         yield
@@ -42,7 +42,7 @@ def explaining_resources(what: str = "memory ran out", cure: str = CURE) -> Iter
 
 
 def lost_worker() -> ResourceError:
-    """What to raise; torch's handler, which would raise again out of any line that comes next, is quiet now."""
+    """What to raise; torch's handler, which would raise again in whichever line is next, is quiet now."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, lambda *_: None)
     return ResourceError(

@@ -1,6 +1,6 @@
 """Brightness and contrast of a batch by tables of 256 values: what torchvision's ColorJitter does, to the bit.
 
-An image of 64x64 takes a tenth of the time (`benchmarks/loader.py`); the numbers are drawn by ColorJitter itself.
+One sample at a time it is most of the loader's work (`benchmarks/loader.py`); here it draws the numbers alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GRAY = (0.2989, 0.587, 0.114)
 def change_tone(images: Tensor, params: list[dict[str, Any]]) -> None:
     """Change uint8 images (B, 3, H, W) in place, each by what a ColorJitter of brightness and contrast has drawn.
 
-    The contrast changes about the mean of the image at that moment, so brightness that comes first is applied first.
+    The contrast changes about the mean of the image at that moment, so brightness that is due first is applied first.
     """
     pixels = images.permute(0, 2, 3, 1).numpy()
     brightness = [p["brightness_factor"] for p in params]
@@ -40,7 +40,7 @@ def change_tone(images: Tensor, params: list[dict[str, Any]]) -> None:
 
 
 def _gray_means(images: Tensor) -> Array:
-    """The mean gray value of each image: of whole numbers, so that the order of adding does not matter."""
+    """The mean gray value of each image: of whole numbers, so that up to 256x256 pixels no order of adding matters."""
     red, green, blue = images.unbind(1)
     gray = red.mul(_GRAY[0]).add_(green, alpha=_GRAY[1]).add_(blue, alpha=_GRAY[2]).floor_()
     return gray.mean(dim=(1, 2)).numpy()

@@ -25,7 +25,7 @@ def build_model(
 
     `classes` names those of its outputs by label field, for weights of a run that knows them in another order.
 
-    Fresh weights come from torch's generator: the same seed gives the same model. What became of weights from
+    Fresh weights come from torch's generator: the same seed gives the same model. What happened to weights from
     elsewhere goes to stderr, and stays in `Model.loaded`.
 
     Raises: ValueError if the network cannot do a setting, or its weights cannot be loaded.

@@ -61,7 +61,7 @@ def _predicting(model: Model) -> list[tuple[nn.Module, list[OutputSpec]]]:
 def _tensors(model: Model, layer: nn.Module) -> list[tuple[str, nn.Module]]:
     """The parameters of the part of a layer whose channels are classes: their names, and the modules they are of."""
     if isinstance(layer, nn.Sequential) and isinstance(layer[-1], nn.Conv2d):
-        layer = layer[-1]  # what comes before works on features
+        layer = layer[-1]  # the layers before it work on features
     inside = list(layer.modules())
     return [
         (f"{path}.{name}", module)

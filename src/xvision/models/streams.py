@@ -89,7 +89,7 @@ def fuse_streams(
 ) -> None:
     """Let `graph` take further inputs, one for each of `others`, in place.
 
-    `others` are the same network, built for the other input, and its cut: what comes before it becomes the stem, with
+    `others` are the same network, built for the other input, and its cut: what is before it becomes the stem, with
     the prefix `stem_of` to its names. `fuse` takes the concatenated maps.
     """
     place = cut.next

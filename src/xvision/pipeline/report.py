@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from xvision.pipeline.stage import Left, Stage
-from xvision.runs.files import REPORT, SAMPLES, Sample
+from xvision.runs.contents import Sample
+from xvision.runs.files import REPORT, SAMPLES
 
 if TYPE_CHECKING:
     from xvision.runs.run import Run

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 from xvision.data.resources import ResourceError, explaining_resources
 from xvision.files import sha256
 from xvision.recipes.schema import digest
+from xvision.runs.contents import Done, Status
 from xvision.runs.environment import source_state
-from xvision.runs.files import EVALUATION, RECIPE, Done, Status
+from xvision.runs.files import EVALUATION, RECIPE
 from xvision.runs.measurements import Measurements
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Stage:
 
 
 class StageError(ValueError):
-    """A stage failed for a reason the user can remove; `exit_code` is what the command returns."""
+    """A stage failed for a reason that the user can fix; `exit_code` is what the command returns."""
 
     def __init__(self, stage: str, exit_code: int, cause: BaseException) -> None:
         super().__init__(f"{stage}: {cause}")
@@ -78,7 +79,7 @@ class StageError(ValueError):
 
 @contextmanager
 def blaming(stage: str, exit_code: int) -> Iterator[None]:
-    """What the user can remove, and memory that runs out, as this stage's error."""
+    """Errors that the user can fix, and memory that runs out, as this stage's."""
     try:
         with explaining_resources():
             yield

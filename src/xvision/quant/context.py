@@ -32,7 +32,7 @@ class Context:
     """The trained float network, which the method leaves as it is."""
     scheme: QuantScheme
     calibration: Callable[[], Iterable[tuple[Tensor, ...]]]
-    """Batches of training images as the network takes them, without labels or augmentation; each call starts them."""
+    """Batches of training images as the network takes them, not augmented; each call gives them from the first."""
     task: Task | None = None
     train_loader: Callable[[], Loader] | None = None
     """Labelled, augmented batches for training."""

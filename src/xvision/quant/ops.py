@@ -13,7 +13,7 @@ def steps(x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor) -> Te
     """The formula of quantization: whole steps of `scale` from zero, saturated to [low, high].
 
     Divides (times 1 / scale would move ties), rounds half to even, saturates. `scale` broadcasts against `x`. All
-    in one new tensor: a second one would take three times as long on a CPU. Source: ONNX operator QuantizeLinear.
+    in one new tensor, since memory is what this waits for. Source: ONNX operator QuantizeLinear.
     """
     return rounded(x, scale).clamp_(low, high)  # type: ignore[arg-type]  # both are numbers, or both tensors
 

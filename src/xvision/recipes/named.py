@@ -22,8 +22,8 @@ def recipe(name: str, *overrides: str) -> Recipe:
     except ValueError as e:
         if Path(name).is_dir():
             raise ValueError(
-                f"{name}: expected a recipe, got a folder; if it holds a run, `xvision report {name}` continues it, "
-                f"`xvision train --resume {name}` with its training"
+                f"{name}: expected a recipe, got a folder; if it holds a run, `xvision report {name}` brings it up to "
+                f"date and `xvision train --resume {name}` continues its training"
             ) from None
         raise ValueError(f"{e}; see `xvision list recipe`") from None
     return override(compose(built), overrides)

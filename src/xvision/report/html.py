@@ -18,7 +18,8 @@ from xvision.report import numbers, plots
 from xvision.report.confusion import Confusions, confusions
 from xvision.report.measured import Table, tables
 from xvision.report.part_text import part_kind, part_text
-from xvision.runs.files import DRAWING, LayerCost, RunFiles, Sample, TrainLine, ValLine
+from xvision.runs.contents import LayerCost, Sample, TrainLine, ValLine
+from xvision.runs.files import DRAWING, RunFiles
 from xvision.runs.record import ParityRow, Record
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from xvision.runs.files import LayerCost, TrainLine, ValLine
+    from xvision.runs.contents import LayerCost, TrainLine, ValLine
 
 INK, MUTED, RULE = "#1c2430", "#5b6673", "#dde2e8"
 COLOURS = ("#2b6cb0", "#c05621", "#6b46c1", "#2f855a", "#b7791f", "#97266d")  # of networks, in their order

@@ -14,15 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from xvision.config.messages import explain
 from xvision.files import read_json, sha256, write_json, write_text
 from xvision.recipes.schema import Recipe, differing_keys, read_recipe
-from xvision.runs.measurements import Column, Measurements
-from xvision.runs.record import Affinity, Frozen, ParityRow, Record
+from xvision.runs.contents import Best, LayerCost, Line, Sample, Status, TrainLine, ValLine
+from xvision.runs.measurements import Measurements
+from xvision.runs.record import Affinity, ParityRow, Record
 from xvision.train.places import Places
 
 T = TypeVar("T")
@@ -50,100 +51,6 @@ SWAP = ".swap"  # a staging folder whose stage has succeeded
 RETRAINING = ".training"  # of a network that is to take the place of a trained one
 QUANTIZING = ".quantizing"  # of a method that trains
 GONE = "gone.json"  # in a staging folder: what leaves the run at the swap
-
-
-class Done(Frozen):
-    """What a stage read and left, and how long that took."""
-
-    inputs: str
-    """Digest of the settings, the data and the files that it read."""
-    outputs: dict[str, str]
-    """sha256 by path."""
-    measured: tuple[Column, ...] = ()
-    """The networks and executors whose figures it found."""
-    version: str = ""
-    """Of what proved it, where another version might prove something else."""
-    exit_code: int
-    started: str
-    commit: str
-    dirty: bool
-    wall_s: float
-    cpu_s: float
-
-
-class Status(Frozen):
-    """status.json: the recipe that the run was made with, and each stage that was done."""
-
-    recipe: dict[str, Any] = Field(default_factory=dict)
-    recipe_id: str = ""
-    evaluation: str = ""
-    """sha256 of evaluation.json, which several stages write."""
-    stages: dict[str, Done] = Field(default_factory=dict)
-
-    def writer(self, name: str) -> Done | None:
-        """The stage that wrote a file."""
-        return next((done for done in self.stages.values() if name in done.outputs), None)
-
-
-class Sample(BaseModel):
-    """One picture of samples/samples.json and what each network finds in it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    image: str
-    label: str
-    found: dict[str, str]
-    """By network."""
-    correct: bool | None
-    """None where there is no right or wrong: maps."""
-
-
-class LayerCost(BaseModel):
-    """One row of cost.json."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    type: str
-    output: tuple[int, ...]
-    macs: int
-    params: int
-
-
-class TrainLine(BaseModel):
-    """A line of metrics.jsonl about the steps since the line before."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step: int
-    lr: float
-    loss: float
-    terms: dict[str, float] = {}
-
-
-class ValLine(BaseModel):
-    """A line of metrics.jsonl about a validation."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step: int
-    val: dict[str, float]
-
-
-class Best(BaseModel):
-    """checkpoints/best.json: when the network that is kept was measured."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step: int
-
-
-def _kind(line: Any) -> str:
-    return "val" if isinstance(line, dict) and "val" in line else "train"
-
-
-Line = Annotated[Annotated[TrainLine, Tag("train")] | Annotated[ValLine, Tag("val")], Discriminator(_kind)]
-"""What `xvision.train.log` writes."""
 
 
 class ChangedFileError(ValueError):
@@ -196,13 +103,14 @@ class RunFiles:
 
         Raises: ChangedFileError if it differs.
         """
-        path = self.path(name)
-        writer = self.status.writer(name)
-        if path.parent.is_relative_to(self.folder / STAGING) or writer is None or not path.is_file():
-            return path
-        if sha256(path) != writer.outputs[name]:
-            raise ChangedFileError(path, writer.exit_code)
-        return path
+        # another process may swap in between: look again before saying that a file was changed
+        for _ in range(2):
+            path, writer = self.path(name), self.status.writer(name)
+            own = path.is_relative_to(self.folder / STAGING)
+            if own or writer is None or not path.is_file() or sha256(path) == writer.outputs[name]:
+                return path
+        assert writer is not None
+        raise ChangedFileError(path, writer.exit_code)
 
     def text(self, name: str) -> str:
         return self.checked(name).read_text(encoding="utf-8", errors="replace")

@@ -1,7 +1,7 @@
 """Memory that is kept: glibc returns every large tensor to the kernel and gets it back page by page, at each step.
 
-Told to keep it, a training of a small network on a CPU takes 0.5 to 0.9 of the time; no result changes
-(`benchmarks/side_by_side.py`). Source: mallopt(3) of the Linux manual pages.
+Told to keep it, a training step on a CPU has hardly a page fault; no result changes (`benchmarks/side_by_side.py`).
+Source: mallopt(3) of the Linux manual pages.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ def keep_memory() -> str:
         return other[0]
     if not _is_glibc():
         return ""
-    tuned = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
-    if (
-        chosen := sorted(name for name in os.environ if name.startswith("MALLOC_"))
-        + ["GLIBC_TUNABLES"] * tuned
-    ):
+    chosen = sorted(name for name in os.environ if name.startswith("MALLOC_"))
+    if "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
+        chosen.append("GLIBC_TUNABLES")
+    if chosen:
         return f"glibc, {', '.join(f'{name}={os.environ[name]}' for name in chosen)}"
     mallopt = ctypes.CDLL(None).mallopt
     return "glibc, memory is kept" if all(mallopt(*one) for one in OPTIONS.items()) else "glibc"

@@ -172,7 +172,7 @@ class Checkpoints:
         self.saved_step = manifest.step
 
     def tidy(self, manifest: Manifest) -> None:
-        """Remove the state that `last` does not use; a kill may come first, so who resumes does it too."""
+        """Remove the state that `last` does not use; after a kill a training that resumes does it."""
         for name in STATE_FILES:
             if name != manifest.state_file:
                 (self.folder / name).unlink(missing_ok=True)

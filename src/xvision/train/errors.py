@@ -6,7 +6,7 @@ import signal
 
 
 class TrainingError(ValueError):
-    """The training cannot continue for a reason the user can remove."""
+    """The training cannot continue, for a reason that the user can fix."""
 
     exit_code = 4
 

@@ -26,7 +26,7 @@ class Log:
         self._writer: Any = _tensorboard(tensorboard) if tensorboard and enabled else None
 
     def rewind(self, step: int, validated_step: int) -> None:
-        """Forget what came after a checkpoint; a line that a crash cut in two goes with it."""
+        """Remove the lines after a checkpoint, and one that a crash cut in two."""
         if not self._enabled or not self.path.exists():
             return
         kept = []

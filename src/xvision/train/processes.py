@@ -120,8 +120,6 @@ def synchronized(model: nn.Module, device: torch.device, processes: Processes, c
     if device.type == "cpu":
         console.warn("BatchNorm sees the samples of its own process only: not synchronized on CPUs")
         return model
-    from timm.layers import (
-        convert_sync_batchnorm,  # it keeps the activation of BatchNormAct2d, torch's does not
-    )
+    from timm.layers import convert_sync_batchnorm  # unlike torch's it keeps a BatchNormAct2d's activation
 
     return convert_sync_batchnorm(model)  # type: ignore[no-any-return]

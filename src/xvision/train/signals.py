@@ -18,7 +18,7 @@ CAUGHT = (signal.SIGINT, signal.SIGTERM)
 class Signals:
     """While entered, SIGINT and SIGTERM set `received`; a second one stops at once, as Python does by itself.
 
-    The handlers from before come back on exit. Outside the main thread Python delivers no signals, and nothing
+    The handlers from before are restored on exit. Outside the main thread Python delivers no signals, and nothing
     is caught.
     """
 

@@ -1,8 +1,8 @@
 """Threads that let others work while they wait: PyTorch's OpenMP threads spin, and two trainings on the same cores
 nearly stand still.
 
-A thousand turns are as fast alone and leave the cores to others (`benchmarks/side_by_side.py`). Source: GOMP_SPINCOUNT
-and OMP_WAIT_POLICY in the manual of GNU libgomp, section 4.
+A thousand turns are about as fast alone and leave the cores to others (`benchmarks/side_by_side.py`). Source:
+GOMP_SPINCOUNT and OMP_WAIT_POLICY in the manual of GNU libgomp, section 4.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class ResNet9(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions, added to what came in (after their ReLU, as in the source)."""
+    """Two convolutions, added to their input (after their ReLU, as in the source)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

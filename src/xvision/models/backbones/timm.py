@@ -75,7 +75,7 @@ def _create(model: str, channels: int, size: tuple[int, int], drop_path: float) 
         settings["img_size"] = size
     try:
         return library.create_model(model, pretrained=False, in_chans=channels, **settings)
-    except (TypeError, AssertionError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (TypeError, AssertionError, NotImplementedError, RuntimeError, ValueError) as error:  # by family
         wanted = (
             ", ".join(f"{key}={value}" for key, value in settings.items()) or f"{channels} input channels"
         )

@@ -26,7 +26,7 @@ def uncertainty(
 class Uncertainty(Balancing):
     """exp(-s) L + s / 2 for a classification, (exp(-s) L + s) / 2 for a regression, s = log sigma^2.
 
-    s starts at 0 and goes down the gradient of the scalar: it comes to rest where exp(-s) L is 1/2, or 1.
+    s starts at 0 and goes down the gradient of the scalar: it settles where exp(-s) L is 1/2, or 1.
 
     Source: Kendall et al., Multi-Task Learning Using Uncertainty to Weigh Losses, CVPR 2018, equations 7 and 10, with
     s as in section 4.2. They let the network's optimizer move s; here s has its own plain gradient descent with rate
