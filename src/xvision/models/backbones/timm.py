@@ -75,7 +75,8 @@ def _create(model: str, channels: int, size: tuple[int, int], drop_path: float) 
         settings["img_size"] = size
     try:
         return library.create_model(model, pretrained=False, in_chans=channels, **settings)
-    except (TypeError, AssertionError, NotImplementedError, RuntimeError, ValueError) as error:  # by family
+    # timm's families have no common error for an argument that they do not know
+    except (TypeError, AssertionError, NotImplementedError, RuntimeError, ValueError) as error:
         wanted = (
             ", ".join(f"{key}={value}" for key, value in settings.items()) or f"{channels} input channels"
         )
