@@ -69,7 +69,7 @@ class InMemory:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start_batch: int = 0, size: Any = None) -> Iterator[Batch]:
         yield from self.batches[start_batch:]
 
 

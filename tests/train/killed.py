@@ -34,8 +34,8 @@ class Telling:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
-        for batch in self.loader.epoch(epoch, start_batch):
+    def epoch(self, epoch: int, start_batch: int = 0, size: tuple[int, int] | None = None) -> Iterator[Batch]:
+        for batch in self.loader.epoch(epoch, start_batch, size):
             os.write(self.pipe, b".")
             yield batch
 

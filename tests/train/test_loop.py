@@ -41,8 +41,8 @@ class Calling:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
-        for batch in self.loader.epoch(epoch, start_batch):
+    def epoch(self, epoch: int, start_batch: int = 0, size: Any = None) -> Iterator[Batch]:
+        for batch in self.loader.epoch(epoch, start_batch, size):
             self.given += 1
             if self.given == self.at:
                 self.action()

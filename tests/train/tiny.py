@@ -60,8 +60,9 @@ def tiny_loader(
     workers: int = 0,
     rank: int = 0,
     world: int = 1,
+    size: tuple[int, int] = (8, 8),
 ) -> Loader:
-    data = Data(dataset=dataset.cifar10(), size=(8, 8), cache=False)
+    data = Data(dataset=dataset.cifar10(), size=size, cache=False)
     return Loader(
         Split(tuple(f"image_{i}.png" for i in range(num_samples)), _load, str),
         ("image", "class"),

@@ -103,9 +103,12 @@ class Loader:
         mine = len(range(self._rank, self.num_samples, self._world))
         return -(-mine // self.batch_size)
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from `start_batch` on; earlier ones are not decoded."""
-        self._plan.jobs = self._jobs(epoch)[start_batch:]
+    def epoch(self, epoch: int, start_batch: int = 0, size: tuple[int, int] | None = None) -> Iterator[Batch]:
+        """The batches of one epoch from `start_batch` on, of another (height, width) than the input's if one is given.
+
+        Earlier batches are not decoded.
+        """
+        self._plan.jobs = self._jobs(epoch, size or self._batches.data.size)[start_batch:]
         if not self._workers:
             yield from map(self._batches.__getitem__, self._plan.jobs)
             return
@@ -126,8 +129,8 @@ class Loader:
             self._processes = None
             raise problem
 
-    def _jobs(self, epoch: int) -> list[_Job]:
-        return [_Job(epoch, n, indices) for n, indices in enumerate(self._indices(epoch))]
+    def _jobs(self, epoch: int, size: tuple[int, int]) -> list[_Job]:
+        return [_Job(epoch, n, indices, size) for n, indices in enumerate(self._indices(epoch))]
 
     def _indices(self, epoch: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
         if not self.train:
@@ -218,6 +221,7 @@ class _Job:
     epoch: int
     number: int
     indices: np.ndarray[Any, np.dtype[np.int64]]
+    size: tuple[int, int]
 
 
 class _Plan(Sampler[_Job]):
@@ -253,7 +257,7 @@ class _Batches:
         )
 
     def __getitem__(self, job: _Job) -> Batch:
-        size = "x".join(map(str, self.data.size))
+        size = "x".join(map(str, job.size))
         with explaining_resources(
             f"a batch of {len(job.indices)} samples of {size} (HxW) does not fit into memory"
         ):
@@ -272,7 +276,7 @@ class _Batches:
 
     def _warped(self, samples: list[Sample], job: _Job) -> Batch:
         """Every field of every sample under its map, stacked."""
-        target = self.data.size
+        target = job.size
         shapes = [_image_shape(sample) for sample in samples]
         if self.train:
             key = (self.seed, job.epoch, job.indices, Purpose.PLACE)

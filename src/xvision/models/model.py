@@ -55,6 +55,11 @@ class Model(nn.Module):
         self.backbone = backbone.graph(self.features)
         self.decoders = nn.ModuleDict({key: decoder for decoder, key in own.items()})
 
+    @property
+    def size_divisor(self) -> int:
+        """What the sides of the input must be multiples of."""
+        return max(_size_divisor(decoder) for decoder in self.decoders.values())
+
     def tasks_of(self, key: str) -> tuple[str, ...]:
         """The tasks that a decoder serves."""
         return tuple(task for task, decoder in self.decoder_of.items() if decoder == key)

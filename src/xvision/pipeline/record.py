@@ -43,6 +43,7 @@ def _record(run: Run, cost: Cost) -> Record:
         source=recipe.source,
         expect=recipe.expect,
         seed=recipe.seed,
+        num_steps=best.num_steps if (best := run.files.best) else 0,
         started=stages["train"].started,
         stages={
             name: StageTime(**{key: getattr(done, key) for key in StageTime.model_fields})

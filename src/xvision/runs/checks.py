@@ -96,6 +96,11 @@ def check_settings(run: Run) -> None:
         _ = run.recipe.data.frame_gap  # sets of several gaps do not go together
     with torch.device("meta"):
         run.build(weights=False)
+    if run.recipe.train.freeze_batch_norm and run.recipe.net.weights == "none":
+        raise SettingError(
+            "train.freeze_batch_norm: expected weights whose statistics are kept, got net.weights=none; name some, or "
+            "set it to false"
+        )
     if run.recipe.export.argmax and not run.task.class_maps:
         raise SettingError(
             f"export.argmax: expected a task that finds a class for each pixel, {run.task.name} does not; leave "

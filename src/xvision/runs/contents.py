@@ -92,6 +92,8 @@ class Best(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     step: int
+    num_steps: int = 0
+    """Of the whole training."""
 
 
 def _kind(line: Any) -> str:

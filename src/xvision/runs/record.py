@@ -153,6 +153,8 @@ class Record(JsonFile):
     source: str = ""
     expect: dict[str, float] = {}
     seed: Count
+    num_steps: Count = 0
+    """Optimizer steps of the whole training, which a budget of time decides (0: none, or not recorded)."""
     started: str
     stages: dict[str, StageTime]
     data: dict[str, SplitData]

@@ -43,6 +43,8 @@ class Manifest:
     """Digest of what the training depends on; another one cannot continue from here."""
     step: Annotated[int, Field(ge=0)]
     epoch: float
+    num_steps: int = 0
+    """Of the whole training."""
     validated_step: int = -1
     """The last step at the end of an epoch after which the network was validated, or did not have to be."""
     best_step: int = -1
@@ -185,6 +187,10 @@ class Checkpoints:
             raise CheckpointError(
                 f"{e}; {self.describe()}; free some space and run the same command again"
             ) from e
+
+    def read_manifest(self) -> Manifest | None:
+        """Of `last`, without its tensors; None if there is no checkpoint."""
+        return self._manifest(read_manifest(self.last)) if self.last.exists() else None
 
     def load_last(self) -> tuple[Manifest, dict[str, Tensor], dict[str, Tensor]] | None:
         """Manifest, weights and state to resume from; None if there is no checkpoint."""

@@ -12,12 +12,14 @@ when a NaN is noticed; its step and its files are still known then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from xvision.console import Console
 from xvision.data.resources import explaining_resources
+from xvision.train.budget import steps_within
 from xvision.train.checkpoint import Checkpoints, about
 from xvision.train.evaluation import Evaluation, evaluate
 from xvision.train.places import Places
@@ -55,10 +57,23 @@ def train(
     Raises: TrainingError (a loss that is not finite, no disk, another process that ended), ResourceError (no memory)
     and, with the state saved, Interrupted.
     """
-    with explaining_resources(), processes.explaining_peers():
-        t = Training(
-            model, task, train_loader, val_loader, settings, places, seed, console, identity, processes
+
+    def planned(model: nn.Module, settings: Train, num_steps: int = 0) -> Training:
+        loaders = train_loader, val_loader
+        return Training(
+            model, task, *loaders, settings, places, seed, console, identity, processes, num_steps
         )
+
+    with explaining_resources(), processes.explaining_peers():
+        num_steps = 0
+        if settings.minutes:
+            copy = planned(deepcopy(model), settings.model_copy(update={"tensorboard": False}))
+            num_steps = copy.known_steps() or steps_within(settings.minutes, copy)
+            copy.console.print(
+                f"{settings.minutes:g} minutes: {num_steps} steps, {copy.epochs(num_steps):.3g} epochs"
+            )
+            del copy
+        t = planned(model, settings, num_steps)
         t.resume()
         with Signals(console) as signals, t.log, t.console.progress("training", t.total_steps, t.step) as bar:
             while t.state.validated_step < t.total_steps:

@@ -27,6 +27,9 @@ class Train(BaseModel):
 
     epochs: Annotated[int, Field(ge=0)] = 10
     """0: none, the weights of `net.weights` are kept as they are."""
+    minutes: Annotated[float, Field(ge=0)] = 0.0
+    """Train for so many minutes, validation included, in place of `epochs`: some steps are timed and thrown away, then
+    the number of steps is fixed, and kept over interruptions (0: by epochs)."""
     max_steps: Annotated[int, Field(ge=0)] = 0
     """Stop after this many optimizer steps even if epochs are left; schedules end there (0: by epochs)."""
     batch_size: Annotated[int, Field(ge=1)] = 64
@@ -39,6 +42,11 @@ class Train(BaseModel):
     """How the learning rate falls."""
     balancing: Annotated[Part, part_of(methods.balancing)] = methods.balancing.fixed()
     """How the losses of several tasks are weighed against each other."""
+    start_size_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Progressive resizing: the input of the first epoch as a fraction of `data.size`; it grows to the whole, on which
+    the last quarter is trained (1: always whole)."""
+    freeze_batch_norm: bool = False
+    """Batch norm of the backbone keeps the statistics of its loaded weights, for fine-tuning in small batches."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     """Epochs in which the learning rate rises to its largest."""
     decay: Literal["all", "weights"] = "all"
@@ -78,7 +86,7 @@ class Train(BaseModel):
     def advice(self, num_samples: int, batches: int) -> list[str]:
         """What a training of so many samples, in so many batches an epoch, makes worth changing."""
         steps = self.num_steps(batches)
-        if self.max_steps or not 0 < steps < FEW_STEPS:
+        if self.max_steps or self.minutes or not 0 < steps < FEW_STEPS:
             return []
         return [
             f"{steps} steps are few: with {num_samples} training samples take a smaller train.batch_size and more "

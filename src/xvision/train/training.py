@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from xvision.console import Console, Progress
 from xvision.models.inputs import Inputs
+from xvision.models.model import Model
 from xvision.models.outputs import tensor_names
 from xvision.train.balancing.contract import Balancing
 from xvision.train.checkpoint import (
@@ -45,6 +46,7 @@ from xvision.train.processes import Processes, synchronized
 from xvision.train.schedules import factor
 from xvision.train.settings import FREE, Train
 from xvision.train.signals import Signals
+from xvision.train.sizes import size_at
 
 if TYPE_CHECKING:
     from xvision.data.loader import Loader
@@ -87,7 +89,9 @@ class Training:
         console: Console,
         identity: str,
         processes: Processes,
+        num_steps: int = 0,
     ) -> None:
+        """`num_steps` is what a budget of time allows; without one the settings say it."""
         self.processes = processes
         self.task, self.settings, self.seed = task, settings, seed
         self.train_loader, self.val_loader = train_loader, val_loader
@@ -98,7 +102,7 @@ class Training:
         use_threads(settings.threads, processes.local_world)
 
         self.steps_per_epoch = settings.steps_per_epoch(len(train_loader))
-        self.total_steps = settings.num_steps(len(train_loader))
+        self.total_steps = num_steps or settings.num_steps(len(train_loader))
 
         self.model = model.to(self.device)
         self.inputs: Inputs = model.inputs  # type: ignore[assignment]
@@ -122,7 +126,7 @@ class Training:
         tensorboard = places.tensorboard if settings.tensorboard else None
         self.log = Log(places.log, tensorboard=tensorboard, enabled=processes.is_first)
         self.losses = Losses(self.accelerator, ("loss", *task.terms))
-        self.state = Manifest(self._identity(identity), step=0, epoch=0)
+        self.state = Manifest(self._identity(identity), step=0, epoch=0, num_steps=self.total_steps)
         self.latest_loss = math.nan
         self.started = self.saved = self.mark = time.monotonic()
         self.cpu_started = _cpu_seconds()
@@ -134,6 +138,15 @@ class Training:
         return self.state.step
 
     # ------------------------------------------------------------------------------------------- the start
+
+    def epochs(self, num_steps: int) -> float:
+        """How often the data is seen in so many steps."""
+        return num_steps / self.steps_per_epoch
+
+    def known_steps(self) -> int:
+        """The number of steps that an interrupted part of this training began with; 0 if there is none."""
+        last = self.checkpoints.read_manifest()
+        return last.num_steps if last and last.identity == self.state.identity else 0
 
     def resume(self) -> None:
         """Resume from the last checkpoint, if there is one of this training."""
@@ -161,6 +174,7 @@ class Training:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(manifest.scalars["scaler"])
         self.state = manifest
+        manifest.num_steps = self.total_steps
         self.samples_at_mark = manifest.num_samples
         self.started -= manifest.seconds
         self.cpu_started -= manifest.cpu_seconds
@@ -180,10 +194,28 @@ class Training:
         left = min(self.steps_per_epoch - done, self.total_steps - self.step)
         if self.step > max(self.state.validated_step, 0) and (done == 0 or left == 0):
             return  # it was stopped between the last step of an epoch and the validation
-        self.network.train()
-        batches = self.train_loader.epoch(epoch, start_batch=done * self.settings.accumulate)
+        self.learn()
+        size = self.size_at(epoch * self.steps_per_epoch / self.total_steps)
+        batches = self.train_loader.epoch(epoch, start_batch=done * self.settings.accumulate, size=size)
         for _ in range(left):
             yield list(islice(batches, self.settings.accumulate))
+
+    def learn(self) -> None:
+        """Into training mode, but for what is frozen."""
+        self.network.train()
+        if self.settings.freeze_batch_norm:
+            assert isinstance(self.model, Model), type(self.model)
+            for module in self.model.backbone.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def size_at(self, progress: float) -> tuple[int, int] | None:
+        """Height and width of the input when a share of the training is done; None is that of the loader."""
+        ratio, model = self.settings.start_size_ratio, self.model
+        if ratio == 1:
+            return None
+        assert isinstance(model, Model), type(model)
+        return size_at(progress, model.size, ratio, model.size_divisor)
 
     def update(self, batches: Sequence[Batch]) -> None:
         """One step of the weights."""
@@ -345,7 +377,12 @@ class Training:
 
     def _save_best(self, model: nn.Module) -> None:
         if self.processes.is_first:
-            manifest = {"step": self.step, "metrics": self.state.best, "ema": self.settings.ema}
+            manifest = {
+                "step": self.step,
+                "num_steps": self.total_steps,
+                "metrics": self.state.best,
+                "ema": self.settings.ema,
+            }
             self.checkpoints.save_best(manifest | about(self.inputs, self.task.classes), model.state_dict())
 
     def finish(self) -> Trained:
