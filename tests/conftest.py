@@ -31,6 +31,7 @@ SWEEPS = {
 """Tests over many networks or stages: `make test` runs the first case of each, `make test-all` every one."""
 
 LONG = {
+    "benchmarks/test_device.py::test_rows_of_a_device",
     "export/test_decoders.py::test_maps_and_pyramids_of_one_decoder_are_exact_each_with_a_scale_of_its_own",
     "export/test_heads.py::test_several_tasks_are_exact",
     "export/test_second_format.py::test_a_format_that_computes_something_else_fails_verification",

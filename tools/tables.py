@@ -24,6 +24,7 @@ from pathlib import Path
 
 from benchmarks.measurement import Measurement
 from benchmarks.summary import Summary, SummaryRow
+from tools.scale import Exchange
 from xvision.config.messages import nearest
 from xvision.config.parts import parts_of
 from xvision.files import write_text
@@ -180,6 +181,38 @@ def measured(root: Path, page: Path, name: str) -> str:
     return table(tuple(columns), rows) + f"\n`{found.command}`, {link(file, 'record', page)}.\n"
 
 
+LINKS = (1, 100)
+"""Gbit/s."""
+
+
+def scale(root: Path, page: Path, names: str) -> str:
+    """What processes exchange at each step of the trainings in records, and when a link between them is full.
+
+    `names` are those of record files, separated by commas.
+    """
+    head = ["Record", "Parameters", "Batch", "Computing, ms", "Sent and received, MB"]
+    for link_gbit in LINKS:
+        name = f"{link_gbit} Gbit/s"
+        head += [f"{name}: busy, ms", f"{name}: of the step", f"{name}: full at, images/s"]
+    rows = []
+    for name in names.split(","):
+        file = root / "results" / f"{name}.json"
+        found = Exchange.of(Summary.read(file).records[0])
+        if found is None:
+            raise ValueError(f"{file}: no whole training to take the time of a step from")
+        row = [link(file, name, page), numbers.count(found.num_params), str(found.batch)]
+        row += [f"{1e3 * found.step_s:.0f}", f"{found.sent_bytes / 1e6:.1f}"]
+        for link_gbit in LINKS:
+            busy_ms = f"{1e3 * found.link_s(link_gbit):.3g}"
+            row += [
+                busy_ms,
+                f"{100 * found.share(link_gbit):.2g} %",
+                f"{found.full_img_per_s(link_gbit):,.0f}",
+            ]
+        rows.append(row)
+    return table(head, rows)
+
+
 def _cell(value: float | str) -> str:
     if isinstance(value, str):
         return value
@@ -213,6 +246,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "tasks": tasks,
     "classification": classification,
     "parity": parity,
+    "scale": scale,
 }
 
 

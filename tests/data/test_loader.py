@@ -18,6 +18,7 @@ from xvision.data.geometry import warp
 from xvision.data.loader import Loader, calibration_batches
 from xvision.data.settings import Augment, Data
 from xvision.fields import FIELDS
+from xvision.train.hardware import pins_memory
 
 ALL = tuple(FIELDS)
 BUSY = Augment(
@@ -278,3 +279,14 @@ def test_calibration_sees_samples_from_all_over_the_split_as_validation_does(mak
         split, ("image", "class"), settings, num_samples=200, batch_size=8, seed=2, framing=Framing("crop")
     )
     assert sum(len(batch["name"]) for batch in other) == 100
+
+
+@pytest.mark.skipif(not pins_memory(), reason="needs an accelerator that copies from pinned memory")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_for_an_accelerator_are_pinned_and_the_same(make_split, workers):
+    split = make_split(16)
+    plain = next(load(split, ALL).epoch(0))
+    pinned = next(load(split, ALL, workers=workers, pin_memory=True).epoch(0))
+    assert same(plain, pinned)
+    assert all(value.is_pinned() for value in pinned.values() if isinstance(value, torch.Tensor))
+    assert pinned["image"].stride() == plain["image"].stride()

@@ -10,6 +10,7 @@ from benchmarks.measurement import measured
 from benchmarks.summary import aggregate
 from tests.report.made_up_run import RECIPE, make_record, make_rows
 from tools import tables
+from xvision.runs.record import SplitData
 
 ROWS = """
 from tools.tables import ParityRow
@@ -81,6 +82,32 @@ def test_measurements_show_their_rows_and_command(root: Path, monkeypatch: pytes
         "| Method | ms | Frames |\n|---|---|---|\n| dis | 3.25 | 12 |\n| none |  |  |\n\n"
         "`python benchmarks/speed.py --size 64x64 --record`, [record](../results/measured/speed.json).\n"
     ) in tables.rewrite(root, page)
+
+
+def test_scale_follows_from_parameters_and_seconds_of_a_record(root: Path) -> None:
+    page = root / "docs/scale.md"
+    page.write_text("<!-- generated:scale:cifar -->\n<!-- /generated -->\n")
+    record = make_record(0)
+    train = {"epochs": 2, "max_steps": 0, "batch_size": 64, "accumulate": 1}
+    stage = record.stages["train"].model_copy(update={"cpu_s": 50.0})
+    changed = record.model_copy(
+        update={
+            "recipe": record.recipe | {"train": train},
+            "stages": {"train": stage},
+            "data": {
+                "train": SplitData(num_samples=3200, sha256="0" * 64)
+            },  # 100 steps of 0.5 s, with one thread
+            "cost": record.cost.model_copy(update={"params": 1_000_000}),
+            "machine": record.machine.model_copy(update={"threads": 1}),
+        }
+    )
+    aggregate([changed]).write(root / "results/cifar.json")
+    row = "| [cifar](../results/cifar.json) | 1.00 M | 64 | 500 | 8.0 | 64 | 13 % | 1,000 | 0.64 | 0.13 % | 100,000 |\n"
+    assert row in tables.rewrite(root, page)
+    none = changed.model_copy(update={"recipe": record.recipe | {"train": train | {"epochs": 0}}})
+    aggregate([none]).write(root / "results/cifar.json")
+    with pytest.raises(ValueError, match=r"cifar\.json: no whole training"):
+        tables.rewrite(root, page)
 
 
 def test_results_of_a_run_that_stopped_early(root: Path) -> None:

@@ -69,6 +69,12 @@ def test_the_first_process_measures_alone_within_the_group(two: Path) -> None:
     assert said(two, 0)["counted_alone"] == 13
 
 
+def test_all_validate_with_the_averages_of_the_first(two: Path) -> None:
+    first, second = (said(two, rank)["averages"] for rank in range(2))
+    assert len(first) == 2  # a batch in each of two epochs
+    assert first == second
+
+
 def test_the_first_process_alone_writes(two: Path) -> None:
     assert said(two, 0)["written"] > 0
     assert said(two, 1)["written"] == 0

@@ -8,13 +8,45 @@ from pathlib import Path
 from typing import Any
 
 from tiny import TinyNet, places, tiny_loader, tiny_task
+from torch import Tensor
 
 from xvision.console import Console
 from xvision.train.loop import evaluate, train
-from xvision.train.processes import init
+from xvision.train.processes import Processes, init
 from xvision.train.settings import Train
 
 SETTINGS = Train(epochs=4, batch_size=4, optimizer="sgd:0.05", threads=1, log_every=1)
+
+
+class Watched(TinyNet):
+    """Notes the averages of its BatchNorm at each validation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[list[float]] = []
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        if not self.training:
+            self.seen.append(self.norm.running_mean.tolist())
+        return super().forward(image)
+
+
+def averages(folder: Path, processes: Processes) -> list[list[float]]:
+    """What validations used while a network with a BatchNorm was trained."""
+    shares = {"rank": processes.rank, "world": processes.world}
+    model = Watched()
+    train(
+        model,
+        tiny_task(),
+        tiny_loader(batch_size=4, **shares),
+        tiny_loader(12, train=False, **shares),
+        SETTINGS.model_copy(update={"epochs": 2}),
+        places(folder),
+        seed=0,
+        console=Console(quiet=True),
+        processes=processes,
+    )
+    return model.seen
 
 
 def main(folder: Path) -> None:
@@ -53,6 +85,7 @@ def main(folder: Path) -> None:
         "best": trained.best,
         "counted": sum(map(sum, result.confusions["class"])),
         "metrics": result.metrics,
+        "averages": averages(folder.with_name("with_norm"), processes),
     }
     Path(f"{folder}.rank{rank}.json").write_text(json.dumps(said))
 

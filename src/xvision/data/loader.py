@@ -55,7 +55,7 @@ class Loader:
 
     `framing` brings samples to the input's size: what is trained, calibrated and measured must agree in it. In
     validation `native_size` are fields that stay as they are, such as label maps, which are measured at their own
-    resolution.
+    resolution. With `pin_memory` tensors lie in pages that an accelerator copies from while the CPU goes on.
 
     Raises: DataError for damaged samples (all of them, when they are cached), named.
     """
@@ -74,6 +74,7 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         native_size: tuple[str, ...] = (),
+        pin_memory: bool = False,
         progress: Progress | None = None,
     ) -> None:
         assert 0 <= rank < world, (rank, world)
@@ -88,6 +89,7 @@ class Loader:
         self.train = train
         self._seed, self._rank, self._world, self._workers = seed, rank, world, workers
         self._batches = _Batches(self.split, fields, data, train, seed, rank, framing, native_size)
+        self._pin_memory = pin_memory
         self._plan = _Plan()
         self._processes: DataLoader[Batch] | None = None
 
@@ -110,7 +112,8 @@ class Loader:
         """
         self._plan.jobs = self._jobs(epoch, size or self._batches.data.size)[start_batch:]
         if not self._workers:
-            yield from map(self._batches.__getitem__, self._plan.jobs)
+            batches = map(self._batches.__getitem__, self._plan.jobs)
+            yield from map(_pinned, batches) if self._pin_memory else batches
             return
         problem: ValueError | None = None
         try:
@@ -155,6 +158,7 @@ class Loader:
                 num_workers=self._workers,
                 persistent_workers=True,
                 prefetch_factor=_PREFETCH,
+                pin_memory=self._pin_memory,
                 worker_init_fn=_start_worker,
                 generator=torch.Generator(),  # else it draws from the global one, which dropout uses
             )
@@ -355,6 +359,15 @@ def _stacked(values: list[np.ndarray[Any, Any]]) -> Tensor:
     for row, value in zip(out, values, strict=True):
         row[: len(value)] = value
     return torch.from_numpy(out)
+
+
+def _pinned(value: Any) -> Any:
+    """The tensors of a batch in page-locked memory, whatever else is in it."""
+    if isinstance(value, dict):
+        return {key: _pinned(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_pinned(one) for one in value]
+    return value.pin_memory() if isinstance(value, Tensor) else value
 
 
 @dataclass

@@ -121,7 +121,7 @@ def make_loader(
     """
     from xvision.data.framing import framing_of
     from xvision.data.loader import Loader
-    from xvision.train.hardware import num_workers
+    from xvision.train.hardware import num_workers, pins_memory
 
     processes = processes or Processes()
     return Loader(
@@ -136,6 +136,7 @@ def make_loader(
         world=processes.world,
         framing=framing_of(recipe.data, task.needs),
         native_size=() if train or framed else task.maps,
+        pin_memory=pins_memory(),
     )
 
 

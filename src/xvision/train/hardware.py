@@ -58,19 +58,34 @@ def num_workers(setting: int | Literal["auto"], local_world: int = 1) -> int:
     return 1 if cores > 1 else 0
 
 
+def pins_memory() -> bool:
+    """Whether batches wait in page-locked memory, without which a copy to the accelerator holds up the CPU."""
+    import torch
+
+    device = torch.accelerator.current_accelerator(check_available=True)
+    return device is not None and device.type != "mps"  # torch cannot pin for MPS, whose memory is the CPU's
+
+
 def make_accelerator(precision: str) -> Accelerator:
     """accelerate's view of this process, on the device at hand.
 
     Raises: TrainingError when the device does not have the precision.
     """
     import torch
-    from accelerate import Accelerator, PartialState
+    from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
     from accelerate.state import AcceleratorState
 
     # accelerate keeps one precision per process; a second training in it may want another
     AcceleratorState._reset_state()
     cpu = not torch.accelerator.is_available()  # must be said: accelerate joins CPU processes only then
-    return Accelerator(cpu=cpu, mixed_precision=mixed_precision(precision, PartialState(cpu=cpu).device))
+    exchange = DistributedDataParallelKwargs(
+        gradient_as_bucket_view=True
+    )  # summed where they lie: a copy less
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision=mixed_precision(precision, PartialState(cpu=cpu).device),
+        kwargs_handlers=[exchange],
+    )
 
 
 def mixed_precision(setting: str, device: torch.device) -> Literal["no", "bf16", "fp16"]:

@@ -123,3 +123,12 @@ def synchronized(model: nn.Module, device: torch.device, processes: Processes, c
     from timm.layers import convert_sync_batchnorm  # unlike torch's it keeps a BatchNormAct2d's activation
 
     return convert_sync_batchnorm(model)  # type: ignore[no-any-return]
+
+
+def share_buffers(model: nn.Module, processes: Processes) -> None:
+    """Give every process the buffers of the first: averages of a BatchNorm are of the samples that a process saw."""
+    if processes.world > 1:
+        import torch
+
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)

@@ -42,7 +42,7 @@ from xvision.train.log import Log
 from xvision.train.losses import Losses
 from xvision.train.optimizers import parameter_groups
 from xvision.train.places import Places
-from xvision.train.processes import Processes, synchronized
+from xvision.train.processes import Processes, share_buffers, synchronized
 from xvision.train.schedules import factor
 from xvision.train.settings import FREE, Train
 from xvision.train.signals import Signals
@@ -119,6 +119,8 @@ class Training:
         self.lr: float = self.optimizer.param_groups[0]["lr"]
         self.schedule = settings.schedule.build(self.total_steps / self.steps_per_epoch)
         self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        if processes.world > 1:
+            self.network.broadcast_buffers = False  # a step reads no averages; each validation shares them
         if settings.compile:
             self.network = torch.compile(self.network)
 
@@ -317,6 +319,7 @@ class Training:
             self.state.validated_step = self.step
             return
         model = self.ema.module if self.ema else self.model
+        share_buffers(model, self.processes)
         started = time.monotonic()
         stop_at_once = signals.raising() if self.processes.world == 1 else contextlib.nullcontext()
         try:
