@@ -17,6 +17,7 @@ Measured with tf_efficientnet_lite0, power-of-two scales per tensor: 3 dB SQNR o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +37,7 @@ MAX_INPUTS = 1536
 POSITIONS = 8192
 """Output positions that the moments are taken from, spread over all images."""
 BLOCK = 128  # columns
-IMAGES = 4
+PART = 2048  # positions at a time: few enough for memory, enough for a product to cost more than its sum
 
 
 @dataclass
@@ -77,19 +78,21 @@ def correct_bias(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor])
 def _moments(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor]) -> Moments:
     total = sum(y.numel() // layer.bias.numel() for y in targets)
     spacing = max(1, math.isqrt(total // POSITIONS))
-    columns = [_columns(layer, x, spacing).double() for x in _parts(inputs)]
-    rows = [_rows(layer, y, spacing).double() for y in _parts(targets)]
-    count = sum(c.shape[2] for c in columns)
-    x = torch.stack([c.sum(2) for c in columns]).sum(0) / count
-    y = torch.stack([r.sum(2) for r in rows]).sum(0) / count
-    xx = torch.stack([c @ c.mT for c in columns]).sum(0) / count - x.unsqueeze(2) * x.unsqueeze(1)
-    yx = torch.stack([r @ c.mT for r, c in zip(rows, columns, strict=True)]).sum(0) / count
-    return Moments(xx, yx - y.unsqueeze(2) * x.unsqueeze(1))
+    images = max(1, PART * spacing**2 * sum(map(len, targets)) // total)
+    sums: list[Tensor] = []
+    count = 0
+    for some, wanted in zip(_parts(inputs, images), _parts(targets, images), strict=True):
+        c, r = _columns(layer, some, spacing).double(), _rows(layer, wanted, spacing).double()
+        found = [c.sum(2), r.sum(2), c @ c.mT, r @ c.mT]
+        sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
+        count += c.shape[2]
+    x, y, xx, yx = (one / count for one in sums)
+    return Moments(xx - x.unsqueeze(2) * x.unsqueeze(1), yx - y.unsqueeze(2) * x.unsqueeze(1))
 
 
-def _parts(batches: list[Tensor]) -> list[Tensor]:
+def _parts(batches: list[Tensor], images: int) -> Iterator[Tensor]:
     """A few images at a time: unfolded, a feature map is as many times larger as the kernel has taps."""
-    return [part for batch in batches for part in torch.split(batch, IMAGES)]
+    return (part for batch in batches for part in torch.split(batch, images))
 
 
 def _columns(layer: QuantLayer, x: Tensor, spacing: int) -> Tensor:
@@ -128,8 +131,8 @@ def _ridge(moments: Moments, strength: float) -> Tensor:
 
 def _target(weight: Tensor, moments: Moments) -> Tensor:
     ridge = _ridge(moments, RIDGE)
-    solved: Tensor = torch.linalg.solve(moments.xx + ridge, (moments.yx + weight @ ridge).mT)
-    return solved.mT
+    wanted = (moments.yx + weight @ ridge).mT
+    return torch.cholesky_solve(wanted, torch.linalg.cholesky(moments.xx + ridge)).mT
 
 
 def _best_codes(layer: QuantLayer, target: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
@@ -137,9 +140,9 @@ def _best_codes(layer: QuantLayer, target: Tensor, moments: Moments) -> tuple[Te
     numbers, per_channel = layer.numbers, layer.weight_scale.ndim == 1
     largest = target.abs().amax(2).flatten() if per_channel else target.abs().amax()
     shape = (*target.shape[:2], 1) if per_channel else (1, 1, 1)
-    order = torch.linalg.cholesky(torch.linalg.inv(moments.xx + _ridge(moments, DAMPING)), upper=True)
     scales = torch.stack([scale.reshape(shape) for scale in weight_candidates(layer, largest)])
-    tried = torch.stack([_round_in_order(target, s, order, numbers.low, numbers.high) for s in scales])
+    order = _order(moments.xx + _ridge(moments, DAMPING))
+    tried = _round_in_order(target, scales, order, numbers.low, numbers.high)
     miss = tried * scales - target
     errors = ((miss @ moments.xx) * miss).sum(3, keepdim=True)
     if not per_channel:
@@ -149,22 +152,33 @@ def _best_codes(layer: QuantLayer, target: Tensor, moments: Moments) -> tuple[Te
     return scales.gather(0, best).squeeze(0), codes
 
 
-def _round_in_order(target: Tensor, scale: Tensor, order: Tensor, low: int, high: int) -> Tensor:
-    """Codes of the columns of `target` (G, O, K), rounding errors passed on along `order` (G, K, K).
+def _order(moments: Tensor) -> Tensor:
+    """The upper triangular U of U^T U = H^-1, for each group: of H = R R^T, with R upper triangular, U = R^-1."""
+    root = torch.linalg.cholesky(moments.flip(1, 2)).flip(1, 2)
+    identity = torch.eye(root.shape[2], dtype=root.dtype, device=root.device)
+    inverse: Tensor = torch.linalg.solve_triangular(root, identity.expand_as(root), upper=True)
+    return inverse
 
-    In blocks, so that most of the passing on is one matrix product.
+
+def _round_in_order(target: Tensor, scales: Tensor, order: Tensor, low: int, high: int) -> Tensor:
+    """Codes of the columns of `target` (G, O, K) with each of `scales` (S, G or 1, O or 1, 1), (S, G, O, K).
+
+    Rounding errors are passed on along `order` (G, K, K), in blocks, so that most of it is one matrix product. Inside,
+    columns are rows (G, K, S O): memory in the order of the work.
     """
-    open_weights = target.clone()
-    codes = torch.empty_like(target)
-    width = target.shape[2]
+    num_scales, (groups, outputs, width) = len(scales), target.shape
+    open_weights = target.mT.repeat(1, 1, num_scales)
+    scale = scales.expand(-1, groups, outputs, 1).permute(1, 3, 0, 2).reshape(groups, 1, -1)
+    codes = torch.empty_like(open_weights)
     for begin in range(0, width, BLOCK):
         end = min(begin + BLOCK, width)
-        errors = torch.empty_like(target[:, :, begin:end])
-        for k in range(begin, end):
-            column = open_weights[:, :, k : k + 1]
-            codes[:, :, k : k + 1] = steps(column, scale, low, high)
-            error = (column - codes[:, :, k : k + 1] * scale) / order[:, k : k + 1, k : k + 1]
-            open_weights[:, :, k + 1 : end] -= error * order[:, k : k + 1, k + 1 : end]
-            errors[:, :, k - begin : k - begin + 1] = error
-        open_weights[:, :, end:] -= errors @ order[:, begin:end, end:]
-    return codes
+        block, errors = open_weights[:, begin:end], torch.empty_like(open_weights[:, begin:end])
+        passed = order[:, begin:end, begin:end].unsqueeze(3)
+        for k in range(end - begin):
+            column = block[:, k : k + 1]
+            rounded = steps(column, scale, low, high)
+            error = (column - rounded * scale) / passed[:, k, k : k + 1]
+            block[:, k + 1 :] -= error * passed[:, k, k + 1 :]
+            codes[:, begin + k : begin + k + 1], errors[:, k : k + 1] = rounded, error
+        open_weights[:, end:] -= order[:, begin:end, end:].mT @ errors
+    return codes.reshape(groups, width, num_scales, outputs).permute(2, 0, 3, 1)
