@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
     loader = tiny_loader(batch_size=4, rank=processes.rank, world=2)
     given = loader.epoch
 
-    def epoch(number: int, start_batch: int = 0) -> Iterator[Batch]:
+    def epoch(number: int, start_batch: int = 0, size: tuple[int, int] | None = None) -> Iterator[Batch]:
         for i, batch in enumerate(given(number, start_batch)):
             if i == 2 and not processes.is_first:
                 os.kill(os.getpid(), signal.SIGKILL)
