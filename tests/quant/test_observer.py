@@ -13,6 +13,7 @@ from xvision.quant.fake import EXACT, Quantizer, QuantLayer
 from xvision.quant.insert import insert_quantizers
 from xvision.quant.numbers import TensorQuant
 from xvision.quant.observer import (
+    BINS,
     HistogramObserver,
     candidates,
     observe,
@@ -48,6 +49,16 @@ def test_the_power_of_two_above_is_exact() -> None:
     assert torch.equal(power_of_two_above(exact), exact)
     assert torch.equal(power_of_two_above(exact * (1 + 1e-6)), exact * 2)
     assert torch.equal(power_of_two_above(exact * (1 - 1e-6)), exact)
+
+
+@pytest.mark.parametrize("x", [laplace() * 7, laplace().relu(), laplace().clamp(0, 0.3), torch.zeros(50)])
+def test_counts_are_those_of_histc(x: Tensor) -> None:
+    observer = seen(x, x / 3)
+    assert observer.counts is not None
+    if observer.low < observer.high:
+        wanted = sum(torch.histc(each, BINS, observer.low, observer.high) for each in (x, x / 3))
+        assert torch.equal(observer.counts, wanted.double())
+    assert observer.counts.sum() == 2 * len(x)
 
 
 @pytest.mark.parametrize("power_of_two", [True, False])
