@@ -91,11 +91,11 @@ def _check_mixable(name: str, fields: tuple[str, ...], classes: Mapping[str, tup
 
 
 def _tone_alone(augment: Augment) -> v2.ColorJitter | None:
-    """What draws brightness and contrast, where nothing else changes: a whole batch is changed at once then."""
-    others = (augment.saturation, augment.hue, augment.randaugment, augment.erasing)
-    if any(others) or not (augment.brightness or augment.contrast):
+    """What draws brightness, contrast and saturation, where nothing else changes: a batch is changed at once then."""
+    tone = {name: getattr(augment, name) for name in ("brightness", "contrast", "saturation")}
+    if not any(tone.values()) or augment.hue or augment.randaugment or augment.erasing:
         return None
-    return v2.ColorJitter(brightness=augment.brightness, contrast=augment.contrast)
+    return v2.ColorJitter(**tone)
 
 
 def _colour_changes(augment: Augment) -> Callable[[Tensor], Tensor] | None:

@@ -1,6 +1,7 @@
-"""Brightness and contrast of a batch by tables of 256 values: what torchvision's ColorJitter does, to the bit.
+"""Brightness, contrast and saturation of a batch: what torchvision's ColorJitter does, to the bit.
 
-One sample at a time it is most of the loader's work (`benchmarks/loader.py`); here it draws the numbers alone.
+One sample at a time it is most of the loader's work (`benchmarks/loader.py`). Here brightness and contrast are tables of
+256 values, and saturation mixes all images of a batch with their gray before one conversion to whole numbers.
 """
 
 from __future__ import annotations
@@ -9,46 +10,62 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 Array = np.ndarray[Any, Any]
 
 _LEVELS = np.arange(256, dtype=np.float32)
 _GRAY = (0.2989, 0.587, 0.114)
+_KINDS = ("brightness_factor", "contrast_factor", "saturation_factor")  # as ColorJitter counts them
 
 
 def change_tone(images: Tensor, params: list[dict[str, Any]]) -> None:
-    """Change uint8 images (B, 3, H, W) in place, each by what a ColorJitter of brightness and contrast has drawn.
-
-    The contrast changes about the mean of the image at that moment, so brightness that is due first is applied first.
-    """
+    """Change uint8 images (B, 3, H, W) in place, each by what a ColorJitter without hue has drawn, in its order."""
     pixels = images.permute(0, 2, 3, 1).numpy()
-    brightness = [p["brightness_factor"] for p in params]
-    contrast = [p["contrast_factor"] for p in params]
-    order = [p["fn_idx"].tolist() for p in params]
-    bright_first = [b is not None and (c is None or o.index(0) < o.index(1))
-                    for b, c, o in zip(brightness, contrast, order, strict=True)]  # fmt: skip
-    tables = _blended(brightness, np.zeros(len(params), np.float32))
-    for row, table, now in zip(pixels, tables, bright_first, strict=True):
-        if now:
-            row[...] = cv2.LUT(row, table)
-    if any(c is not None for c in contrast):
-        around = _blended(contrast, _gray_means(images))
-        both = np.take_along_axis(tables, around.astype(np.intp), axis=1)
-        for row, table, two, now in zip(pixels, around, both, bright_first, strict=True):
-            row[...] = cv2.LUT(row, table if now else two)
+    orders = [
+        [k for k in p["fn_idx"].tolist() if k < len(_KINDS) and p[_KINDS[k]] is not None] for p in params
+    ]
+    for place in range(max(map(len, orders))):
+        for kind, change in enumerate((_change_brightness, _change_contrast, _change_saturation)):
+            rows = [i for i, order in enumerate(orders) if place < len(order) and order[place] == kind]
+            if rows:
+                change(pixels, rows, [params[i][_KINDS[kind]] for i in rows])
 
 
-def _gray_means(images: Tensor) -> Array:
-    """The mean gray value of each image: of whole numbers, so that up to 256x256 pixels no order of adding matters."""
-    red, green, blue = images.unbind(1)
-    gray = red.mul(_GRAY[0]).add_(green, alpha=_GRAY[1]).add_(blue, alpha=_GRAY[2]).floor_()
-    return gray.mean(dim=(1, 2)).numpy()
+def _change_brightness(pixels: Array, rows: list[int], factors: list[float]) -> None:
+    for row, table in zip(rows, _blended(factors, np.zeros(len(rows), np.float32)), strict=True):
+        pixels[row] = cv2.LUT(pixels[row], table)
 
 
-def _blended(factors: list[float | None], others: Array) -> Array:
+def _change_contrast(pixels: Array, rows: list[int], factors: list[float]) -> None:
+    """About the mean gray of each image: of whole numbers, so that up to 256x256 pixels no order of adding matters."""
+    means = np.array([_gray(pixels[row]).mean().item() for row in rows], np.float32)
+    for row, table in zip(rows, _blended(factors, means), strict=True):
+        pixels[row] = cv2.LUT(pixels[row], table)
+
+
+def _change_saturation(pixels: Array, rows: list[int], factors: list[float]) -> None:
+    """Image by image, in a buffer that stays in the cache."""
+    mixed = torch.empty(pixels.shape[1:])
+    for row, factor in zip(rows, factors, strict=True):
+        image = torch.from_numpy(pixels[row])
+        gray = torch.from_numpy(
+            cv2.merge([_gray(pixels[row]).numpy()] * 3)
+        )  # three times, as numbers side by side add fast
+        torch.mul(image, factor, out=mixed).add_(gray, alpha=1 - factor)
+        image.copy_(mixed.clamp_(0, 255))
+
+
+def _gray(image: Array) -> Tensor:
+    """Whole gray values (H, W) of an image (H, W, 3)."""
+    red, green, blue = map(torch.from_numpy, cv2.split(image))
+    return red.mul(_GRAY[0]).add_(green, alpha=_GRAY[1]).add_(blue, alpha=_GRAY[2]).floor_()
+
+
+def _blended(factors: list[float], others: Array) -> Array:
     """Tables (B, 256): factor * value + (1 - factor) * other, rounded once as a fused multiply-add does."""
-    factor = np.array([1.0 if f is None else f for f in factors])[:, None]
+    factor = np.array(factors)[:, None]
     weighted = _LEVELS * factor.astype(np.float32)
     added = weighted.astype(np.float64) + (1 - factor).astype(np.float32).astype(np.float64) * others[:, None]
     return np.clip(added.astype(np.float32), 0, 255).astype(np.uint8)
