@@ -1,7 +1,7 @@
 """Brightness, contrast and saturation of a batch: what torchvision's ColorJitter does, to the bit.
 
-One sample at a time it is most of the loader's work (`benchmarks/loader.py`). Here brightness and contrast are tables of
-256 values, and saturation mixes all images of a batch with their gray before one conversion to whole numbers.
+As v2 transforms of one sample at a time it is most of the loader's work (`benchmarks/loader.py`). Here brightness and
+contrast are tables of 256 values, and saturation is three passes over an image that stays in the cache.
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ def _change_saturation(pixels: Array, rows: list[int], factors: list[float]) -> 
     mixed = torch.empty(pixels.shape[1:])
     for row, factor in zip(rows, factors, strict=True):
         image = torch.from_numpy(pixels[row])
-        gray = torch.from_numpy(
-            cv2.merge([_gray(pixels[row]).numpy()] * 3)
-        )  # three times, as numbers side by side add fast
+        gray = torch.from_numpy(cv2.merge([_gray(pixels[row]).numpy()] * 3))  # a broadcast adds slowly
         torch.mul(image, factor, out=mixed).add_(gray, alpha=1 - factor)
         image.copy_(mixed.clamp_(0, 255))
 
