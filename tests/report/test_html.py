@@ -84,7 +84,13 @@ def test_every_section_is_there(whole: Path) -> None:
 
 def test_a_bound_of_steps_stands_beside_the_epochs(tmp_path: Path) -> None:
     make_run(tmp_path, recipe=RECIPE | {"train": {"epochs": 24, "max_steps": 50}})
-    assert "24, at most 50 steps" in report(tmp_path)
+    assert "24 epochs, at most 50 steps" in report(tmp_path)
+
+
+def test_a_training_by_time_says_minutes_and_steps(tmp_path: Path) -> None:
+    make_run(tmp_path, recipe=RECIPE | {"train": {"minutes": 15}})
+    make_record(num_steps=1234).write(tmp_path / "record.json")
+    assert "15 minutes, 1234 steps" in report(tmp_path)
 
 
 def test_it_is_one_file_that_needs_nothing(whole: Path) -> None:

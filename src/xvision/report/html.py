@@ -80,17 +80,26 @@ class Page:
         """What was run, in the order of the pipeline."""
         data, net, train = (self.recipe[key] for key in ("data", "net", "train"))
         more_inputs = net["inputs"].removeprefix("image")
-        most = train["max_steps"]
         found = {
             "task": part_kind(self.recipe["task"]),
             "data": part_kind(data["dataset"]),
             "input": f"{data['size']} {net['pixels']}{more_inputs}",
             "backbone": part_text(net["backbone"]),
             "decoder": part_text(net["decoder"]),
-            "epochs": f"{train['epochs']}" + (f", at most {most} steps" if most else ""),
+            "training": self._length,
             "seed": f"{self.recipe['seed']}",
         }
         return list(found.items())
+
+    @property
+    def _length(self) -> str:
+        """Of the training, as the recipe says it, with the steps where time decided."""
+        train = self.recipe["train"]
+        length = f"{train['epochs']} epochs"
+        if train["minutes"]:
+            done = f", {self.record.num_steps} steps" if self.record else ""
+            length = f"{train['minutes']:g} minutes{done}"
+        return length + (f", at most {train['max_steps']} steps" if train["max_steps"] else "")
 
     # ------------------------------------------------------------------------------------------- what was reached
 
