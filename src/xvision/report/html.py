@@ -78,7 +78,7 @@ class Page:
     @cached_property
     def facts(self) -> list[tuple[str, str]]:
         """What was run, in the order of the pipeline."""
-        data, net, train = (self.recipe[key] for key in ("data", "net", "train"))
+        data, net = self.recipe["data"], self.recipe["net"]
         more_inputs = net["inputs"].removeprefix("image")
         found = {
             "task": part_kind(self.recipe["task"]),
