@@ -230,7 +230,10 @@ class Training:
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.network):
                 for name, value in self._backward(to_device(batch, self.device), 1 / len(batches)).items():
                     found.setdefault(name, []).append(value)
-        losses = {name: torch.stack(values).mean() for name, values in found.items()}
+        losses = {
+            name: values[0] if len(values) == 1 else torch.stack(values).mean()
+            for name, values in found.items()
+        }
         if self.settings.clip_norm:
             self.accelerator.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
         self.optimizer.step()
@@ -262,7 +265,7 @@ class Training:
         """The tasks' losses as one; outputs that no label speaks to get a gradient of zero, which DDP waits for."""
         names = (n for part in self.task.parts if part.name not in losses for n in tensor_names(part.outputs))
         silent = [out[name].sum() * 0 for name in names]
-        totals = {task: torch.stack(list(terms.values())).sum() for task, terms in losses.items()}
+        totals = {task: _sum(list(terms.values())) for task, terms in losses.items()}
         return sum(silent, start=self.balancing.combine(totals, self.shared))
 
     @property
@@ -420,6 +423,10 @@ class Training:
             f"{signal.Signals(signum).name} after step {self.step} of {self.total_steps}; the state is saved in "
             f"{self.checkpoints.last}, and the same command continues from there",
         )
+
+
+def _sum(terms: list[Tensor]) -> Tensor:
+    return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
 
 
 def seed_step(seed: int, step: int, process: int, device: torch.device) -> None:

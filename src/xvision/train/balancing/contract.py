@@ -41,6 +41,8 @@ class Balancing(nn.Module):
 
     scope: ClassVar[Scope] = "none"
     """The parameters that `combine` wants: none, those of the last shared layer, or all shared ones."""
+    watches = True
+    """Whether weights follow from the losses and gradients of each step."""
 
     weights: Tensor
     _loss_sums: Tensor
@@ -75,14 +77,18 @@ class Balancing(nn.Module):
             if present
             else torch.zeros(0, device=self.weights.device)
         )
-        with torch.no_grad():
-            if len(present) == len(self.tasks):  # no index to send to the device
-                self._loss_sums += values.detach()
-                self._counts += 1
-            else:
-                self._loss_sums[present] += values.detach().double()
-                self._counts[present] += 1
+        if self.watches:
+            self._observe_losses(present, values.detach())
         return self._total(present, values, shared)
+
+    def _observe_losses(self, present: list[int], values: Tensor) -> None:
+        """Add the losses of the present tasks to those of this step."""
+        if len(present) == len(self.tasks):  # no index to send to the device
+            self._loss_sums += values
+            self._counts += 1
+        else:
+            self._loss_sums[present] += values.double()
+            self._counts[present] += 1
 
     def _total(self, present: list[int], values: Tensor, shared: Sequence[Tensor]) -> Tensor:
         weights = self.weights if len(present) == len(self.tasks) else self.weights[present]
@@ -98,6 +104,8 @@ class Balancing(nn.Module):
     @torch.no_grad()
     def step(self) -> None:
         """Move the weights, once after each optimizer step."""
+        if not self.watches:
+            return
         counts = mean_over_processes(self._counts)
         seen, n = counts > 0, counts.clamp(min=1e-12)
         losses = mean_over_processes(self._loss_sums) / n

@@ -19,6 +19,8 @@ def fixed(tasks: Sequence[str], *, weights: tuple[str, ...] = ()) -> Balancing:
 class Fixed(Balancing):
     """The sum of the losses times constants."""
 
+    watches = False
+
     def __init__(self, tasks: Sequence[str], weights: Sequence[str]) -> None:
         super().__init__(tasks)
         problems: list[str] = []
