@@ -1,7 +1,7 @@
 """Training on the device at hand: images/s, what the loader leaves of them, memory, and whether losses are the CPU's.
 
     python benchmarks/device.py --record results/measured/device.json     # at most eight minutes beside a GPU
-    python benchmarks/device.py --tiny                                    # does it work: half a minute on a CPU
+    python benchmarks/device.py --tiny                                    # small cases, to see that it works
 
 A row is a case with or without `train.compile`, in the precision that `train.precision=auto` chooses, in a process of
 its own. Steps are those of `xvision train`, in turn with batches in memory and through the loader; figures are medians.
@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xvision.data.loader import Batch, Loader
+    from xvision.data.batches import Batch
+    from xvision.data.loader import Loader
     from xvision.train.training import Training
 
 TOLERANCE = 1e-3
@@ -68,7 +69,7 @@ def begin(case: Case, photographs: str, folder: Path, **train: Any) -> tuple[Tra
     """A training after its first steps, its loader, and the losses of those steps."""
     import xvision as xv  # before torch: it says how long threads spin
 
-    from training_step import make_training  # isort: skip
+    from training_step import endless, make_training  # isort: skip
 
     from xvision.train.allocator import keep_memory
 
@@ -90,11 +91,6 @@ def begin(case: Case, photographs: str, folder: Path, **train: Any) -> tuple[Tra
     return training, loader, losses
 
 
-def endless(loader: Loader) -> Iterator[Batch]:
-    for epoch in itertools.count():
-        yield from loader.epoch(epoch)
-
-
 def reference(case: Case, photographs: str, folder: Path) -> list[float]:
     """The losses of the first steps in fp32."""
     return begin(case, photographs, folder, precision="fp32", workers=0)[2]
@@ -107,6 +103,7 @@ def speed(
     started = time.perf_counter()
     training, loader, losses = begin(case, photographs, folder, compile=str(compiled).lower())
     import torch
+    from training_step import endless
 
     first_steps_s = time.perf_counter() - started
     held = list(itertools.islice(loader.epoch(0), 4))

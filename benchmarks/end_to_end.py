@@ -25,8 +25,9 @@ import torch  # isort: skip
 
 from measurement import measured
 from stages import write_photographs
+from training_step import endless
 
-from xvision.data.loader import Batch
+from xvision.data.batches import Batch
 from xvision.runs.build import complete
 from xvision.runs.run import Run
 from xvision.train.allocator import keep_memory
@@ -56,7 +57,9 @@ class Case:
         self.task = self.run.task
         self.model = self.run.build(weights=False).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9, nesterov=True)
-        sources = {f"{num} processes": endless(self.with_workers(num)) for num in WORKERS}
+        sources = {
+            f"{num} processes": endless(self.with_workers(num).loader("train", train=True)) for num in WORKERS
+        }
         held = list(itertools.islice(sources["0 processes"], 4))
         self.sources: dict[str, Iterator[Batch]] = {"in memory": itertools.cycle(held), **sources}
 
@@ -80,12 +83,6 @@ class Case:
             self.step(batch)
             num += len(batch["name"])
         return num / (time.perf_counter() - started)
-
-
-def endless(run: Run) -> Iterator[Batch]:
-    loader = run.loader("train", train=True)
-    for epoch in itertools.count():
-        yield from loader.epoch(epoch)
 
 
 def compare(name: str, photographs: Path, rounds: int, seconds: float) -> dict[str, Any]:

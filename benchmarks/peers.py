@@ -84,6 +84,9 @@ class Contender:
             )
             try:
                 said, complained = process.communicate(timeout=LIMIT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise SystemExit(f"{self.name}, {self.settings}: not done after {LIMIT_S:g} s") from None
             except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise

@@ -28,7 +28,6 @@ CASES = {
     "64 px": ("classification", 64, 64),
     "128 px": ("classification", 128, 32),
     "maps, 128 px": ("segmentation", 128, 16),
-    "32 px, tiny": ("classification", 32, 8),
 }
 """Recipe, side of the images in px, images a step of all processes."""
 
@@ -155,7 +154,7 @@ def _medians(rows: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES)[:3])
+    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--backbone", default="mobilenetv2_100")

@@ -23,9 +23,10 @@ import torch
 import torch.nn.functional as F
 
 from xvision.console import Console
+from xvision.data.batches import Batch
 from xvision.data.datasets import dataset
 from xvision.data.framing import Framing
-from xvision.data.loader import Batch, Loader
+from xvision.data.loader import Loader
 from xvision.data.settings import Augment, Data
 from xvision.models.backbones import backbone
 from xvision.models.build import build_model

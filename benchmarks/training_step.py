@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 from xvision.console import Console
+from xvision.data.batches import Batch
 from xvision.data.loader import Loader
 from xvision.recipes.schema import Recipe
 from xvision.runs.build import complete
@@ -32,5 +35,11 @@ def make_training(
         "",
         processes,
     )
-    training.network.train()
+    training.learn()
     return training, loader
+
+
+def endless(loader: Loader) -> Iterator[Batch]:
+    """The batches of one epoch after the other."""
+    for epoch in itertools.count():
+        yield from loader.epoch(epoch)

@@ -31,16 +31,18 @@ class Exchange:
 
     @classmethod
     def of(cls, record: Record) -> Self | None:
-        """Of the training in a record; None where there was none, or steps were cut.
+        """Of the training in a record; None where there was none, or it does not say of how many steps.
 
         Seconds are those of processors by the threads that computed, so that other work on the machine does not
         count; validation is in them.
         """
         train = record.recipe["train"]
-        if not train["epochs"] or train["max_steps"] or "train" not in record.stages:
-            return None
         batch = train["batch_size"] * train["accumulate"]
-        steps = train["epochs"] * max(1, record.data["train"].num_samples // batch)
+        steps = record.num_steps
+        if not steps and not train["max_steps"]:  # a record from before they were written down
+            steps = train["epochs"] * max(1, record.data["train"].num_samples // batch)
+        if not steps or "train" not in record.stages:
+            return None
         return cls(record.cost.params, batch, record.stages["train"].cpu_s / record.machine.threads / steps)
 
     @property

@@ -19,7 +19,7 @@ _DAY_S = 86400.0
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and vanishes if not.
 
-    The content reaches the disk before the name does. An OSError (a full disk, say) comes again naming `path`.
+    The content reaches the disk before the name does. An OSError (a full disk, say) is raised again, naming `path`.
     """
     name = path.name.encode()[:100].decode(errors="ignore")  # file systems take 255 bytes
     temporary = path.with_name(f".{name}.{socket.gethostname()[:64]}.{os.getpid()}.tmp")

@@ -193,7 +193,9 @@ def test_a_failed_download_says_how_to_do_it_by_hand() -> None:
         load(build(), "pretrained", published)
     with pytest.raises(ValueError, match=r"net\.weights: http://127\.0\.0\.1:9/r\.pth cannot be downloaded"):
         load(build(), "http://127.0.0.1:9/r.pth", None)
-    with pytest.raises(ValueError, match="nobody has published weights for this backbone; give a FILE"):
+    with pytest.raises(
+        ValueError, match="expected a backbone with published weights, this one has none; set"
+    ):
         load(build(), "pretrained", None)
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import fx
 from torch.nn.parallel import DistributedDataParallel
 
-from xvision.data.loader import Batch, Loader
+from xvision.data.batches import Batch
+from xvision.data.loader import Loader
 from xvision.quant.context import Context
 from xvision.quant.methods.ptq import ptq
 from xvision.train.checkpoint import Checkpoints, Manifest, fill, pack_optimizer, unpack_optimizer

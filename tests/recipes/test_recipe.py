@@ -313,6 +313,14 @@ def test_a_setting_of_another_part_is_told(base: Recipe) -> None:
         override(base, ["train.balancing=pcgrad", "train.balancing.weights=depth:0.5"])
 
 
+def test_minutes_without_a_training_change_nothing() -> None:
+    texts = ["train.minutes=5", "train.epochs=0"]
+    assert idle_settings(xv_recipe("classification", *texts)) == [
+        "train.minutes=5.0 changes nothing: train.epochs=0 trains nothing"
+    ]
+    assert idle_settings(xv_recipe("classification", texts[0])) == []
+
+
 def test_settings_that_change_nothing_are_told() -> None:
     assert idle_settings(xv_recipe("segmentation+depth+motion", "net.shared_decoder=true")) == []
     texts = [

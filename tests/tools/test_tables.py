@@ -104,6 +104,9 @@ def test_scale_follows_from_parameters_and_seconds_of_a_record(root: Path) -> No
     aggregate([changed]).write(root / "results/cifar.json")
     row = "| [cifar](../results/cifar.json) | 1.00 M | 64 | 500 | 8.0 | 64 | 13 % | 1,000 | 0.64 | 0.13 % | 100,000 |\n"
     assert row in tables.rewrite(root, page)
+    by_time = {"recipe": record.recipe | {"train": train | {"epochs": 50}}, "num_steps": 50}
+    aggregate([changed.model_copy(update=by_time)]).write(root / "results/cifar.json")
+    assert "| 64 | 1000 | 8.0 |" in tables.rewrite(root, page), "steps that were counted count"
     none = changed.model_copy(update={"recipe": record.recipe | {"train": train | {"epochs": 0}}})
     aggregate([none]).write(root / "results/cifar.json")
     with pytest.raises(ValueError, match=r"cifar\.json: no whole training"):

@@ -17,7 +17,8 @@ import torch
 from tiny import TinyNet, places, tiny_loader, tiny_task
 
 from xvision.console import Console
-from xvision.data.loader import Batch, Loader
+from xvision.data.batches import Batch
+from xvision.data.loader import Loader
 from xvision.train.checkpoint import read_tensors
 from xvision.train.loop import train
 from xvision.train.settings import Train

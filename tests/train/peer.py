@@ -11,7 +11,7 @@ from pathlib import Path
 from tiny import TinyNet, places, tiny_loader, tiny_task
 
 from xvision.console import Console
-from xvision.data.loader import Batch
+from xvision.data.batches import Batch
 from xvision.train.errors import PeerError
 from xvision.train.loop import train
 from xvision.train.processes import init

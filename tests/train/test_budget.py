@@ -34,10 +34,16 @@ def test_more_minutes_are_more_steps(tmp_path: Path) -> None:
     assert not any(tmp_path.rglob("*.safetensors")), "what is timed is thrown away"
 
 
-def test_the_timed_steps_leave_no_trace(tmp_path: Path) -> None:
-    budget = tiny_train(tmp_path / "a", minutes=MINUTES)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_timed_steps_leave_no_trace(tmp_path: Path, workers: int) -> None:
+    """With workers too, which have prepared batches that are not asked for any more."""
+    budget = tiny_train(tmp_path / "a", minutes=MINUTES, train_loader=tiny_loader(workers=workers))
     again = tiny_train(tmp_path / "b", epochs=10**6, max_steps=budget.steps)
     assert same_weights(budget.last_path, again.last_path)
+
+
+def test_the_most_steps_count_within_the_minutes_too(tmp_path: Path) -> None:
+    assert tiny_train(tmp_path, minutes=10, max_steps=3).steps == 3
 
 
 def test_a_resumed_training_keeps_the_number_of_steps(tmp_path: Path) -> None:

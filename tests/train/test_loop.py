@@ -16,7 +16,8 @@ from tiny import TinyNet, places, tiny_loader, tiny_task
 from torch import Tensor, nn
 
 from xvision.console import Console
-from xvision.data.loader import Batch, Loader
+from xvision.data.batches import Batch
+from xvision.data.loader import Loader
 from xvision.data.resources import ResourceError
 from xvision.models.inputs import Inputs
 from xvision.tasks.classification import Classification

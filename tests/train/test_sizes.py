@@ -104,3 +104,12 @@ def test_frozen_statistics_need_weights_to_be_of(tmp_path: Path) -> None:
         SettingError, match=r"train.freeze_batch_norm: expected weights .*, got net.weights=none"
     ):
         check_settings(Run(tmp_path, recipe))
+
+
+def test_a_size_that_cannot_be_smaller_is_refused(tmp_path: Path) -> None:
+    recipe = xv.recipe("segmentation", "data.size=64x64", "train.start_size_ratio=0.9")
+    with pytest.raises(
+        SettingError, match=r"train.start_size_ratio: expected a size with room below it, got data"
+    ):
+        check_settings(Run(tmp_path, recipe))
+    check_settings(Run(tmp_path, xv.recipe("segmentation", "data.size=64x64", "train.start_size_ratio=0.5")))

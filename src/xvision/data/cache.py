@@ -43,7 +43,7 @@ Progress = Callable[[int, int], None]  # samples done, samples in all
 _FORMAT = 1  # raised when the content of a cache changes its meaning
 _OVERSIZE = 2  # stored samples are at most this many times larger than the network's input
 _ALIGN_BYTES = 16
-_STALE_SECONDS = 3600.0  # an unfinished cache nobody has written to for so long was left by a killed process
+_STALE_SECONDS = 3600.0  # an unfinished cache without a write for so long was left by a killed process
 
 
 def prepared(split: Split, fields: tuple[str, ...], size: tuple[int, int] | None) -> Split:

@@ -43,7 +43,7 @@ def file_hashes(root: Path, files: Sequence[str]) -> list[str]:
     """The sha256 of each file, remembered in the cache folder by path, size, times and inode.
 
     A copy that keeps size and time of the file it replaces (an archive, ``rsync -t``) still has another inode or time
-    of change (ctime), which nobody can set. Cost: the first call reads every file, later ones only ask for its state.
+    of change (ctime), which cannot be set. Cost: the first call reads every file, later ones only ask for its state.
 
     Raises: DataError for a file that cannot be read.
     """

@@ -99,7 +99,7 @@ def _matched(own: Tensor, given: Tensor, rows: list[Row], other: list[Row]) -> T
     for i, (output, what) in enumerate(rows):
         at = place.get((output, what))
         if at is None and what == f"class {i}" and i < len(other) and other[i] not in rows:
-            at = i  # room that nobody has named: by number
+            at = i  # a row without a name: by number
         if at is not None and given.shape[1:] == own.shape[1:]:
             found[i] = given[at]
     return found

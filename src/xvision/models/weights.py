@@ -145,8 +145,8 @@ def _open(weights: str, published: Published | None, format: str) -> Source:
 def _pretrained(published: Published | None) -> Source:
     if published is None:
         raise ValueError(
-            "net.weights=pretrained: nobody has published weights for this backbone; "
-            "give a FILE, or choose another backbone"
+            "net.weights=pretrained: expected a backbone with published weights, this one has none; set net.weights "
+            "to none or a FILE, or choose another backbone"
         )
     print(f"weights: {published.origin}, licence {published.licence}", file=sys.stderr)
     try:

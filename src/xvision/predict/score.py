@@ -1,7 +1,7 @@
 """Scoring maps in files, ours or those of another program, against the labels of a data set.
 
 Files are found by the name of their sample. A prediction is never resized: it has the size of the label, because a
-resized one would be measured as something that nobody predicted.
+resized one would be measured as something that was not predicted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from xvision.tasks.multi import build_task
 from xvision.train.evaluation import defined, metric_over
 
 FILES = "files"
-"""What stands in the place of an executor for predictions that nobody computed here."""
+"""What stands in the place of an executor for predictions that were not computed here."""
 
 ANY_RECIPE = "segmentation"  # of a recipe only data and task are read here, and both are given
 
@@ -49,7 +49,7 @@ def score(folder: Path, settings: Sequence[str], console: Console) -> tuple[Meas
     other files, and change it.
 
     Raises: DataError that lists samples without a prediction or with several, and names what has another size;
-    ValueError if nobody says what was predicted.
+    ValueError if neither says what was predicted.
     """
     written = _read_finished(folder)
     return _measure(folder, written, _what_was_predicted(folder, written, settings), console)

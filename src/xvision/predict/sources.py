@@ -90,7 +90,7 @@ class Clip:
     frame_gap: int = 0
 
     def __len__(self) -> int:
-        """How many frames there will be; 0 if nobody knows."""
+        """How many frames there will be; 0 if unknown."""
         known = self.video.num_frames
         return min(known, self.most) if known and self.most else known or self.most or 0
 

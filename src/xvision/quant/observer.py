@@ -57,7 +57,7 @@ class HistogramObserver:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     def update_histogram(self, x: Tensor) -> None:
-        """In int32: `torch.histc` gives the same counts in four times the time."""
+        """In int32, which is faster than `torch.histc` and gives the same counts."""
         bins = (x.float() - self.low).mul_(BINS).div_((self.high - self.low) or 1.0).to(torch.int32)
         counts = torch.bincount(bins.clamp_(max=BINS - 1).flatten(), minlength=BINS).double().cpu()
         self.counts = counts if self.counts is None else self.counts + counts

@@ -19,6 +19,7 @@ IDLE: tuple[tuple[str, Callable[[Recipe], bool], str], ...] = (
         lambda r: len(r.task) == 1 and r.train.balancing.name != "fixed",
         "there is one task",
     ),
+    ("train.minutes", lambda r: not r.train.epochs, "train.epochs=0 trains nothing"),
     ("net.shared_decoder", lambda r: len(r.task) - len(r.net.heads) < 2, "one task uses it"),
     ("net.decoder.dilations", _no_aspp, "the decoder has no ASPP"),
     ("net.decoder.dropout", _no_aspp, "the decoder has no ASPP"),

@@ -89,13 +89,24 @@ def check_settings(run: Run) -> None:
     import torch
 
     from xvision.data.photometry import Photometry
+    from xvision.train.sizes import size_at
 
     for name in ("train", "val") if run.recipe.train.epochs else ("val",):
         run.split(name)
     if run.inputs.fields != ("image",):
         _ = run.recipe.data.frame_gap  # sets of several gaps do not go together
     with torch.device("meta"):
-        run.build(weights=False)
+        model = run.build(weights=False)
+    settings, size = run.recipe.train, run.recipe.data.size
+    if (
+        settings.start_size_ratio < 1
+        and size_at(0, size, settings.start_size_ratio, model.size_divisor) == size
+    ):
+        raise SettingError(
+            f"train.start_size_ratio: expected a size with room below it, got data.size={size[0]}x{size[1]}, which is "
+            f"the smallest near {settings.start_size_ratio:g} of it that this network takes; make the size larger, or "
+            "set the ratio to 1"
+        )
     if run.recipe.train.freeze_batch_norm and run.recipe.net.weights == "none":
         raise SettingError(
             "train.freeze_batch_norm: expected weights whose statistics are kept, got net.weights=none; name some, or "

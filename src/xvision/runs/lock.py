@@ -29,7 +29,7 @@ class FolderInUse(ValueError):
 def locked(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
     """Be the only one that writes into `folder`, which exists.
 
-    Where the file system has no locks that is said, and nobody is refused.
+    Where the file system has no locks a line says so, and no process is refused.
     Raises: FolderInUse with process and host of the one that holds it.
     """
     import filelock

@@ -69,6 +69,7 @@ def train(
         if settings.minutes:
             copy = planned(deepcopy(model), settings.model_copy(update={"tensorboard": False}))
             num_steps = copy.known_steps() or steps_within(settings.minutes, copy)
+            num_steps = min(num_steps, settings.max_steps or num_steps)
             copy.console.print(
                 f"{settings.minutes:g} minutes: {num_steps} steps, {copy.epochs(num_steps):.3g} epochs"
             )

@@ -30,7 +30,7 @@ PATIENCE = timedelta(days=2)
 class Processes:
     """This process among those that work together; by default it is alone.
 
-    The first one writes and speaks. A process that is alone never waits for others, also within a group.
+    The first one writes and prints. A process that is alone never waits for others, also within a group.
     """
 
     rank: int = 0
@@ -75,7 +75,7 @@ class Processes:
 def init() -> Processes:
     """The processes that the environment describes (RANK, WORLD_SIZE, LOCAL_WORLD_SIZE); several are a group from here.
 
-    Raises: ValueError for an environment that describes none, PeerError if the others do not come.
+    Raises: ValueError for an environment that describes none, PeerError if the others do not appear.
     """
     names = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1}
     try:

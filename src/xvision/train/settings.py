@@ -29,7 +29,7 @@ class Train(BaseModel):
     """0: none, the weights of `net.weights` are kept as they are."""
     minutes: Annotated[float, Field(ge=0)] = 0.0
     """Train for so many minutes, validation included, in place of `epochs`: some steps are timed and thrown away, then
-    the number of steps is fixed, and kept over interruptions (0: by epochs)."""
+    the number of steps is fixed, and kept over interruptions; `max_steps` bounds it too (0: by epochs)."""
     max_steps: Annotated[int, Field(ge=0)] = 0
     """Stop after this many optimizer steps even if epochs are left; schedules end there (0: by epochs)."""
     batch_size: Annotated[int, Field(ge=1)] = 64

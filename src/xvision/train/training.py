@@ -262,7 +262,7 @@ class Training:
         return {"loss": loss.detach(), **terms}
 
     def _balanced(self, out: Mapping[str, Tensor], losses: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
-        """The tasks' losses as one; outputs that no label speaks to get a gradient of zero, which DDP waits for."""
+        """The tasks' losses as one; outputs without a label get a gradient of zero, which DDP waits for."""
         names = (n for part in self.task.parts if part.name not in losses for n in tensor_names(part.outputs))
         silent = [out[name].sum() * 0 for name in names]
         totals = {task: _sum(list(terms.values())) for task, terms in losses.items()}

@@ -82,7 +82,7 @@ def depth_maps(folder: Path) -> Column:
 def depth_reader(root: Path, depths: Sequence[Path], unit: float | None) -> DepthMap:
     """How the depth maps are read.
 
-    Raises: DataError that lists what is no depth map. Warns of distances that nobody measures, and of single files
+    Raises: DataError that lists what is no depth map. Warns of implausible distances, and of single files
     whose depths are unlike all others.
     """
     if unit is not None and unit <= 0:

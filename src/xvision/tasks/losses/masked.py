@@ -1,7 +1,7 @@
 """Averages over the pixels whose label is known, without picking them out.
 
 Picking pixels with a boolean index makes the host wait for the device to count them, and the average of none is NaN.
-Multiplying by a mask does neither, but only where the values themselves are finite: whoever calls must put a harmless
+Multiplying by a mask does neither, but only where the values themselves are finite: the caller must put a harmless
 number at unknown pixels *before* a logarithm or a root, since the gradient of `where` is 0 times infinity there.
 """
 
