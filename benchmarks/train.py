@@ -70,7 +70,7 @@ class InMemory:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, epoch: int, start_batch: int = 0, size: Any = None) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start_batch: int = 0, sizes: Any = None) -> Iterator[Batch]:
         yield from self.batches[start_batch:]
 
 

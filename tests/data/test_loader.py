@@ -249,7 +249,7 @@ def test_images_lie_in_memory_as_convolutions_like_them(make_split):
 def test_what_workers_need_can_be_sent_to_them(make_split):
     loader = load(make_split(30), ALL, data(BUSY))
     again = pickle.loads(pickle.dumps(loader._batches))
-    job = next(iter(loader._jobs(0, (16, 16))))
+    job = next(iter(loader._jobs(0, lambda number: (16, 16))))
     assert same(again[job], loader._batches[job])
 
 

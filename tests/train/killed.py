@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from tiny import TinyNet, places, tiny_loader, tiny_task
@@ -35,8 +36,8 @@ class Telling:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def epoch(self, epoch: int, start_batch: int = 0, size: tuple[int, int] | None = None) -> Iterator[Batch]:
-        for batch in self.loader.epoch(epoch, start_batch, size):
+    def epoch(self, epoch: int, start_batch: int = 0, sizes: Any = None) -> Iterator[Batch]:
+        for batch in self.loader.epoch(epoch, start_batch, sizes):
             os.write(self.pipe, b".")
             yield batch
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tiny import TinyNet, places, tiny_loader, tiny_task
 
@@ -23,7 +24,7 @@ def main(folder: Path) -> None:
     loader = tiny_loader(batch_size=4, rank=processes.rank, world=2)
     given = loader.epoch
 
-    def epoch(number: int, start_batch: int = 0, size: tuple[int, int] | None = None) -> Iterator[Batch]:
+    def epoch(number: int, start_batch: int = 0, sizes: Any = None) -> Iterator[Batch]:
         for i, batch in enumerate(given(number, start_batch)):
             if i == 2 and not processes.is_first:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -42,8 +42,8 @@ class Calling:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def epoch(self, epoch: int, start_batch: int = 0, size: Any = None) -> Iterator[Batch]:
-        for batch in self.loader.epoch(epoch, start_batch, size):
+    def epoch(self, epoch: int, start_batch: int = 0, sizes: Any = None) -> Iterator[Batch]:
+        for batch in self.loader.epoch(epoch, start_batch, sizes):
             self.given += 1
             if self.given == self.at:
                 self.action()

@@ -218,8 +218,8 @@ class Unlabelled(Calling):
     def __init__(self, given: Loader) -> None:
         super().__init__(given, -1, lambda: None)
 
-    def epoch(self, epoch: int, start_batch: int = 0, size: Any = None) -> Any:
-        for i, batch in enumerate(super().epoch(epoch, start_batch, size)):
+    def epoch(self, epoch: int, start_batch: int = 0, sizes: Any = None) -> Any:
+        for i, batch in enumerate(super().epoch(epoch, start_batch, sizes)):
             nothing = dict.fromkeys(("segmentation", "depth"), [False] * len(batch["name"]))
             yield batch | ({"labelled": nothing} if i == 1 else {})
 
@@ -234,8 +234,8 @@ def test_a_batch_without_any_label_teaches_nothing(name: str, tmp_path: Path) ->
 
 def test_a_loss_that_is_not_finite_names_the_terms_that_are_there(tmp_path: Path) -> None:
     class OnlyDepth(Unlabelled):
-        def epoch(self, epoch: int, start_batch: int = 0, size: Any = None) -> Any:
-            for batch in self.loader.epoch(epoch, start_batch, size):
+        def epoch(self, epoch: int, start_batch: int = 0, sizes: Any = None) -> Any:
+            for batch in self.loader.epoch(epoch, start_batch, sizes):
                 yield batch | {"labelled": {"segmentation": [False] * len(batch["name"])}}
 
     model = TinyMaps()

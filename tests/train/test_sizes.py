@@ -30,19 +30,17 @@ SIZE = (32, 48)
 
 
 class Seen:
-    """A loader that keeps the sizes that were asked for, and the shapes that it gave."""
+    """A loader that keeps the shapes of the images that it gave."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader, self.num_samples = loader, loader.num_samples
-        self.sizes: list[Any] = []
         self.shapes: list[tuple[int, ...]] = []
 
     def __len__(self) -> int:
         return len(self.loader)
 
-    def epoch(self, epoch: int, start_batch: int = 0, size: Any = None) -> Any:
-        self.sizes.append(size)
-        for batch in self.loader.epoch(epoch, start_batch, size):
+    def epoch(self, epoch: int, start_batch: int = 0, sizes: Any = None) -> Any:
+        for batch in self.loader.epoch(epoch, start_batch, sizes):
             self.shapes.append(tuple(batch["image"].shape[-2:]))
             yield batch
 
@@ -77,11 +75,18 @@ def test_sizes_grow_to_the_whole_and_the_last_quarter_is_whole() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_batches_have_the_size_of_their_epoch(tmp_path: Path, workers: int) -> None:
-    seen = Seen(tiny_loader(16, size=SIZE, workers=workers))
-    fit(tmp_path, small_net(), seen, epochs=4, start_size_ratio=0.5)
-    assert seen.sizes == [(16, 24), (24, 32), (24, 40), (32, 48)]
-    assert seen.shapes == [size for size in seen.sizes for _ in range(2)]
+def test_batches_have_the_size_of_their_step(tmp_path: Path, workers: int) -> None:
+    seen = Seen(tiny_loader(32, size=SIZE, workers=workers))
+    fit(tmp_path, small_net(), seen, epochs=2, start_size_ratio=0.5)
+    assert seen.shapes == [(16, 24), (16, 32), (24, 32), (24, 32), (24, 40), (32, 48), (32, 48), (32, 48)]
+
+
+def test_batches_of_one_step_have_one_size_and_the_last_are_whole(tmp_path: Path) -> None:
+    seen = Seen(tiny_loader(64, size=SIZE))
+    fit(tmp_path, small_net(), seen, epochs=1, start_size_ratio=0.5, accumulate=2)
+    assert seen.shapes[::2] == seen.shapes[1::2]
+    assert seen.shapes[0] == (16, 24)
+    assert seen.shapes[-2:] == [SIZE, SIZE]
 
 
 def test_frozen_batch_norm_keeps_its_statistics_and_learns_its_factors(tmp_path: Path) -> None:

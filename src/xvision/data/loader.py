@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,12 +96,14 @@ class Loader:
         mine = len(range(self._rank, self.num_samples, self._world))
         return -(-mine // self.batch_size)
 
-    def epoch(self, epoch: int, start_batch: int = 0, size: tuple[int, int] | None = None) -> Iterator[Batch]:
-        """The batches of one epoch from `start_batch` on, of another (height, width) than the input's if one is given.
+    def epoch(
+        self, epoch: int, start_batch: int = 0, sizes: Callable[[int], tuple[int, int]] | None = None
+    ) -> Iterator[Batch]:
+        """The batches of one epoch from `start_batch` on; earlier ones are not decoded.
 
-        Earlier batches are not decoded.
+        `sizes` gives height and width of each batch by its number in the epoch, where they are not those of the input.
         """
-        self._plan.jobs = self._jobs(epoch, size or self._batches.data.size)[start_batch:]
+        self._plan.jobs = self._jobs(epoch, sizes or (lambda number: self._batches.data.size))[start_batch:]
         if not self._workers:
             batches = map(self._batches.__getitem__, self._plan.jobs)
             yield from map(_pinned, batches) if self._pin_memory else batches
@@ -123,8 +125,8 @@ class Loader:
             self._processes = None
             raise problem
 
-    def _jobs(self, epoch: int, size: tuple[int, int]) -> list[Job]:
-        return [Job(epoch, n, indices, size) for n, indices in enumerate(self._indices(epoch))]
+    def _jobs(self, epoch: int, sizes: Callable[[int], tuple[int, int]]) -> list[Job]:
+        return [Job(epoch, n, indices, sizes(n)) for n, indices in enumerate(self._indices(epoch))]
 
     def _indices(self, epoch: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
         if not self.train:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,7 +31,9 @@ def steps_within(minutes: float, copy: Training) -> int:
     counts as spent.
     """
     started, seconds = time.monotonic(), 60 * minutes
-    sizes = Counter(copy.size_at(i / _GRID) for i in range(_GRID))
+    sizes: Mapping[tuple[int, int] | None, int] = {None: _GRID}
+    if copy.settings.start_size_ratio < 1:
+        sizes = Counter(copy.size_at(i / _GRID) for i in range(_GRID))
     limit = _SHARE * seconds / (len(sizes) + 1)
     copy.learn()
     step_s = sum(num * _step_seconds(copy, size, limit) for size, num in sizes.items()) / _GRID
@@ -43,7 +45,7 @@ def steps_within(minutes: float, copy: Training) -> int:
 
 
 def _step_seconds(copy: Training, size: tuple[int, int] | None, limit: float) -> float:
-    """Of a step on inputs of a size."""
+    """Of a step on inputs of a size; None is that of the loader."""
     steps = _steps(copy.train_loader, copy.settings.accumulate, size)
     for batches in itertools.islice(steps, _WARM_UP):
         copy.update(batches)
@@ -68,7 +70,8 @@ def _largest(value: float, copy: Training) -> float:
 
 def _steps(loader: Loader, accumulate: int, size: tuple[int, int] | None) -> Iterator[list[Batch]]:
     """The batches of each step, over epochs."""
-    batches = itertools.chain.from_iterable(loader.epoch(epoch, size=size) for epoch in itertools.count())
+    sizes = None if size is None else lambda number: size
+    batches = itertools.chain.from_iterable(loader.epoch(epoch, sizes=sizes) for epoch in itertools.count())
     return iter(lambda: list(itertools.islice(batches, accumulate)), [])
 
 

@@ -43,8 +43,8 @@ class Train(BaseModel):
     balancing: Annotated[Part, part_of(methods.balancing)] = methods.balancing.fixed()
     """How the losses of several tasks are weighed against each other."""
     start_size_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Progressive resizing: the input of the first epoch as a fraction of `data.size`; it grows to the whole, on which
-    the last quarter is trained (1: always whole)."""
+    """Progressive resizing: the input of the first step as a fraction of `data.size`; it grows to the whole, on which
+    the last quarter of the steps is trained (1: always whole)."""
     freeze_batch_norm: bool = False
     """Batch norm of the backbone keeps the statistics of its loaded weights, for fine-tuning in small batches."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0

@@ -9,7 +9,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -197,8 +197,7 @@ class Training:
         if self.step > max(self.state.validated_step, 0) and (done == 0 or left == 0):
             return  # it was stopped between the last step of an epoch and the validation
         self.learn()
-        size = self.size_at(epoch * self.steps_per_epoch / self.total_steps)
-        batches = self.train_loader.epoch(epoch, start_batch=done * self.settings.accumulate, size=size)
+        batches = self.train_loader.epoch(epoch, done * self.settings.accumulate, self._sizes(epoch))
         for _ in range(left):
             yield list(islice(batches, self.settings.accumulate))
 
@@ -211,13 +210,18 @@ class Training:
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
-    def size_at(self, progress: float) -> tuple[int, int] | None:
-        """Height and width of the input when a share of the training is done; None is that of the loader."""
-        ratio, model = self.settings.start_size_ratio, self.model
-        if ratio == 1:
-            return None
+    def size_at(self, progress: float) -> tuple[int, int]:
+        """Height and width of the input when a share of the training is done."""
+        model = self.model
         assert isinstance(model, Model), type(model)
-        return size_at(progress, model.size, ratio, model.size_divisor)
+        return size_at(progress, model.size, self.settings.start_size_ratio, model.size_divisor)
+
+    def _sizes(self, epoch: int) -> Callable[[int], tuple[int, int]] | None:
+        """Height and width of each batch of an epoch, alike within a step; None where they stay."""
+        if self.settings.start_size_ratio == 1:
+            return None
+        first, per_step = epoch * self.steps_per_epoch, self.settings.accumulate
+        return lambda batch: self.size_at((first + batch // per_step) / self.total_steps)
 
     def update(self, batches: Sequence[Batch]) -> None:
         """One step of the weights."""
