@@ -46,7 +46,8 @@ class Train(BaseModel):
     """Progressive resizing: the input of the first step as a fraction of `data.size`; it grows to the whole, on which
     the last quarter of the steps is trained (1: always whole)."""
     freeze_batch_norm: bool = False
-    """Batch norm of the backbone keeps the statistics of its loaded weights, for fine-tuning in small batches."""
+    """Batch norm of the backbone keeps the statistics of its loaded weights, for fine-tuning in small batches;
+    it needs a smaller learning rate."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     """Epochs in which the learning rate rises to its largest."""
     decay: Literal["all", "weights"] = "all"
