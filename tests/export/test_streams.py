@@ -52,7 +52,7 @@ def test_two_streams_are_exact(model: str, pixels: str, inputs: str, tmp_path: P
     assert {p.kind for p in runtime.input_ports} == {"tensor(uint8)"}
     with torch.no_grad():
         assert torch.equal(runtime(*planes)["motion"], q(*planes)["motion"])
-        again = load(network, save(q, tmp_path / "q.safetensors"))
+        again = load(save(q, tmp_path / "q.safetensors"))
         assert torch.equal(again(*planes)["motion"], q(*planes)["motion"])
 
 

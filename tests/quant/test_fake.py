@@ -42,7 +42,7 @@ def made(name: str, weights: str = "tensor") -> tuple[Layer, QuantLayer, Tensor]
     torch.manual_seed(0)
     layer = LAYERS[name]()
     source = quantizer()
-    quantized = QuantLayer(layer, scheme.pow2(weights=weights).build(), source)
+    quantized = QuantLayer.of(layer, scheme.pow2(weights=weights).build(), source)
     set_weight_scale(quantized)
     x = torch.randn(2, 4, *([] if name == "linear" else [9, 11]))
     return layer, quantized, source(x)
@@ -70,7 +70,7 @@ def test_a_quantizer_without_range_lets_everything_pass() -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_without_ranges_is_the_float_layer(name: str) -> None:
     layer, _, x = made(name)
-    open_layer = QuantLayer(layer, scheme.pow2().build(), Quantizer(TensorQuant(8)))
+    open_layer = QuantLayer.of(layer, scheme.pow2().build(), Quantizer(TensorQuant(8)))
     assert torch.equal(open_layer(x), layer(x))
 
 
@@ -117,7 +117,7 @@ def test_float_parameters_learn() -> None:
 def test_the_largest_int32_is_a_bias_too() -> None:
     layer = nn.Linear(1, 2)
     layer.bias.data = torch.tensor([1e9, -1e9])
-    quantized = QuantLayer(layer, scheme.pow2().build(), quantizer())
+    quantized = QuantLayer.of(layer, scheme.pow2().build(), quantizer())
     quantized.set_weight_scale(torch.tensor(2.0**-7))
     assert quantized.codes()[1].tolist() == [2**31 - 1, -(2**31)]
 
@@ -141,7 +141,7 @@ def test_the_accumulator_bound_by_hand() -> None:
     layer = nn.ConvTranspose2d(2, 2, 1, groups=2)
     layer.weight.data = torch.tensor([1.0, -2.0]).reshape(2, 1, 1, 1)
     layer.bias.data = torch.tensor([0.5, 0.25])
-    quantized = QuantLayer(layer, scheme.pow2().build(), quantizer(2.0**-2, 0))
+    quantized = QuantLayer.of(layer, scheme.pow2().build(), quantizer(2.0**-2, 0))
     quantized.set_weight_scale(torch.tensor(2.0**-1))
     assert quantized.accumulator_bound() == 4 * 255 + 2
     quantized.source.set_range(2.0**-2, 128)

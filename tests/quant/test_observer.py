@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from xvision.graph.canonical import capture
+from xvision.graph.capture import capture
 from xvision.quant.fake import EXACT, Quantizer, QuantLayer
 from xvision.quant.insert import insert_quantizers
 from xvision.quant.numbers import TensorQuant
@@ -157,7 +157,7 @@ def layer(weight: Tensor, bias: float = 0.0, weights: str = "tensor") -> QuantLa
     linear.bias.data.fill_(bias)
     source = Quantizer(UINT8)
     source.set_range(2.0**-6, 128)
-    return QuantLayer(linear, scheme.pow2(weights=weights).build(), source)
+    return QuantLayer.of(linear, scheme.pow2(weights=weights).build(), source)
 
 
 @pytest.mark.parametrize("weights", ["tensor", "channel"])

@@ -145,12 +145,12 @@ def test_operators_without_a_rule_are_named() -> None:
         (
             "conv_relu",
             (torch.zeros(2, 1, 8, 8),),
-            r"Pattern: .* it fails on 2x1x8x8 \(Given groups=1, weight of size",
+            r"Pattern, layer stem.0: .* takes planes of 1x8x8 .* got RuntimeError: Given groups=1, weight of size",
         ),
         (
             "two_heads",
             (torch.zeros(2, 1, 8, 8),),
-            r"TwoHeads: expected inputs that the network takes, it fails on 2x1x8x8",
+            r"TwoHeads: expected batches of 2 tensors .* or dicts of y, uv, got Tensor",
         ),
     ],
 )

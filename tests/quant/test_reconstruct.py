@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.quant.patterns import trained
-from xvision.graph.batch_norm import fold_batch_norms
-from xvision.graph.canonical import capture
+from xvision.graph.capture import capture
 from xvision.graph.operators import PaddedConv2d
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.insert import insert_quantizers
@@ -58,7 +57,7 @@ def made(name: str, weights: str = "tensor", size: int = 24) -> tuple[QuantLayer
     four_bits = replace(
         scheme.pow2().build(), weights=TensorQuant(4, granularity=weights)
     )  # their rounding matters
-    quantized = QuantLayer(float_layer, four_bits, source)
+    quantized = QuantLayer.of(float_layer, four_bits, source)
     set_weight_scale(quantized)
     with torch.no_grad():
         return quantized, [source(x) for x in batches], [float_layer(x) for x in batches]
@@ -118,7 +117,7 @@ def test_channels_have_the_mean_of_the_float_ones(name: str, how: object) -> Non
 def test_transposed_and_very_wide_layers_keep_their_weights(float_layer: nn.Linear) -> None:
     source = Quantizer(TensorQuant(8, signed=False))
     source.set_range(2.0**-5, 128)
-    layer = QuantLayer(float_layer, scheme.pow2().build(), source)
+    layer = QuantLayer.of(float_layer, scheme.pow2().build(), source)
     set_weight_scale(layer)
     x = torch.randn(64, 1537) if isinstance(float_layer, nn.Linear) else torch.randn(4, 8, 6, 6)
     with torch.no_grad():
@@ -141,7 +140,6 @@ def test_inputs_that_are_always_zero_do_no_harm() -> None:
 def test_each_layer_is_visited_once_with_what_those_before_it_now_give() -> None:
     model, planes = trained("add_relu")
     graph = capture(model, planes)
-    fold_batch_norms(graph)
     insert_quantizers(graph, scheme.pow2().build())
     reference = copy.deepcopy(graph)
     names = {module: name for name, module in graph.named_modules()}

@@ -77,7 +77,7 @@ def test_codes_are_in_the_range_of_their_format(name: str, pattern: str, tmp_pat
             weight, bias = module.codes()
             assert built.weights.low <= weight.min() <= weight.max() <= built.weights.high
             assert bias.abs().max() <= EXACT // 4 + 1
-    back = load(trained(pattern)[0], save(q, tmp_path / "model.safetensors"))
+    back = load(save(q, tmp_path / "model.safetensors"))
     assert scheme_of(back) == built
     with torch.no_grad():
         assert all(torch.equal(back(*planes)[key], y) for key, y in q(*planes).items())

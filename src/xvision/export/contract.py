@@ -10,7 +10,6 @@ import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,11 +111,3 @@ class Format(ABC):
 def installed(package: str) -> str:
     """A package and its version, without importing it."""
     return f"{package} {importlib.metadata.version(package)}"
-
-
-def by_name(outputs: Any) -> dict[str, Tensor]:
-    """What a network returns as a dict; a tensor, tuple or list as out0, out1, …"""
-    if isinstance(outputs, dict):
-        return outputs
-    values = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    return {f"out{i}": value for i, value in enumerate(values)}

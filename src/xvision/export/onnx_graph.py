@@ -24,6 +24,16 @@ def unshare_weights(graph: ir.Graph) -> None:
             use.node.replace_input_with(use.idx, twin.outputs[0])
 
 
+def keep_port_names(graph: ir.Graph) -> None:
+    """Let the names of inputs and outputs be theirs alone: the exporter takes them inside too."""
+    ports = {value.name for value in (*graph.inputs, *graph.outputs)}
+    outputs = set(graph.outputs)
+    for node in graph:
+        for value in node.outputs:
+            if value.name in ports and value not in outputs:
+                value.name = f"{value.name}.inside"
+
+
 def name_scales(graph: ir.Graph) -> None:
     """Give each tensor its own scale and zero point, called after it: the exporter merges those of equal value."""
     for node in graph:

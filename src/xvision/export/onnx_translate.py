@@ -15,9 +15,9 @@ import torch
 from onnxscript import opset21 as op
 from torch import Tensor, nn
 
-from xvision.export.contract import by_name
 from xvision.export.integers import REQUANTIZE
 from xvision.export.onnx_graph import CODES
+from xvision.graph.outputs import named
 from xvision.graph.trace import input_names
 
 OPSET = 21  # the first with 16-bit QuantizeLinear
@@ -72,7 +72,7 @@ def translate(network: nn.Module, inputs: tuple[Tensor, ...]) -> ir.Model:
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=input_names(network) or None,
-                output_names=list(by_name(outputs)),
+                output_names=list(named(outputs)),
                 dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in inputs),
                 custom_translation_table=TRANSLATIONS,
                 verbose=False,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xvision.export.contract import Executor, Grid
 from xvision.export.export import as_executor
+from xvision.graph.planes import Batch, planes_of
 
 FLOAT_TOLERANCE = 1e-3
 """How far outputs without integer codes may be off, as a share of the largest: runtimes add floats in another order."""
@@ -75,7 +76,7 @@ class Parity:
 def verify(
     reference: Executor | nn.Module | str | Path,
     candidate: Executor | nn.Module | str | Path,
-    batches: Iterable[tuple[Tensor, ...] | Tensor],
+    batches: Batch | Iterable[Batch],
     tolerance_lsb: int | None = None,
 ) -> Parity:
     """Compare what two executors compute, the candidate at each of its optimisation levels.
@@ -96,8 +97,7 @@ def verify(
         tolerance_lsb = max(a.tolerance_lsb, b.tolerance_lsb)
     levels, grids = b.levels(), {**b.grids(), **a.grids()}
     parity = Parity(a.name, b.name, tolerance_lsb, {level: LevelParity(agreement=0.0) for level in levels})
-    for batch in batches:
-        inputs = (batch,) if isinstance(batch, Tensor) else tuple(batch)
+    for inputs in planes_of(f"{b}", a.input_names or b.input_names, batches):
         wanted = Pass(*a.run(inputs))
         for level, runtime in levels.items():
             found = Pass(*runtime.run(inputs))

@@ -6,6 +6,8 @@ in train and in eval mode.
 
 from __future__ import annotations
 
+import inspect
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +15,24 @@ import torch
 import torch.nn.functional as F
 from timm.layers import DropBlock2d, DropPath, Linear, get_notrace_functions, get_notrace_modules
 from torch import fx, nn
+
+IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
+
+
+class _Proxy(fx.Proxy):
+    """fx takes `y += x` for `y = y + x`, but whatever else is called y sees it too."""
+
+    def __iadd__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+    def __isub__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.isub, (self, other), {})
+
+    def __imul__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
 
 
 class Tracer(fx.Tracer):
@@ -32,6 +52,9 @@ class Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         own = getattr(module, "is_leaf", False)
         return own or isinstance(module, self._leaves) or super().is_leaf_module(module, qualified_name)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
 
     def create_args_for_root(
         self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
@@ -67,11 +90,38 @@ def trace(module: nn.Module, *, forward: Callable[..., Any] | None = None) -> fx
         ) from error
     traced = fx.GraphModule(module, graph, type(module).__name__)
     _dropouts_follow_the_mode(traced)
+    _read_what_was_written(traced)
     traced.graph.eliminate_dead_code()
     traced.delete_all_unused_submodules()
     traced.recompile()
     traced.train(module.training)
     return traced
+
+
+def _read_what_was_written(traced: fx.GraphModule) -> None:
+    """Let who reads a tensor after it was changed in place depend on that change, even where its result is not used."""
+    position = {node: i for i, node in enumerate(traced.graph.nodes)}
+    modules = dict(traced.named_modules(remove_duplicate=False))
+    for node in traced.graph.nodes:
+        written = node.args[0] if node.args else node.kwargs.get("input")
+        if isinstance(written, fx.Node) and _in_place(node, modules):
+            written.replace_all_uses_with(node, lambda user, at=node: position[user] > position[at])  # type: ignore[misc]
+
+
+def _in_place(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(modules[str(node.target)], "inplace", False))
+    if node.op == "call_function" and "inplace" in (known := _parameters(node.target)):
+        return bool(node.kwargs.get("inplace", dict(zip(known, node.args, strict=False)).get("inplace")))
+    name = str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
+    return node.target in IN_PLACE or (name.endswith("_") and not name.endswith("__"))
+
+
+def _parameters(function: Any) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except ValueError:  # written in C
+        return ()
 
 
 def _dropouts_follow_the_mode(traced: fx.GraphModule) -> None:

@@ -32,6 +32,8 @@ from xvision.models.matching import Loaded
 from xvision.models.model import Model
 from xvision.models.stem_weights import stream_match
 
+OWN = ("backbone.", "decoders.")
+"""How the names of the tensors of a model of ours begin."""
 CONTAINERS = ("ema", "state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
 
 
@@ -74,7 +76,7 @@ def load(model: Model, weights: str, published: Published | None, classes: Class
 
     Raises: ValueError if there is no such source, it cannot be read, or nothing in it fits.
     """
-    source = _open(weights, published, model.inputs.format)
+    source = _checked(_open(weights, published, model.inputs.format))
     tensors, matched = rows_by_name(model, source.state, source.classes, classes or {})
     source = replace(source, state=tensors)
     # A run of ours knows the whole model; other files know the backbone, by its authors' names.
@@ -129,6 +131,18 @@ def _fill(
     folded = fold(backbone, layers, model.inputs.format, source.trained)
     model.load_state_dict({**state, **{f"backbone.{key}": v for key, v in folded.items()}}, strict=False)
     return fold_difference_db(model.backbone, backbone, model.inputs, source.trained, model.size)
+
+
+def _checked(source: Source) -> Source:
+    """In float32. Raises: ValueError if a number is NaN or infinite, as after a training that diverged."""
+    state = {key: x.float() if x.is_floating_point() else x for key, x in source.state.items()}
+    broken = [key for key, x in state.items() if x.is_floating_point() and not bool(x.isfinite().all())]
+    if broken:
+        raise ValueError(
+            f"net.weights: {source.name}: expected finite numbers, got NaN or infinity in {len(broken)} tensors "
+            f"(first: {broken[0]}); take weights of an earlier step, or train again with a smaller learning rate"
+        )
+    return replace(source, state=state)
 
 
 def _open(weights: str, published: Published | None, format: str) -> Source:
@@ -203,6 +217,8 @@ def _read(path: Path, published: Published | None, format: str) -> Source:
     if manifest is not None:
         trained_on = _trained_by_us(path, str(manifest.get("pixels", format)), format)
         return Source(str(path), state, trained_on, ours=True, classes=_classes(manifest))
+    if all(key.startswith(OWN) for key in state) and any(key.startswith(OWN[0]) for key in state):
+        return Source(str(path), state, None, ours=True)  # the state_dict of a model of ours, folded already
     trained = TrainedOn(published.mean, published.std) if published else TrainedOn()
     return Source(str(path), state, _sidecar(path, trained))
 

@@ -7,13 +7,15 @@ A range that is still to be found is a scale of zero.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xvision.graph.operators import MODULES, Layer, PaddedConv2d
+from xvision.graph.operators import LAYERS, Layer, PaddedConv2d
 from xvision.quant.numbers import QuantScheme, TensorQuant
 from xvision.quant.ops import dequantize, rounded, steps
 
@@ -118,6 +120,28 @@ class Quantizer(Scaled):
         return f"{sign}{self.numbers.bits}, scale={self.scale.item():g}, zero_point={int(self.zero_point)}"
 
 
+@dataclass(frozen=True)
+class LayerForm:
+    """What a layer computes, and with which numbers, its weights apart."""
+
+    kind: str
+    pad: tuple[int, int, int, int]
+    options: Mapping[str, Any]
+    weights: TensorQuant
+    bias: TensorQuant
+
+    @classmethod
+    def of(cls, layer: Layer, scheme: QuantScheme) -> LayerForm:
+        kind = LAYERS[type(layer)]
+        options = {
+            key: getattr(layer, key)
+            for key in ("stride", "padding", "dilation", "groups", "output_padding")
+            if hasattr(layer, key) and (key != "output_padding" or kind == "conv_transpose")
+        }
+        pad = layer.pad if isinstance(layer, PaddedConv2d) else (0, 0, 0, 0)
+        return cls(kind, pad, options, scheme.weights, scheme.bias)
+
+
 class QuantLayer(Scaled):
     """A convolution, transposed convolution or linear layer with integer weights and an int32 bias.
 
@@ -132,24 +156,24 @@ class QuantLayer(Scaled):
     weight_scale: Tensor
     bias_scale: Tensor
 
-    def __init__(self, layer: Layer, scheme: QuantScheme, source: Quantizer) -> None:
+    def __init__(self, form: LayerForm, weight: Tensor, bias: Tensor, source: Quantizer) -> None:
         super().__init__()
-        outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-        self.kind = MODULES[type(layer)]
-        self.pad = layer.pad if isinstance(layer, PaddedConv2d) else (0, 0, 0, 0)
-        self.options: dict[str, Any] = {
-            key: getattr(layer, key)
-            for key in ("stride", "padding", "dilation", "groups", "output_padding")
-            if hasattr(layer, key) and (key != "output_padding" or self.kind == "conv_transpose")
-        }
-        self.numbers, self.bias_numbers = scheme.weights, scheme.bias
+        self.form = form
+        self.numbers, self.bias_numbers = form.weights, form.bias
+        self.kind, self.pad, self.options = form.kind, form.pad, dict(form.options)
         self._source = (source,)  # in a tuple: it is a module of the graph already
-        bias = layer.weight.new_zeros(outputs) if layer.bias is None else layer.bias
-        self.weight = nn.Parameter(layer.weight.detach().clone())
+        self.weight = nn.Parameter(weight.detach().clone())
         self.bias = nn.Parameter(bias.detach().clone())
         # transposed: the output channels are not the first axis, and grouped ones are on no single axis
         per_channel = self.numbers.granularity == "channel" and self.kind != "conv_transpose"
-        self.register_buffer("weight_scale", torch.zeros(outputs if per_channel else ()))
+        self.register_buffer("weight_scale", torch.zeros(len(bias) if per_channel else ()))
+
+    @classmethod
+    def of(cls, layer: Layer, scheme: QuantScheme, source: Quantizer) -> QuantLayer:
+        """The quantized form of a layer, whose scale is still to be set."""
+        outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+        bias = layer.weight.new_zeros(outputs) if layer.bias is None else layer.bias
+        return cls(LayerForm.of(layer, scheme), layer.weight, bias, source)
 
     def scales(self) -> Tensor:
         return self.weight_scale
@@ -186,7 +210,16 @@ class QuantLayer(Scaled):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.parameters_on_grid()
+        return self._compute(x, *self.parameters_on_grid())
+
+    def magnitudes(self, x: Tensor) -> Tensor:
+        """The sums of the magnitudes of products and bias, in steps of the accumulator."""
+        weight, bias = (one.abs() for one in self.parameters_on_grid())
+        scale = self.accumulator_scale()
+        spread = scale.reshape(-1, *[1] * (x.ndim - 2)) if scale.ndim and self.kind != "linear" else scale
+        return self._compute(x.abs().double(), weight.double(), bias.double()) / spread
+
+    def _compute(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if self.kind == "linear":
             return F.linear(x, weight, bias)
         if self.kind == "conv_transpose":

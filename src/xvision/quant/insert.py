@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import getitem
 from typing import Literal, cast
 
 from torch import Tensor, fx, nn
 
-from xvision.graph.batch_norm import fold_batch_norms
-from xvision.graph.canonical import capture
+from xvision.graph.capture import capture
 from xvision.graph.operators import Layer, clip_bounds, operator
 from xvision.graph.surgery import insert_module
 from xvision.models.pixels import STEPS, ZERO_POINT, Pixels
@@ -32,12 +32,11 @@ class Group:
 
 
 def prepare(model: nn.Module, example: Sequence[Tensor], scheme: QuantScheme) -> fx.GraphModule:
-    """A copy of a network with batch norms folded and a quantizer at each tensor, whose ranges are still to be set.
+    """A copy of a network in plain form with a quantizer at each tensor, whose ranges are still to be set.
 
     Raises: ValueError if the network cannot be captured or does not take inputs like `example`.
     """
     graph = capture(model, example)
-    fold_batch_norms(graph)
     insert_quantizers(graph, scheme)
     return graph.to(example[0].device)
 
@@ -56,7 +55,7 @@ def scheme_of(q: nn.Module) -> QuantScheme:
 
 
 def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
-    """Give every float tensor of a captured, folded graph a quantizer and every layer integer weights, in place.
+    """Give every float tensor of a captured graph a quantizer and every layer integer weights, in place.
 
     Ranges are still to be set: until then the graph computes what it computed before. In `graph.meta` are then
     the `scheme` and the `float_operators`, those without a rule, which compute in float between two quantizers.
@@ -67,7 +66,7 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
     graph.meta["float_operators"] = [
         f"{operator(node, modules)} ({node.name})"
         for node in graph.graph.nodes
-        if "shape" in node.meta and _rule(node, modules, scheme) == "float"
+        if node.target is not getitem and _gives_floats(node) and _rule(node, modules, scheme) == "float"
     ]
     for group in groups:
         quantizer = _quantizer(group, modules, scheme)
@@ -80,7 +79,7 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
             (source,) = node.all_input_nodes
             before = graph.get_submodule(str(source.target))
             assert isinstance(before, Quantizer)
-            graph.set_submodule(str(node.target), QuantLayer(cast(Layer, layer), scheme, before))
+            graph.set_submodule(str(node.target), QuantLayer.of(cast(Layer, layer), scheme, before))
     graph.recompile()
 
 
@@ -91,7 +90,12 @@ def _rule(
         return "input"
     if node.op == "get_attr":
         return "constant"
-    rule = scheme.rule(operator(node, modules))
+    made_by = node
+    while made_by.target is getitem:  # one of several tensors is what their operator is
+        made_by = made_by.all_input_nodes[0]
+    rule = scheme.rule(operator(made_by, modules))
+    if made_by is not node and rule != "same":
+        return "float"
     if rule == "layer" and node.op == "call_function":
         return "float"  # a functional convolution: its weights are computed, not stored
     if rule == "clip" and clip_bounds(node, modules) is None:
@@ -99,22 +103,30 @@ def _rule(
     return rule
 
 
+def _gives_floats(node: fx.Node) -> bool:
+    return "shape" in node.meta or any(u.target is getitem and _gives_floats(u) for u in node.users)
+
+
 def _is_pixels(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     return node.op == "call_module" and isinstance(modules[str(node.target)], Pixels)
 
 
 def _source(node: fx.Node) -> fx.Node:
-    """The float tensor that a node takes its values from, through tuples of tensors."""
-    source = node.all_input_nodes[0]
-    while "shape" not in source.meta:
-        source = source.all_input_nodes[0]
-    return source
+    """The float tensor that a node takes its values from."""
+    return _float_of(node.all_input_nodes[0])
+
+
+def _float_of(node: fx.Node) -> fx.Node:
+    """The node itself, or of a tuple of tensors the one that they are parts of."""
+    while "shape" not in node.meta:
+        node = node.all_input_nodes[0]
+    return node
 
 
 def _groups(graph: fx.GraphModule, modules: dict[str, nn.Module], scheme: QuantScheme) -> list[Group]:
     """Which tensors get a quantizer, and which share one."""
     rules = {node: _rule(node, modules, scheme) for node in graph.graph.nodes if "shape" in node.meta}
-    plain = [node for node, kind in rules.items() if kind == "constant" or _feeds_pixels(node, modules)]
+    plain = [node for node in rules if _stays_float(node, rules) or _feeds_pixels(node, modules)]
     fused = {node for node, kind in rules.items() if kind in ("layer", "own") and _has_own_clip(node, rules)}
     group_of: dict[fx.Node, Group] = {}
     for node, kind in rules.items():
@@ -124,7 +136,7 @@ def _groups(graph: fx.GraphModule, modules: dict[str, nn.Module], scheme: QuantS
         if kind == "same" or (kind == "clip" and _source(node) not in fused):
             ties = [_source(node)]
         elif kind == "join":  # the pixels' scale is given: they keep theirs
-            ties = [s for s in node.all_input_nodes if not _is_pixels(s, modules)]
+            ties = [s for s in map(_float_of, node.all_input_nodes) if not _has_pixels(group_of[s], modules)]
         group = Group([node])
         for other in {id(group_of[t]): group_of[t] for t in ties}.values():
             group.members = other.members + group.members
@@ -132,8 +144,17 @@ def _groups(graph: fx.GraphModule, modules: dict[str, nn.Module], scheme: QuantS
             group_of[member] = group
     groups = list({id(g): g for g in group_of.values()}.values())
     for group in groups:
-        group.head = all(_only_feeds_output(node, group) for node in group.members)
+        group.head = all(_only_feeds_floats(node, group, rules) for node in group.members)
     return groups
+
+
+def _has_pixels(group: Group, modules: dict[str, nn.Module]) -> bool:
+    return any(_is_pixels(node, modules) for node in group.members)
+
+
+def _stays_float(node: fx.Node, rules: Mapping[fx.Node, str]) -> bool:
+    """A stored tensor that only operators without a rule read."""
+    return rules[node] == "constant" and all(rules.get(user, "float") == "float" for user in node.users)
 
 
 def _feeds_pixels(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
@@ -145,8 +166,17 @@ def _has_own_clip(node: fx.Node, rules: Mapping[fx.Node, str]) -> bool:
     return len(users) == 1 and rules.get(users[0]) == "clip"
 
 
-def _only_feeds_output(node: fx.Node, group: Group) -> bool:
-    return all(user.op == "output" or user in group.members for user in node.users)
+def _only_feeds_floats(node: fx.Node, group: Group, rules: Mapping[fx.Node, str]) -> bool:
+    """Whether only outputs and operators without a rule read a tensor: both take more bits at no cost."""
+    return all(
+        user.op == "output" or user in group.members or _computes_in_float(user, rules) for user in node.users
+    )
+
+
+def _computes_in_float(node: fx.Node, rules: Mapping[fx.Node, str]) -> bool:
+    if node in rules:
+        return rules[node] == "float"
+    return any(rules.get(part) == "float" for part in node.users)  # gives several tensors
 
 
 def _quantizer(group: Group, modules: dict[str, nn.Module], scheme: QuantScheme) -> Quantizer:

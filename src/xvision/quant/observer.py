@@ -49,8 +49,10 @@ class HistogramObserver:
         self.counts: Tensor | None = None
 
     def update_range(self, x: Tensor) -> None:
-        low, high = torch.aminmax(x)
-        self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
+        low, high = (float(end) for end in torch.aminmax(x))
+        if math.isnan(low):  # Python's min would forget it
+            low = high = self.low = self.high = math.nan
+        self.low, self.high = min(self.low, low), max(self.high, high)
 
     @property
     def finite(self) -> bool:

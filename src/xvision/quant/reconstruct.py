@@ -78,11 +78,13 @@ def correct_bias(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor])
 def _moments(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor]) -> Moments:
     total = sum(y.numel() // layer.bias.numel() for y in targets)
     spacing = max(1, math.isqrt(total // POSITIONS))
+    down, across = (1, 1) if layer.kind == "linear" else targets[0].shape[2:]
+    apart = min(spacing, down), min(spacing, across)
     images = max(1, PART * spacing**2 * sum(map(len, targets)) // total)
     sums: list[Tensor] = []
     count = 0
     for some, wanted in zip(_parts(inputs, images), _parts(targets, images), strict=True):
-        c, r = _columns(layer, some, spacing).double(), _rows(layer, wanted, spacing).double()
+        c, r = _columns(layer, some, apart).double(), _rows(layer, wanted, apart).double()
         found = [c.sum(2), r.sum(2), c @ c.mT, r @ c.mT]
         sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
         count += c.shape[2]
@@ -95,30 +97,33 @@ def _parts(batches: list[Tensor], images: int) -> Iterator[Tensor]:
     return (part for batch in batches for part in torch.split(batch, images))
 
 
-def _columns(layer: QuantLayer, x: Tensor, spacing: int) -> Tensor:
-    """What every `spacing`-th output position in height and width sees, (G, K, positions)."""
+def _columns(layer: QuantLayer, x: Tensor, spacing: tuple[int, int]) -> Tensor:
+    """What output positions that lie `spacing` apart in height and width see, (G, K, positions)."""
     if layer.kind == "linear":
         return x.reshape(1, -1, x.shape[-1]).mT
     across, down = layer.options["padding"][::-1]
     left, right, top, bottom = layer.pad
     x = F.pad(x, (left + across, right + across, top + down, bottom + down))
     stride = layer.options["stride"]
-    first = [spacing // 2 * s for s in stride]  # not 0: the borders would count too often
+    first = [
+        apart // 2 * s for apart, s in zip(spacing, stride, strict=True)
+    ]  # at 0 borders would count too often
     columns = F.unfold(
         x[:, :, first[0] :, first[1] :],
         layer.weight.shape[2:],
         dilation=layer.options["dilation"],
-        stride=tuple(spacing * s for s in stride),
+        stride=tuple(apart * s for apart, s in zip(spacing, stride, strict=True)),
     )
     groups = columns.reshape(len(x), layer.options["groups"], layer.weight[0].numel(), -1)
     return groups.permute(1, 2, 0, 3).flatten(2)
 
 
-def _rows(layer: QuantLayer, y: Tensor, spacing: int) -> Tensor:
+def _rows(layer: QuantLayer, y: Tensor, spacing: tuple[int, int]) -> Tensor:
     """The outputs at these positions, (G, O, positions)."""
     if layer.kind == "linear":
         return y.reshape(1, -1, y.shape[-1]).mT
-    y = y[:, :, spacing // 2 :: spacing, spacing // 2 :: spacing]
+    down, across = spacing
+    y = y[:, :, down // 2 :: down, across // 2 :: across]
     groups = layer.options["groups"]
     return y.reshape(len(y), groups, y.shape[1] // groups, -1).permute(1, 2, 0, 3).flatten(2)
 

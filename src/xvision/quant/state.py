@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from xvision.files import write_json
-from xvision.quant.fake import Quantizer, QuantLayer
-from xvision.quant.insert import prepare, scheme_of
+from xvision.graph.exported import CONSTANTS, keep
+from xvision.graph.plain import from_plain, to_plain
+from xvision.models.pixels import Pixels
+from xvision.quant.fake import LayerForm, Quantizer, QuantLayer
+from xvision.quant.insert import scheme_of
 from xvision.quant.numbers import QuantScheme, TensorQuant
 from xvision.train.checkpoint import read_tensors, write_tensors
 from xvision.train.errors import CheckpointError
 
-FORMAT = "xvision-quantized-2"
+FORMAT = "xvision-quantized-3"
 
 
 def save(q: nn.Module, path: str | Path) -> Path:
@@ -41,12 +44,12 @@ def save(q: nn.Module, path: str | Path) -> Path:
     return path
 
 
-def load(model: nn.Module, path: str | Path) -> nn.Module:
-    """The quantized network in `path`, whose float original is (or has the structure of) `model`.
+def load(path: str | Path) -> nn.Module:
+    """The quantized network in a file.
 
     Its weights are integers: it computes bit by bit what the saved one did, and cannot be trained.
 
-    Raises: ValueError if the file is damaged or belongs to another network, OSError if it is missing.
+    Raises: ValueError if the file is damaged, OSError if it is missing.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,17 +65,47 @@ def load(model: nn.Module, path: str | Path) -> nn.Module:
             f"{path}: expected the manifest of a quantized network ({FORMAT}), got {manifest.get('format')}; "
             "quantize again"
         )
-    example = [torch.zeros(shape, dtype=getattr(torch, kind)) for shape, kind in manifest["inputs"]]
-    graph = prepare(copy.deepcopy(model).cpu(), example, _scheme(manifest["scheme"]))
     try:
+        graph = from_plain(manifest["graph"], _modules(manifest["modules"], tensors), manifest["network"])
         graph.load_state_dict(tensors)
-    except RuntimeError as error:  # torch lists every key that is missing, unknown or of another shape
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path}: expected the codes of {type(model).__name__}, got those of another network ({reason[:300]}); "
-            "quantize this network again"
+            f"{path}: expected a whole quantized network, it is damaged ({reason[:300]}); quantize again"
         ) from error
+    graph.meta |= {key: manifest[key] for key in ("inputs", "float_operators")}
+    graph.meta["scheme"] = _scheme(manifest["scheme"])
     return graph.eval()
+
+
+def _modules(plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Quantizers, layers and pixels as the manifest describes them, and room for stored tensors."""
+    root, quantizers = nn.Module(), dict[str, Quantizer]()
+    made: nn.Module
+    for path, one in plain.items():
+        if "quantizer" in one:
+            made = quantizers[path] = Quantizer(TensorQuant(**one["quantizer"]))
+        elif "pixels" in one:
+            made = Pixels(*one["pixels"])
+        else:
+            numbers = {key: TensorQuant(**one["layer"][key]) for key in ("weights", "bias")}
+            form = LayerForm(**{**one["layer"], **numbers, "pad": tuple(one["layer"]["pad"])})
+            weight, bias = (torch.zeros(tensors[f"{path}.{key}"].shape) for key in ("weight", "bias"))
+            made = QuantLayer(form, weight, bias, quantizers[one["source"]])
+        _place(root, path, made)
+    for key, tensor in tensors.items():
+        if key.startswith(f"{CONSTANTS}."):
+            keep(root, key.partition(".")[2], torch.empty_like(tensor))
+    return root
+
+
+def _place(root: nn.Module, path: str, module: nn.Module) -> None:
+    *above, name = path.split(".")
+    for part in above:
+        if not hasattr(root, part):
+            root.add_module(part, nn.Module())
+        root = root.get_submodule(part)
+    root.add_module(name, module)
 
 
 def _manifest(frozen: fx.GraphModule) -> dict[str, Any]:
@@ -80,11 +113,30 @@ def _manifest(frozen: fx.GraphModule) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "scheme": asdict(scheme_of(frozen)),
+        "network": type(frozen).__name__,
+        "graph": to_plain(frozen.graph),
+        "modules": _described(frozen),
         "inputs": frozen.meta["inputs"],
         "float_operators": frozen.meta["float_operators"],
         "tensors": {key: m.extra_repr() for key, m in modules if isinstance(m, Quantizer)},
         "accumulator_bounds": {key: m.accumulator_bound() for key, m in modules if isinstance(m, QuantLayer)},
     }
+
+
+def _described(frozen: fx.GraphModule) -> dict[str, Any]:
+    """Each module that the graph calls, in plain values; quantizers first, which layers refer to."""
+    modules = dict(frozen.named_modules())
+    paths = {module: path for path, module in modules.items()}
+    found: dict[str, Any] = {
+        k: {"quantizer": asdict(m.numbers)} for k, m in modules.items() if isinstance(m, Quantizer)
+    }
+    for path, module in modules.items():
+        if isinstance(module, QuantLayer):
+            form = asdict(module.form) | {"options": dict(module.form.options)}
+            found[path] = {"layer": form, "source": paths[module.source]}
+        elif isinstance(module, Pixels):
+            found[path] = {"pixels": [module.format, module.stream]}
+    return found
 
 
 def _scheme(plain: Mapping[str, Any]) -> QuantScheme:

@@ -146,7 +146,7 @@ class Run:
         """The network as the device computes it, simulated."""
         from xvision.quant.state import load
 
-        return load(self.model, self.files.checked(QUANTIZED))
+        return load(self.files.checked(QUANTIZED))
 
     def changed(self) -> None:
         """Forget the networks: a stage has written one, or has had one in its hands."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xvision.export.contract import Executor, by_name, installed
+from xvision.export.contract import Executor, installed
 from xvision.export.executors import executor
-from xvision.graph.trace import input_names
+from xvision.graph.outputs import named
+from xvision.graph.planes import plane_names
 
 
 class PyTorch(Executor):
@@ -18,13 +19,13 @@ class PyTorch(Executor):
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network.eval()
-        self.input_names = input_names(network)
+        self.input_names = plane_names(network)
         first = next(iter(network.state_dict().values()), None)
         self.device = torch.device("cpu") if first is None else first.device
 
     def outputs(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
         with torch.no_grad():
-            return by_name(self.network(*(plane.to(self.device) for plane in inputs)))
+            return named(self.network(*(plane.to(self.device) for plane in inputs)))
 
 
 @executor

@@ -38,7 +38,7 @@ class Onnx(Format):
         import onnx_ir as ir
         from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
-        from xvision.export.onnx_graph import name_scales, scores_to_ids, unshare_weights
+        from xvision.export.onnx_graph import keep_port_names, name_scales, scores_to_ids, unshare_weights
         from xvision.export.onnx_translate import translate
 
         network = copy.deepcopy(network).cpu().eval()
@@ -48,6 +48,7 @@ class Onnx(Format):
             network = trace(network)  # its forward takes *planes, the exporter wants them named
         model = translate(network, inputs)
         ClearMetadataAndDocStringPass()(model)  # it names source files of the exporting machine
+        keep_port_names(model.graph)
         unshare_weights(model.graph)
         name_scales(model.graph)
         scores_to_ids(model.graph, argmax)

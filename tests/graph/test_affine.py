@@ -7,15 +7,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from tests.quant.patterns import PATTERNS, trained
-from xvision.graph.batch_norm import fold_batch_norms
-from xvision.graph.canonical import capture
+from xvision.graph.capture import capture
 from xvision.graph.operators import operator
 
 
 def folded(model: nn.Module, *inputs: Tensor) -> fx.GraphModule:
-    graph = capture(model, inputs)
-    fold_batch_norms(graph)
-    return graph
+    return capture(model, inputs)
 
 
 def operators(graph: fx.GraphModule) -> list[str]:

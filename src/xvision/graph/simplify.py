@@ -1,0 +1,147 @@
+"""What does nothing leaves a captured graph, what is known becomes a constant, and shapes keep the batch free."""
+
+from __future__ import annotations
+
+import copy
+import operator as python
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._ops import OpOverload
+
+from xvision.graph.exported import CONSTANTS, keep
+from xvision.graph.operators import FUNCTIONS, aten, packet
+from xvision.graph.surgery import bypass
+
+ALIASES = {aten.dropout, aten.feature_dropout, aten.alpha_dropout, aten.detach, aten.alias, aten.lift_fresh}
+"""In evaluation the input itself."""
+COPIES = {aten.clone, aten.contiguous, aten.lift_fresh_copy}
+"""The input, in memory of its own where nothing is written in place."""
+SAME_IF_EQUAL = {aten.to, aten._to_copy, aten.expand, aten.expand_as, aten.slice, aten.flatten, aten.type_as}
+SAME_IF_EQUAL |= {one for one, name in FUNCTIONS.items() if name == "reshape"}
+"""The input if nothing about it changes: type and shape are enough to tell."""
+
+
+def drop_aliases(graph: fx.GraphModule) -> None:
+    for node in list(graph.graph.nodes):
+        if packet(node) in ALIASES:
+            bypass(node)
+
+
+def drop_identities(graph: fx.GraphModule) -> None:
+    """Copies, and changes of shape or type that change nothing."""
+    for node in list(graph.graph.nodes):
+        called = packet(node)
+        if called in COPIES or (called in SAME_IF_EQUAL and _alike(node, node.all_input_nodes[0])):
+            bypass(node)
+        elif called is aten.copy and _alike(node, node.all_input_nodes[-1]):
+            node.replace_all_uses_with(node.all_input_nodes[-1])
+            graph.graph.erase_node(node)
+
+
+def _alike(node: fx.Node, source: fx.Node) -> bool:
+    a, b = node.meta.get("val"), source.meta.get("val")
+    return isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype == b.dtype and a.shape == b.shape
+
+
+def drop_checks(graph: fx.GraphModule) -> None:
+    """Assertions about shapes and types, which have been made."""
+    for node in reversed(list(graph.graph.nodes)):
+        name = getattr(node.target, "__name__", "")
+        if node.op == "call_function" and not node.users and ("assert" in name or "constrain" in name):
+            graph.graph.erase_node(node)
+
+
+def keep_leaves(graph: fx.GraphModule, network: nn.Module) -> None:
+    """Call modules that say `is_leaf` as a whole, in place of the operators in them."""
+    leaves = {name: m for name, m in network.named_modules() if getattr(m, "is_leaf", False)}
+    for path, module in leaves.items():
+        inside = [node for node in graph.graph.nodes if path in node.meta.get("layers", ())]
+        if not inside:
+            continue
+        sources = {source for node in inside for source in node.all_input_nodes} - set(inside)
+        inputs = [node for node in graph.graph.nodes if node in sources and node.op != "get_attr"]
+        outputs = [node for node in inside if any(user not in inside for user in node.users)]
+        assert len(outputs) == 1, f"{path}: a leaf gives one tensor"
+        graph.add_submodule(path, copy.deepcopy(module).eval())
+        with graph.graph.inserting_after(outputs[0]):
+            call = graph.graph.call_module(path, tuple(inputs))
+        call.meta = dict(outputs[0].meta)
+        outputs[0].replace_all_uses_with(call)
+        for node in reversed(inside):
+            graph.graph.erase_node(node)
+
+
+def fold_constants(graph: fx.GraphModule) -> None:
+    """Compute at once what follows from parameters alone, as learned weights of a sum or standardised weights do."""
+    values: dict[fx.Node, Any] = {}
+    with torch.no_grad():
+        for node in graph.graph.nodes:
+            if node.op == "get_attr":
+                values[node] = _attribute(graph, str(node.target))
+            elif _follows(node, values):
+                args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: values[n])
+                values[node] = node.target(*args, **kwargs)
+    for node, value in values.items():
+        if node.op != "get_attr" and isinstance(value, Tensor) and any(u not in values for u in node.users):
+            make_constant(graph, node, value)
+
+
+def _follows(node: fx.Node, values: dict[fx.Node, Any]) -> bool:
+    if node.op != "call_function" or not all(source in values for source in node.all_input_nodes):
+        return False
+    random = isinstance(node.target, OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
+    return not random and (isinstance(node.target, OpOverload) or node.target is python.getitem)
+
+
+def _attribute(graph: fx.GraphModule, path: str) -> Any:
+    owner, _, name = path.rpartition(".")
+    return getattr(graph.get_submodule(owner), name)
+
+
+def make_constant(graph: fx.GraphModule, node: fx.Node, value: Tensor) -> fx.Node:
+    """Let all users of a node read a stored tensor."""
+    with graph.graph.inserting_before(node):
+        stored = store(graph, node.name, value)
+    stored.meta |= {key: node.meta[key] for key in ("layer", "layers") if key in node.meta}
+    node.replace_all_uses_with(stored)
+    return stored
+
+
+def store(graph: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
+    """A node that reads a tensor which the graph holds from now on."""
+    stored = graph.graph.get_attr(keep(graph, name, value))
+    stored.meta["val"] = value
+    return stored
+
+
+def tidy(graph: fx.GraphModule) -> None:
+    """Leave out what nothing depends on: nodes, layers and stored tensors."""
+    graph.graph.eliminate_dead_code()
+    used = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
+    stored = [name for name, _ in graph.named_buffers() if name.startswith(f"{CONSTANTS}.")]
+    for path in stored:
+        if path not in used:
+            delattr(graph.get_submodule(CONSTANTS), path.rpartition(".")[2])
+    graph.delete_all_unused_submodules()
+
+
+def constant(graph: fx.GraphModule, what: Any) -> Tensor | None:
+    """The tensor that an argument stands for, if it is a stored one."""
+    if isinstance(what, fx.Node) and what.op == "get_attr":
+        value = _attribute(graph, str(what.target))
+        return value if isinstance(value, Tensor) else None
+    return None
+
+
+def plain_reshapes(graph: fx.GraphModule) -> None:
+    """Write every change of shape as a reshape to given sizes, the first of them free."""
+    for node in graph.graph.nodes:
+        called = packet(node)
+        if called is None or FUNCTIONS.get(called) != "reshape":
+            continue
+        sizes = node.meta["val"].shape
+        if all(isinstance(size, int) for size in sizes[1:]):
+            node.target = aten.reshape.default
+            node.args, node.kwargs = (node.args[0], [-1, *map(int, sizes[1:])]), {}
