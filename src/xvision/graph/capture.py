@@ -18,6 +18,7 @@ from xvision.graph.layers import make_layers, parents
 from xvision.graph.plain import Captured
 from xvision.graph.planes import as_float32
 from xvision.graph.pools import plain_pools
+from xvision.graph.resize import plain_resizes
 from xvision.graph.same import check_same
 from xvision.graph.shapes import note_shapes
 from xvision.graph.simplify import (
@@ -34,6 +35,7 @@ REWRITINGS: tuple[Callable[[fx.GraphModule], None], ...] = (
     drop_identities,
     fold_constants,
     plain_pools,
+    plain_resizes,
     plain_reshapes,
     make_layers,
     fold_affine,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator as python
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,6 +101,10 @@ FUNCTIONS: dict[OpOverloadPacket, str] = {
 }
 
 
+PYTHON = {"getitem": "slice", "bilinear": "resize"}
+"""Functions that are none of torch's, by their names."""
+
+
 def packet(node: fx.Node) -> OpOverloadPacket | None:
     """The operator of a node that calls one of torch's, whatever its overload."""
     return node.target.overloadpacket if isinstance(node.target, OpOverload) else None
@@ -116,9 +119,8 @@ def operator(node: fx.Node, modules: Mapping[str, nn.Module]) -> str:
     if called is not None:
         return FUNCTIONS.get(called, str(called).removeprefix("aten."))
     if node.op == "call_function":
-        return (
-            "slice" if node.target is python.getitem else getattr(node.target, "__name__", str(node.target))
-        )
+        name = getattr(node.target, "__name__", str(node.target))
+        return PYTHON.get(name, name)
     return node.op
 
 

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import operator as python
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import fx, nn
 from torch._ops import OpOverload
 
+from xvision.graph.resize import bilinear
+
 Plain = dict[str, Any]
 NOTES = ("shape", "macs", "layer")
 """What is kept of a node's `meta`."""
+SPACES = ("aten", "xvision")  # of torch's operators
+PYTHON: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        bilinear, python.getitem, python.add, python.sub, python.mul, python.floordiv, python.truediv, python.mod,
+        python.neg,
+    )
+}  # fmt: skip
+"""What a file may call, and nothing else: it may come from anywhere."""
 KINDS: dict[str, type[Any]] = {
     "dtype": torch.dtype,
     "layout": torch.layout,
@@ -73,13 +84,15 @@ def from_plain(nodes: list[Plain], root: nn.Module, name: str) -> Captured:
 def _name_of(target: Any) -> str:
     if isinstance(target, OpOverload):
         return str(target)  # such as aten.add.Tensor
-    return target if isinstance(target, str) else f"operator.{target.__name__}"
+    return target if isinstance(target, str) else f"python.{target.__name__}"
 
 
 def _function(name: str) -> Any:
     space, _, rest = name.partition(".")
-    if space == "operator":
-        return getattr(python, rest)
+    if space == "python":
+        return PYTHON[rest]
+    if space not in SPACES:
+        raise KeyError(name)
     packet, _, overload = rest.rpartition(".")
     return getattr(getattr(getattr(torch.ops, space), packet), overload)
 

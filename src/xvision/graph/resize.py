@@ -1,0 +1,75 @@
+"""Bilinear resizing in a form that every runtime computes to the last bit.
+
+A Resize between DequantizeLinear and QuantizeLinear becomes one of uint8 in ONNX Runtime up to 1.26, which rounds in
+another way; and where weights are no powers of two, its sum of four products is rounded in an order of its own. So
+rows are resized first and columns after them: by powers of two with an operator each, whose products and sums float32
+holds exactly; to other sizes as x[i] * u + x[i + 1] * w, one operation after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx
+
+from xvision.graph.operators import arguments, aten, packet
+
+
+def plain_resizes(graph: fx.GraphModule) -> None:
+    """Call `bilinear` for every bilinear resize of maps."""
+    for node in graph.graph.nodes:
+        if packet(node) is not aten.upsample_bilinear2d:
+            continue
+        given = arguments(node)
+        size = [int(side) for side in node.meta["val"].shape[2:]]
+        scales = given.get("scale_factors")
+        node.target = bilinear
+        node.args = (given["input"], size, bool(given["align_corners"]), scales and [*scales])
+        node.kwargs = {}
+
+
+def bilinear(
+    x: Tensor, size: Sequence[int], align_corners: bool = False, scales: Sequence[float] | None = None
+) -> Tensor:
+    """Maps (B, C, H, W) at another size; `scales` are the factors where those of the sizes are others."""
+    factors = scales or [None, None]
+    for axis in (2, 3):
+        x = _along(x, axis, size[axis - 2], align_corners, factors[axis - 2])
+    return x
+
+
+def _along(x: Tensor, axis: int, size: int, align_corners: bool, scale: float | None) -> Tensor:
+    before = x.shape[axis]
+    if before == size and scale in (None, 1.0):
+        return x
+    if not align_corners and _is_power_of_two(before, size, scale):
+        factors = [size / before if a == axis else 1.0 for a in (2, 3)]
+        return F.interpolate(x, scale_factor=factors, mode="bilinear", align_corners=False)
+    first, second, share = (one.to(x.device) for one in _weights(before, size, align_corners, scale))
+    shape = [-1, 1] if axis == 2 else [-1]
+    low, high = x.index_select(axis, first), x.index_select(axis, second)
+    return low * (1 - share).reshape(shape) + high * share.reshape(shape)
+
+
+def _is_power_of_two(before: int, after: int, scale: float | None) -> bool:
+    large, small = max(before, after), min(before, after)
+    factor = large // small
+    agrees = scale is None or scale * before == after
+    return agrees and large % small == 0 and factor & (factor - 1) == 0
+
+
+@lru_cache(maxsize=256)
+def _weights(
+    before: int, after: int, align_corners: bool, scale: float | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """For each row or column of the result: the two it lies between, and its distance from the first of them."""
+    places = torch.arange(after, dtype=torch.float64)
+    if align_corners:
+        source = places * ((before - 1) / max(1, after - 1))
+    else:
+        source = ((places + 0.5) * (1 / scale if scale else before / after) - 0.5).clamp(min=0)
+    first = source.floor().long().clamp(max=before - 1)
+    return first, (first + 1).clamp(max=before - 1), (source - first).float()
