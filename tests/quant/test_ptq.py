@@ -11,9 +11,9 @@ from torch import Tensor, fx, nn
 
 import xvision as xv
 from tests.quant.patterns import PATTERNS, Pattern, conv_bn, planes_for, trained, with_statistics
+from xvision.quant.calibration import take
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.methods import method
-from xvision.quant.methods.ptq import take
 from xvision.quant.schemes import scheme
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -36,6 +36,10 @@ class Executor(ABC):
     """What the file says of itself."""
     tolerance_lsb: int = 0
     """How far other executors may be off, where the network's quantization scheme says so."""
+    sqnr_db: Mapping[str, float] = {}
+    """Signal to quantization noise of each output, where it was measured against the float network."""
+    float_operators: Sequence[str] = ()
+    """What a quantized network computes in float."""
     device: torch.device = torch.device("cpu")
     """Where it takes its inputs from."""
 

@@ -41,7 +41,8 @@ class Parity:
     `max_lsb` is the largest difference of integer codes at any tensor and level (where a file ends in an argmax: by how
     much scores must differ to give its class ids), `agreement` the smallest share of equal answers (the class of the
     largest score where a head has several channels), `first_difference` the first tensor in the order of the graph that
-    differs, in the first batch where one does.
+    differs, in the first batch where one does. `sqnr_db` is what quantization leaves of each output: signal over noise
+    against the float network, on calibration images. `float_operators` compute in float between integers.
     """
 
     reference: str = ""
@@ -50,6 +51,8 @@ class Parity:
     levels: dict[str, LevelParity] = field(default_factory=dict)
     first_difference: str | None = None
     images: int = 0
+    sqnr_db: dict[str, float] = field(default_factory=dict)
+    float_operators: list[str] = field(default_factory=list)
 
     @property
     def max_lsb(self) -> int:
@@ -97,6 +100,8 @@ def verify(
         tolerance_lsb = max(a.tolerance_lsb, b.tolerance_lsb)
     levels, grids = b.levels(), {**b.grids(), **a.grids()}
     parity = Parity(a.name, b.name, tolerance_lsb, {level: LevelParity(agreement=0.0) for level in levels})
+    parity.sqnr_db = {**b.sqnr_db, **a.sqnr_db}
+    parity.float_operators = list(a.float_operators or b.float_operators)
     for inputs in planes_of(f"{b}", a.input_names or b.input_names, batches):
         wanted = Pass(*a.run(inputs))
         for level, runtime in levels.items():

@@ -35,7 +35,7 @@ def bilinear(
     x: Tensor, size: Sequence[int], align_corners: bool = False, scales: Sequence[float] | None = None
 ) -> Tensor:
     """Maps (B, C, H, W) at another size; `scales` are the factors where those of the sizes are others."""
-    factors = scales or [None, None]
+    factors: Sequence[float | None] = scales or (None, None)
     for axis in (2, 3):
         x = _along(x, axis, size[axis - 2], align_corners, factors[axis - 2])
     return x

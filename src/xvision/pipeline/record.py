@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from xvision.pipeline.stage import Left, Stage
 from xvision.recipes.schema import digest
 from xvision.runs.files import COST, DRAWING, EVALUATION, RECORD
+from xvision.runs.int8_losses import int8_losses
 from xvision.runs.record import Record
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ def _record(run: Run, cost: Cost) -> Record:
     from xvision.runs.record import Artefact, Complexity, HeadCost, SplitData, StageTime
 
     recipe, status = run.recipe, run.files.status
+    for line in int8_losses(run.files.evaluation.measurements, run.task):
+        quality = vars(run.quantized)["meta"].get("quality")
+        weakest = f"; most quantization noise in {quality.weakest}" if quality and quality.layers else ""
+        run.warn(f"{line}{weakest}")
     heads = head_costs(run.model, cost) if len(run.task.parts) > 1 else {}
     stages = {name: done for name, done in status.stages.items() if name not in (STAGE.name, "report")}
     files = {name: sha for done in stages.values() for name, sha in done.outputs.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, fx
@@ -10,8 +10,10 @@ from torch import Tensor, fx
 from xvision.quant.fake import EXACT, QuantLayer
 
 
-def sums_beyond_float32(graph: fx.GraphModule, planes: Sequence[Tensor]) -> dict[str, int]:
-    """Layers of a quantized network whose sums may go beyond 2^24 on these images, and how far.
+def sums_beyond_float32(
+    graph: fx.GraphModule, batches: Callable[[], Iterable[tuple[Tensor, ...]]]
+) -> dict[str, int]:
+    """Layers of a quantized network whose sums may go beyond 2^24 on the first batch of images, and how far.
 
     What counts is the sum of the magnitudes, which no order of summing exceeds. Only layers that could exceed it on
     some image are looked at.
@@ -29,7 +31,7 @@ def sums_beyond_float32(graph: fx.GraphModule, planes: Sequence[Tensor]) -> dict
     try:
         if suspects:
             with torch.no_grad():
-                graph(*planes)
+                graph(*next(iter(batches())))
     finally:
         for hook in hooks:
             hook.remove()

@@ -8,6 +8,9 @@ from typing import Literal
 
 from xvision.quant.rules import Rule
 
+LEAST_DB = 10.0
+"""Signal to quantization noise of an output below which it has little to do with the float one."""
+
 
 @dataclass(frozen=True)
 class TensorQuant:

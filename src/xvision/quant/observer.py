@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, fx
@@ -86,21 +86,26 @@ class HistogramObserver:
 
 
 def observe(
-    graph: fx.GraphModule, batches: Iterable[tuple[Tensor, ...]]
+    graph: fx.GraphModule,
+    batches: Sequence[tuple[Tensor, ...]],
+    judged: Sequence[tuple[Tensor, ...]] | None = None,
 ) -> dict[Quantizer, HistogramObserver]:
-    """Run the calibration batches twice, for ranges and for histograms, and say what each open quantizer saw.
+    """What each open quantizer sees: the range of all batches, and histograms of those that are `judged` (or of all).
 
     Raises: ValueError if a tensor is not finite.
     """
     observers = {m: HistogramObserver() for m in graph.modules() if isinstance(m, Quantizer) and not m.ready}
-    batches = list(batches)
-    for update in (HistogramObserver.update_range, HistogramObserver.update_histogram):
+    passes = (
+        (HistogramObserver.update_range, batches),
+        (HistogramObserver.update_histogram, batches if judged is None else judged),
+    )
+    for update, some in passes:
         hooks = [
             quantizer.register_forward_pre_hook(lambda _, args, own=own, update=update: update(own, args[0]))
             for quantizer, own in observers.items()
         ]
         with torch.no_grad():
-            for planes in batches:
+            for planes in some:
                 graph(*planes)
         for hook in hooks:
             hook.remove()

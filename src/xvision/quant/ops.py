@@ -5,6 +5,8 @@ In a simulation they compute what ONNX's QuantizeLinear and DequantizeLinear com
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,20 @@ def steps(x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor) -> Te
 def rounded(x: Tensor, scale: Tensor) -> Tensor:
     """Whole steps of `scale` from zero, half to even."""
     return torch.div(x, scale).round_()
+
+
+def squared_error(x: Tensor, wanted: Tensor) -> float:
+    """The sum of squared differences, in double."""
+    return float((x.double() - wanted.double()).square().sum())
+
+
+def decibels(signal: float, noise: float) -> float:
+    """10 log10 of signal over noise, at most 200.
+
+    >>> decibels(100.0, 1.0), decibels(1.0, 0.0)
+    (20.0, 200.0)
+    """
+    return min(200.0, 10 * math.log10(max(signal, 1e-300) / max(noise, 1e-300)))
 
 
 @torch.library.custom_op("xvision::requantize", mutates_args=())

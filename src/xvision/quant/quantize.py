@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from torch import fx, nn
 
@@ -13,6 +13,8 @@ from xvision.graph.planes import Batch, plane_names, planes_of
 from xvision.quant import methods, schemes
 from xvision.quant.accumulator import sums_beyond_float32
 from xvision.quant.context import Context
+from xvision.quant.numbers import LEAST_DB
+from xvision.quant.quality import Quality
 
 
 def quantize(
@@ -42,20 +44,35 @@ def quantize(
 def quantize_with(context: Context, method: Part) -> fx.GraphModule:
     """What a method makes of a context, in evaluation mode; warns as `quantize` does."""
     quantized: fx.GraphModule = method.build(context)
-    unknown = quantized.meta["float_operators"]
-    if unknown:
-        warnings.warn(
-            f"{type(context.network).__name__}: {len(unknown)} operators without a rule compute in float between "
-            f"integers: {', '.join(unknown)}",
-            stacklevel=3,
+    for line in (*_islands(quantized), *_sums(quantized, context), *_noise(quantized)):
+        warnings.warn(f"{type(context.network).__name__}: {line}", stacklevel=3)
+    return quantized.eval()
+
+
+def _islands(quantized: fx.GraphModule) -> Iterator[str]:
+    if unknown := quantized.meta["float_operators"]:
+        yield (
+            f"{len(unknown)} operators without a rule compute in float between integers: {', '.join(unknown)}"
         )
-    too_large = sums_beyond_float32(quantized, next(iter(context.calibration())))
+
+
+def _sums(quantized: fx.GraphModule, context: Context) -> Iterator[str]:
+    too_large = sums_beyond_float32(quantized, context.calibration)
     if too_large:
         name, largest = max(too_large.items(), key=lambda item: item[1])
-        warnings.warn(
-            f"{type(context.network).__name__}: sums of {len(too_large)} layers go beyond 2^24, where float32 is not "
-            f"exact (most at {name}: 2^{math.log2(largest):.1f}): the simulation and runtimes that sum in float32 may "
-            "differ by an LSB there; make the layer narrower, or split it",
-            stacklevel=3,
+        yield (
+            f"sums of {len(too_large)} layers go beyond 2^24, where float32 is not exact (most at {name}: "
+            f"2^{math.log2(largest):.1f}): the simulation and runtimes that sum in float32 may differ by an LSB there; "
+            "make the layer narrower, or split it"
         )
-    return quantized.eval()
+
+
+def _noise(quantized: fx.GraphModule) -> Iterator[str]:
+    quality: Quality | None = quantized.meta.get("quality")
+    if quality is not None and quality.poor:
+        poor = ", ".join(f"'{name}' {db:.1f} dB" for name, db in quality.poor.items())
+        weakest = f"; most of it in {quality.weakest}" if quality.layers else ""
+        yield (
+            f"outputs with less than {LEAST_DB:g} dB of signal over quantization noise: {poor}{weakest}; give more "
+            "calibration images, or more bits"
+        )

@@ -21,6 +21,7 @@ from xvision.models.pixels import Pixels
 from xvision.quant.fake import LayerForm, Quantizer, QuantLayer
 from xvision.quant.insert import scheme_of
 from xvision.quant.numbers import QuantScheme, TensorQuant
+from xvision.quant.quality import LayerQuality, Quality
 from xvision.train.checkpoint import read_tensors, write_tensors
 from xvision.train.errors import CheckpointError
 
@@ -75,6 +76,9 @@ def load(path: str | Path) -> nn.Module:
         ) from error
     graph.meta |= {key: manifest[key] for key in ("inputs", "float_operators")}
     graph.meta["scheme"] = _scheme(manifest["scheme"])
+    if manifest["quality"] is not None:
+        layers = {name: LayerQuality(**one) for name, one in manifest["quality"]["layers"].items()}
+        graph.meta["quality"] = Quality(**{**manifest["quality"], "layers": layers})
     return graph.eval()
 
 
@@ -118,6 +122,7 @@ def _manifest(frozen: fx.GraphModule) -> dict[str, Any]:
         "modules": _described(frozen),
         "inputs": frozen.meta["inputs"],
         "float_operators": frozen.meta["float_operators"],
+        "quality": asdict(frozen.meta["quality"]) if "quality" in frozen.meta else None,
         "tensors": {key: m.extra_repr() for key, m in modules if isinstance(m, Quantizer)},
         "accumulator_bounds": {key: m.accumulator_bound() for key, m in modules if isinstance(m, QuantLayer)},
     }

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xvision.files import sha256
+from xvision.quant.numbers import LEAST_DB
 from xvision.report import numbers, plots
 from xvision.report.confusion import Confusions, confusions
 from xvision.report.measured import Table, tables
 from xvision.report.part_text import part_kind, part_text
 from xvision.runs.contents import LayerCost, Sample, TrainLine, ValLine
 from xvision.runs.files import DRAWING, RunFiles
+from xvision.runs.int8_losses import int8_losses
 from xvision.runs.record import ParityRow, Record
 
 if TYPE_CHECKING:
@@ -145,7 +147,24 @@ class Page:
         lines = [_proof(parity) for parity in found]
         if not all(parity.ok for parity in found):
             return Verdict("bad", "Not equal", lines)
-        return Verdict("good", f"Verified: {max(parity.max_lsb for parity in found)} LSB", lines)
+        title = f"Verified: {max(parity.max_lsb for parity in found)} LSB"
+        if losses := self.losses:
+            return Verdict("open", f"{title}, but integers cost accuracy", [*lines, *losses])
+        return Verdict("good", title, lines)
+
+    @cached_property
+    def losses(self) -> list[str]:
+        """What the integer network loses, where that is much."""
+        if self.record is None or self.task is None:
+            return []
+        found = int8_losses(self.record.metrics, self.task)
+        poor = {
+            f"'{name}' has {db:.1f} dB of signal over quantization noise"
+            for parity in self.parities
+            for name, db in parity.sqnr_db.items()
+            if db < LEAST_DB
+        }
+        return [f"{line}." for line in (*found, *sorted(poor))]
 
     @cached_property
     def _stopped(self) -> str:

@@ -128,6 +128,9 @@ class ParityRow(Frozen):
     levels: dict[str, LevelRow]
     first_difference: str | None = None
     images: Count
+    sqnr_db: dict[str, float] = {}
+    """Of each output, against the float network, on calibration images."""
+    float_operators: tuple[str, ...] = ()
 
 
 class Artefact(Frozen):

@@ -26,6 +26,9 @@ class Simulation(PyTorch):
         nodes = network.graph.nodes
         self.input_names = tuple(str(node.target) for node in nodes if node.op == "placeholder")
         self.tolerance_lsb = scheme.tolerance_lsb
+        quality = network.meta.get("quality")
+        self.sqnr_db = quality.heads_db if quality else {}
+        self.float_operators = tuple(network.meta["float_operators"])
         (heads,) = network.graph.output_node().args
         assert isinstance(heads, dict)
         modules = dict(network.named_modules())
