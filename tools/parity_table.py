@@ -61,7 +61,7 @@ ROWS = (
     Row(31, "ONNX export with shapes, but once and not every epoch, and no TorchScript", WORKS, "xvision export RUN", "tests/export/test_onnx.py"),
     Row(32, "Phases in one go: training, int8, validation of int8; QAT as a phase is not there yet", WORKS, RUN, "tests/pipeline/test_run.py::test_one_recipe_goes_from_images_to_a_verified_file", CIFAR),
     Row(33, "Joint augmentation: rotation, zoom-crop, flip, flow-aware; crop and mask rectangles", WORKS, f"{RUN} data.augment.rotate_deg=10 data.augment.zoom=0.8,1.5", "tests/data/test_geometry.py"),
-    Row(34, "Graph analysis, batch norm merge, bias on the accumulator's grid, per-channel weights", WORKS, "xvision quantize RUN", "tests/graph/test_batch_norm.py", CIFAR),
+    Row(34, "Graph analysis, batch norm merge, bias on the accumulator's grid, per-channel weights", WORKS, "xvision quantize RUN", "tests/graph/test_affine.py", CIFAR),
     Row(35, "QAT with range learning and freezing"),
     Row(36, "Calibration with bias correction", WORKS, "xvision quantize RUN quant.num_images=512", "tests/quant/test_ptq.py", CIFAR),
     Row(37, "Bit widths 8 and 16"),

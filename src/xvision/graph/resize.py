@@ -16,16 +16,20 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from xvision.graph.operators import arguments, aten, packet
+from xvision.graph.surgery import bypass
 
 
 def plain_resizes(graph: fx.GraphModule) -> None:
     """Call `bilinear` for every bilinear resize of maps."""
-    for node in graph.graph.nodes:
+    for node in list(graph.graph.nodes):
         if packet(node) is not aten.upsample_bilinear2d:
             continue
         given = arguments(node)
         size = [int(side) for side in node.meta["val"].shape[2:]]
         scales = given.get("scale_factors")
+        if size == [*given["input"].meta["val"].shape[2:]] and all(scale == 1 for scale in scales or ()):
+            bypass(node)
+            continue
         node.target = bilinear
         node.args = (given["input"], size, bool(given["align_corners"]), scales and [*scales])
         node.kwargs = {}
