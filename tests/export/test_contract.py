@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import xvision as xv
 from tests.quant.patterns import trained
 from tests.train.tiny import TinyNet, tiny_loader, tiny_task
-from xvision.export.contract import Executor, FileError, Format
+from xvision.export.contract import Contents, Executor, FileError, Format
 from xvision.export.executors import executor
 from xvision.export.export import find_format, format_of
 from xvision.export.formats import export_format
@@ -137,7 +137,7 @@ def test_the_name_of_a_file_says_its_format() -> None:
     assert [one.name for one in made] == FORMATS
     assert len({one.suffix for one in made}) == len(made)
     for one in made:
-        assert one.suffix.startswith(".")
+        assert one.suffix.rpartition(".")[1] == "."
         assert one.file_name == f"model{one.suffix}"
         assert format_of(Path("runs/a.b") / one.file_name).name == one.name
         assert one.network in ("float", "int8")
@@ -185,7 +185,7 @@ def test_a_file_keeps_its_metadata_and_is_the_same_when_written_again(
     assert (runs.metadata, runs.version, str(runs)) == (METADATA, made.version, str(files[made.name]))
     network = networks[made.network]
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    made.write(network, tmp_path / "deep" / made.file_name, planes, (), METADATA)
+    made.write(network, tmp_path / "deep" / made.file_name, Contents(planes, metadata=METADATA))
     assert (tmp_path / "deep" / made.file_name).read_bytes() == files[made.name].read_bytes()
     _equal(network.state_dict(), before)
 
@@ -193,7 +193,7 @@ def test_a_file_keeps_its_metadata_and_is_the_same_when_written_again(
 def test_class_ids_in_place_of_scores(
     made: Format, networks: Mapping[str, nn.Module], planes: tuple[Tensor, ...], tmp_path: Path
 ) -> None:
-    made.write(networks[made.network], tmp_path / made.file_name, planes, ("class",), {})
+    made.write(networks[made.network], tmp_path / made.file_name, Contents(planes, ("class",)))
     found = made.executor(tmp_path / made.file_name)(*planes)
     with torch.no_grad():
         wanted = networks[made.network](*planes)
@@ -201,7 +201,7 @@ def test_class_ids_in_place_of_scores(
     assert found["class"].dtype == torch.uint8
     assert torch.equal(found["class"].long(), wanted["class"].argmax(1, keepdim=True))
     with pytest.raises(ValueError, match=r"argmax: expected outputs among .*, got 'none'"):
-        made.write(networks[made.network], tmp_path / f"other{made.suffix}", planes, ("none",), {})
+        made.write(networks[made.network], tmp_path / f"other{made.suffix}", Contents(planes, ("none",)))
     assert not (tmp_path / f"other{made.suffix}").exists()
 
 
@@ -211,7 +211,7 @@ def test_what_cannot_be_written_is_named_and_leaves_nothing_behind(
     file = tmp_path / made.file_name
     file.mkdir()
     with pytest.raises(OSError, match=rf"{made.file_name}: cannot be written \(Is a directory\)"):
-        made.write(networks[made.network], file, planes, (), {})
+        made.write(networks[made.network], file, Contents(planes))
     assert list(tmp_path.iterdir()) == [file]
 
 

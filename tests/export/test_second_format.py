@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tests.pipeline.results import FLOAT, of_json
 from tests.test_cli import call
-from xvision.export.contract import Executor, FileError, Format, installed
+from xvision.export.contract import Contents, Executor, FileError, Format, installed
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 
@@ -51,9 +51,9 @@ class PlainRuntime(Executor):
         return dict(zip(names, map(torch.from_numpy, self._session.run(names, feed)), strict=True))
 
 
-class OnnxFloat(Format):
-    name = "onnx_float"
-    suffix = ".float.onnx"
+class PlainFloat(Format):
+    name = "plain_float"
+    suffix = ".plain.onnx"
     network = "float"
     version = PlainRuntime.version
 
@@ -61,11 +61,9 @@ class OnnxFloat(Format):
         self,
         network: nn.Module,
         path: Path,
-        inputs: tuple[Tensor, ...],
-        argmax: tuple[str, ...],
-        metadata: Mapping[str, str],
+        contents: Contents,
     ) -> None:
-        export_format.onnx().build().write(network, path, inputs, argmax, metadata)
+        export_format.onnx().build().write(network, path, contents)
 
     def executor(self, path: Path) -> Executor:
         runtime: Executor = executor.plain_runtime().build(path)
@@ -77,9 +75,9 @@ def plain_runtime(path: Path) -> Executor:
     return PlainRuntime(path)
 
 
-def onnx_float() -> Format:
+def plain_float() -> Format:
     """The float network as ONNX."""
-    return OnnxFloat()
+    return PlainFloat()
 
 
 # ---------------------------------------------------------------------------------------------------- the run
@@ -91,7 +89,7 @@ COLUMN = ("float", "plain_runtime")
 def _registered() -> Iterator[None]:
     """Only here: the contract tests of the formats that the package has go through the registries."""
     with pytest.MonkeyPatch.context() as patch:
-        for registry, builder in ((executor, plain_runtime), (export_format, onnx_float)):
+        for registry, builder in ((executor, plain_runtime), (export_format, plain_float)):
             patch.setattr(registry, "_own", {})
             registry(builder)
         yield
@@ -100,23 +98,23 @@ def _registered() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("formats") / "run"
-    words = ("run", "segmentation", *SMALL, "export.formats=onnx+onnx_float", "--out", str(out))
+    words = ("run", "segmentation", *SMALL, "export.format=onnx+plain_float", "--out", str(out))
     assert call(*words) == 0
     return out
 
 
 def test_both_files_are_there_and_in_the_record(run: Path) -> None:
-    assert sorted(file.name for file in (run / "export").glob("*.onnx")) == ["model.float.onnx", "model.onnx"]
+    assert sorted(file.name for file in (run / "export").glob("*.onnx")) == ["model.onnx", "model.plain.onnx"]
     record = json.loads((run / "record.json").read_text())
-    assert {"export/model.onnx", "export/model.float.onnx"} <= record["artefacts"].keys()
-    assert record["recipe"]["export"]["formats"] == {"onnx": {}, "onnx_float": {}}
+    assert {"export/model.onnx", "export/model.plain.onnx"} <= record["artefacts"].keys()
+    assert record["recipe"]["export"]["format"] == {"onnx": {}, "plain_float": {}}
     figures = of_json(record)
     assert figures[COLUMN] == pytest.approx(figures[FLOAT], abs=1)
     (proof,) = [row for row in record["parity"] if row["executor"] == "plain_runtime"]
     assert (proof["network"], proof["reference"], proof["file"]) == (
         "float",
         "pytorch",
-        "export/model.float.onnx",
+        "export/model.plain.onnx",
     )
     assert proof["ok"]
     assert 0 < proof["max_error"] < 1e-3
@@ -126,26 +124,26 @@ def test_both_files_are_there_and_in_the_record(run: Path) -> None:
 def test_the_report_has_a_column_for_it(run: Path) -> None:
     page = (run / "report.html").read_text()
     assert "plain_runtime" in page
-    assert "export/model.float.onnx" in page
+    assert "export/model.plain.onnx" in page
 
 
 def test_the_command_line_knows_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("list", "export_format", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["export_format"]["onnx_float"] == "The float network as ONNX."
+    assert json.loads(capsys.readouterr().out)["export_format"]["plain_float"] == "The float network as ONNX."
     assert call("list", "executors") == 0
     assert "plain_runtime" in capsys.readouterr().out
-    assert call("run", "segmentation", *SMALL, "export.formats=onnx_flat") == 2
-    assert "no export_format is called 'onnx_flat'; did you mean 'onnx_float'?" in capsys.readouterr().err
+    assert call("run", "segmentation", *SMALL, "export.format=plain_flot") == 2
+    assert "no export_format is called 'plain_flot'; did you mean 'plain_float'?" in capsys.readouterr().err
     assert call("verify", str(run), "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert of_json(shown)[COLUMN] == of_json(json.loads((run / "record.json").read_text()))[COLUMN]
-    assert shown["float.onnx"] == str(run / "export/model.float.onnx")
+    assert shown["plain.onnx"] == str(run / "export/model.plain.onnx")
 
 
 def test_its_file_can_be_measured_and_used(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = run / "export/model.float.onnx"
+    file = run / "export/model.plain.onnx"
     assert call("val", str(file), "--json") == 0
     measured = of_json(json.loads(capsys.readouterr().out))
     assert measured == {COLUMN: of_json(json.loads((run / "record.json").read_text()))[COLUMN]}
@@ -160,17 +158,15 @@ def test_a_format_that_computes_something_else_fails_verification(
         self: Format,
         network: nn.Module,
         path: Path,
-        inputs: tuple[Tensor, ...],
-        argmax: tuple[str, ...],
-        metadata: Mapping[str, str],
+        contents: Contents,
     ) -> None:
-        export_format.onnx().build().write(network, path, inputs, argmax, metadata)
+        export_format.onnx().build().write(network, path, contents)
         model = onnx.load(path)
         weight = model.graph.initializer[0]
         weight.CopyFrom(numpy_helper.from_array(np.negative(numpy_helper.to_array(weight)), weight.name))
         onnx.save(model, path)
 
-    monkeypatch.setattr(OnnxFloat, "write", write_wrong)
+    monkeypatch.setattr(PlainFloat, "write", write_wrong)
     copy = shutil.copytree(run, tmp_path / "copy")
-    assert call("verify", str(copy), "export.formats=onnx_float") == 6
-    assert "model.float.onnx computes something else than" in capsys.readouterr().err
+    assert call("verify", str(copy), "export.format=plain_float") == 6
+    assert "model.plain.onnx computes something else than" in capsys.readouterr().err

@@ -9,10 +9,13 @@ from __future__ import annotations
 import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+OPSET = 21  # of ONNX: the first with tensors of 16 bits
 
 Grid = Callable[[Tensor], Tensor]  # float values to integer codes
 
@@ -70,6 +73,21 @@ class Executor(ABC):
         return self.name
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds besides the network.
+
+    `inputs` are examples that fix sizes and types. Outputs in `argmax` give the id of the largest score. `batch` is the
+    number of images that the file takes at once, None if it is free; `opset` is what an ONNX file is written in.
+    """
+
+    inputs: tuple[Tensor, ...]
+    argmax: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    batch: int | None = None
+    opset: int = OPSET
+
+
 class Format(ABC):
     """A kind of file that networks are exported to."""
 
@@ -88,18 +106,8 @@ class Format(ABC):
         return f"model{self.suffix}"
 
     @abstractmethod
-    def write(
-        self,
-        network: nn.Module,
-        path: Path,
-        inputs: tuple[Tensor, ...],
-        argmax: tuple[str, ...],
-        metadata: Mapping[str, str],
-    ) -> None:
+    def write(self, network: nn.Module, path: Path, contents: Contents) -> None:
         """Write a network, whole or not at all; it is left as it was.
-
-        `inputs` are examples that fix sizes and types, the batch size stays free. Outputs in `argmax` give the id of
-        the largest score.
 
         Raises: ValueError if the network cannot be expressed, OSError naming the file if it cannot be written.
         """

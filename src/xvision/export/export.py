@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from xvision.config.parts import Part, part_of
-from xvision.export.contract import Executor, Format
+from xvision.export.contract import OPSET, Contents, Executor, Format
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized
@@ -24,20 +24,24 @@ def export(
     inputs: Sequence[Tensor] | None = None,
     argmax: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
+    batch: int | None = None,
+    opset: int = OPSET,
 ) -> Path:
     """Write a float or quantized network as a file, whole or not at all.
 
     `format` is a part or its name; by default the end of the file's name says it. `inputs` are example planes that fix
-    sizes and types; our own networks and quantized ones know theirs. The batch size stays free. Outputs are called as
-    the keys of what the network returns; those in `argmax` give the id of the largest score in place of float scores,
-    uint8 with one channel.
+    sizes and types; our own networks and quantized ones know theirs. The file takes any number of images at once, or
+    `batch` of them. Outputs are called as the keys of what the network returns; those in `argmax` give the id of the
+    largest score in place of float scores, uint8 with one channel. `opset` is ONNX's: 17 and 18 are for older runtimes
+    and know no tensors of 16 bits.
 
     Raises: ValueError if the network cannot be exported or has no such output, OSError naming the file if it cannot be
     written.
     """
     path = Path(path)
     chosen = format_of(path) if format is None else part_of(export_format).parse(format).build()
-    chosen.write(model, path, tuple(inputs or _known_inputs(model)), tuple(argmax), metadata or {})
+    given = tuple(inputs or _known_inputs(model))
+    chosen.write(model, path, Contents(given, tuple(argmax), metadata or {}, batch, opset))
     return path
 
 

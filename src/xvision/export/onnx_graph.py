@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 import onnx_ir as ir
 
@@ -16,7 +17,8 @@ def unshare_weights(graph: ir.Graph) -> None:
         stored = node.inputs[0] if node.op_type == "DequantizeLinear" else None
         if stored is None or stored.const_value is None:
             continue
-        for number, use in enumerate(list(node.outputs[0].uses())[1:], start=1):
+        for use in list(node.outputs[0].uses())[1:]:
+            number = next(n for n in count(1) if f"{stored.name}.{n}" not in graph.initializers)
             own = ir.val(f"{stored.name}.{number}", const_value=stored.const_value)
             graph.register_initializer(own)
             twin = ir.node("DequantizeLinear", [own, *node.inputs[1:]], attributes=node.attributes)
@@ -97,3 +99,14 @@ def scores_to_ids(graph: ir.Graph, names: Sequence[str]) -> None:
         ids.outputs[0].shape = ir.Shape([shape[0], 1, *shape[2:]])
         graph.extend([largest, ids])
         graph.outputs[outputs[name]] = ids.outputs[0]
+
+
+def fix_batch(graph: ir.Graph, batch: int) -> None:
+    """Give the free first dimension of inputs and outputs a size."""
+    for value in (*graph.inputs, *graph.outputs):
+        assert value.shape is not None
+        value.shape = ir.Shape([batch, *list(value.shape)[1:]])
+    for node in graph:
+        for value in node.outputs:
+            if value not in graph.outputs:
+                value.shape = None  # inferred again from the inputs

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
-from onnxscript import opset21 as op
+from onnxscript import opset18, opset21
 from torch import Tensor, nn
 
 from xvision.export.integers import REQUANTIZE
@@ -20,35 +20,37 @@ from xvision.export.onnx_graph import CODES
 from xvision.graph.outputs import named
 from xvision.graph.trace import input_names
 
-OPSET = 21  # the first with 16-bit QuantizeLinear
+
+def translations(opset: int) -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Our two operators in ONNX's."""
+    op: Any = opset21 if opset >= 21 else opset18
+
+    def to_qdq(x: Any, scale: Any, zero_point: Any, low: int, high: int, name: str) -> Any:
+        kind = zero_point.dtype.numpy()
+        if opset < 21 and kind.itemsize > 1:
+            raise ValueError(
+                f"export.opset={opset}: expected tensors of 8 bits, '{name}' has {8 * kind.itemsize}, which ONNX knows "
+                "from opset 21 on; quantize with head_bits=8, or leave opset out"
+            )
+        codes = op.QuantizeLinear(x, scale, zero_point)
+        limits = np.iinfo(kind)
+        if (low, high) != (limits.min, limits.max):
+            bounds = [op.Constant(value=onnx.numpy_helper.from_array(np.array(v, kind))) for v in (low, high)]
+            codes = op.Clip(codes, *bounds)
+        codes.name = f"{name}{CODES}"
+        return op.DequantizeLinear(codes, scale, zero_point)
+
+    def to_dq(codes: Any, scale: Any, zero_point: Any = None) -> Any:
+        if zero_point is None and codes.dtype == ir.DataType.INT8:
+            # written out: ONNX Runtime's int8-to-uint8 pass adds a scalar one, even to a scale for each channel
+            zeros = np.zeros(scale.shape.numpy(), np.int8)
+            zero_point = op.Constant(value=onnx.numpy_helper.from_array(zeros))
+        return op.DequantizeLinear(codes, scale, zero_point, axis=0)
+
+    return {REQUANTIZE: to_qdq, torch.ops.xvision.dequantize.default: to_dq}
 
 
-def _to_qdq(x: Any, scale: Any, zero_point: Any, low: int, high: int, name: str) -> Any:
-    codes = op.QuantizeLinear(x, scale, zero_point)
-    kind = zero_point.dtype.numpy()
-    limits = np.iinfo(kind)
-    if (low, high) != (limits.min, limits.max):
-        bounds = [op.Constant(value=onnx.numpy_helper.from_array(np.array(v, kind))) for v in (low, high)]
-        codes = op.Clip(codes, *bounds)
-    codes.name = f"{name}{CODES}"
-    return op.DequantizeLinear(codes, scale, zero_point)
-
-
-def _to_dq(codes: Any, scale: Any, zero_point: Any = None) -> Any:
-    if zero_point is None and codes.dtype == ir.DataType.INT8:
-        # written out: ONNX Runtime's int8-to-uint8 pass adds a scalar one, even to a scale for each channel
-        zeros = np.zeros(scale.shape.numpy(), np.int8)
-        zero_point = op.Constant(value=onnx.numpy_helper.from_array(zeros))
-    return op.DequantizeLinear(codes, scale, zero_point, axis=0)
-
-
-TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    REQUANTIZE: _to_qdq,
-    torch.ops.xvision.dequantize.default: _to_dq,
-}
-
-
-def translate(network: nn.Module, inputs: tuple[Tensor, ...]) -> ir.Model:
+def translate(network: nn.Module, inputs: tuple[Tensor, ...], opset: int = 21) -> ir.Model:
     """The graph of a network, its inputs and outputs called as the network calls them.
 
     Raises: ValueError if the network does not take the inputs, or has an operator that ONNX does not know.
@@ -70,11 +72,11 @@ def translate(network: nn.Module, inputs: tuple[Tensor, ...]) -> ir.Model:
                 network,
                 inputs,
                 dynamo=True,
-                opset_version=OPSET,
+                opset_version=max(18, opset),
                 input_names=input_names(network) or None,
                 output_names=list(named(outputs)),
                 dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in inputs),
-                custom_translation_table=TRANSLATIONS,
+                custom_translation_table=translations(opset),
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from xvision.config.parts import Parts, parts_of
 from xvision.export.formats import export_format
@@ -15,8 +15,12 @@ class Export(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    formats: Annotated[Parts, parts_of(export_format)] = Parts(export_format, (export_format.onnx(),))
-    """Kinds of files that are written, joined by '+'; each is verified and measured."""
+    format: Annotated[Parts, parts_of(export_format)] = Parts(export_format, (export_format.onnx(),))
+    """Kinds of files that are written, joined by '+' (onnx+onnx_float); each is verified and measured."""
+    batch: Literal["free"] | Annotated[int, Field(ge=1)] = "free"
+    """Images that a file takes at once: any number, or this one, for compilers that want every size fixed."""
+    opset: Literal[17, 18, 21] = 21
+    """Of ONNX. 17 and 18 are read by runtimes from 2022 on, but know no tensors of 16 bits: set quant.head_bits=8."""
     argmax: bool = False
     """Outputs that score classes per pixel are given as ids: uint8 (B, 1, H, W) in place of float scores (B, C, H, W).
 

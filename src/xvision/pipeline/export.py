@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 
 def _execute(run: Run) -> Left:
-    inputs = next(run.planes("val"))
+    from xvision.export.contract import Contents
+
+    export = run.recipe.export
+    batch = None if export.batch == "free" else export.batch
+    contents = Contents(next(run.planes("val")), run.id_maps, _metadata(run), batch, export.opset)
     for one in run.formats():
-        one.write(
-            run.network(one.network), run.files.new(run.exported(one)), inputs, run.id_maps, _metadata(run)
-        )
+        one.write(run.network(one.network), run.files.new(run.exported(one)), contents)
     return Left()
 
 

@@ -165,7 +165,7 @@ class Run:
 
     def formats(self) -> list[Format]:
         """The formats that the recipe names."""
-        return [part.build() for part in self.recipe.export.formats]
+        return [part.build() for part in self.recipe.export.format]
 
     @staticmethod
     def exported(one: Format) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-from xvision.export.contract import Executor, Format, installed
+from xvision.export.contract import Contents, Executor, Format, installed
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized, to_integers
@@ -26,19 +25,13 @@ class Onnx(Format):
     suffix = ".onnx"
     version = installed("onnxruntime")
 
-    def write(
-        self,
-        network: nn.Module,
-        path: Path,
-        inputs: tuple[Tensor, ...],
-        argmax: tuple[str, ...],
-        metadata: Mapping[str, str],
-    ) -> None:
+    def write(self, network: nn.Module, path: Path, contents: Contents) -> None:
         import onnx
         import onnx_ir as ir
         from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
-        from xvision.export.onnx_graph import keep_port_names, name_scales, scores_to_ids, unshare_weights
+        from xvision.export import onnx_graph
+        from xvision.export.onnx_opset import in_opset
         from xvision.export.onnx_translate import translate
 
         network = copy.deepcopy(network).cpu().eval()
@@ -46,14 +39,16 @@ class Onnx(Format):
             to_integers(network)
         elif input_names(network):
             network = trace(network)  # its forward takes *planes, the exporter wants them named
-        model = translate(network, inputs)
+        model = translate(network, contents.inputs, contents.opset)
         ClearMetadataAndDocStringPass()(model)  # it names source files of the exporting machine
-        keep_port_names(model.graph)
-        unshare_weights(model.graph)
-        name_scales(model.graph)
-        scores_to_ids(model.graph, argmax)
-        model.metadata_props.update(metadata)
-        proto = ir.to_proto(model)
+        onnx_graph.keep_port_names(model.graph)
+        onnx_graph.unshare_weights(model.graph)
+        onnx_graph.name_scales(model.graph)
+        onnx_graph.scores_to_ids(model.graph, contents.argmax)
+        if contents.batch is not None:
+            onnx_graph.fix_batch(model.graph, contents.batch)
+        model.metadata_props.update(contents.metadata)
+        proto = in_opset(ir.to_proto(model), contents.opset)
         onnx.checker.check_model(proto, full_check=True)
         with replacing(path) as temporary:
             temporary.write_bytes(proto.SerializeToString())
