@@ -1,0 +1,172 @@
+"""What networks of others brought to light: each in the smallest network that shows it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+import xvision as xv
+from xvision.models.pixels import Pixels
+from xvision.quant.fake import Quantizer
+from xvision.quant.methods import method
+
+
+class Written(nn.Module):
+    """Two convolutions and what a function does with them."""
+
+    def __init__(self, forward: Any) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 1)
+        self.written = forward
+
+    def forward(self, x: Tensor) -> Any:
+        return self.written(self, x)
+
+
+def quantized(network: nn.Module, *batches: Any, **settings: Any) -> fx.GraphModule:
+    q = xv.quantize(network.eval(), batches, **settings)
+    assert isinstance(q, fx.GraphModule)
+    return q
+
+
+def sqnr_db(wanted: Tensor, got: Tensor) -> float:
+    return float(10 * torch.log10(wanted.square().sum() / (got - wanted).square().sum()))
+
+
+def test_maps_of_one_row(tmp_path: Path) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, (1, 9), padding=(0, 4)), nn.ReLU(), nn.Conv2d(8, 4, (1, 9), stride=(1, 4))
+    )
+    x = torch.randn(8, 1, 1, 16000)
+    q = quantized(network, x)
+    with torch.no_grad():
+        assert sqnr_db(network(x), q(x)["out0"]) > 25
+    assert xv.verify(q, xv.export(q, tmp_path / "m.onnx"), [x[:2]]).max_lsb == 0
+
+
+@pytest.mark.parametrize("correct", ["nothing", "weights"])
+def test_one_pixel_that_is_not_a_number(correct: str) -> None:
+    good, bad = torch.randn(8, 3, 16, 16), torch.randn(8, 3, 16, 16)
+    bad[3, 0, 2, 2] = torch.nan
+    with pytest.raises(
+        ValueError, match=r"expected finite activations, got NaN or infinity at 3 tensors \(first: x\)"
+    ):
+        quantized(
+            Written(lambda net, x: net.head(net.conv(x))), good, bad, method=method.ptq(correct=correct)
+        )
+
+
+def test_sums_that_float32_does_not_hold_are_told() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12288, 16))
+    network[1].weight.data.abs_()
+    with pytest.warns(UserWarning, match=r"sums of 1 layers go beyond 2\^24, .* \(most at 1: 2\^2\d\.\d\)"):
+        quantized(network, torch.rand(16, 3, 64, 64) * 2)
+
+
+def test_sums_that_float32_holds_are_not() -> None:
+    """Worst-case inputs would exceed 2^24 here, images do not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*so none is held back")
+        few = (torch.rand(16, 3, 64, 64) > 0.95).float()
+        quantized(nn.Sequential(nn.Flatten(), nn.Linear(12288, 16)), few)
+
+
+def test_what_only_operators_in_float_read_has_more_bits() -> None:
+    network = Written(
+        lambda net, x: (net.head(net.conv(x).softmax(1)), torch.var_mean(net.conv(x), dim=(2, 3))[0])
+    )
+    with pytest.warns(
+        UserWarning, match="2 operators without a rule compute in float .*: softmax .*var_mean"
+    ):
+        q = quantized(network, torch.randn(8, 3, 16, 16))
+    bits = {name: m.numbers.bits for name, m in q.named_modules() if isinstance(m, Quantizer)}
+    assert bits["quantizers.conv"] == bits["quantizers.conv_again"] == 16
+
+
+def test_values_of_several_tensors_have_scales_of_their_own() -> None:
+    network = Written(lambda net, x: torch.var_mean(net.conv(x) * 0.04 + 5, dim=(2, 3))[0])
+    x = torch.randn(8, 3, 16, 16)
+    with pytest.warns(UserWarning, match="1 operators without a rule"):
+        q = quantized(network, x)
+    with torch.no_grad():
+        assert sqnr_db(network(x), q(x)["out0"]) > 25
+
+
+def test_features_joined_with_pixels_are_not_cut_at_the_pixels_range() -> None:
+    class Enet(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.pixels, self.conv, self.head = Pixels(), nn.Conv2d(3, 13, 3, 2, 1), nn.Conv2d(16, 4, 1)
+
+        def forward(self, image: Tensor) -> dict[str, Tensor]:
+            p = self.pixels(image)
+            return {"map": self.head(torch.cat([8 * self.conv(p), F.max_pool2d(p, 2)], 1))}
+
+    network, x = Enet(), torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    q = quantized(network, x)
+    with torch.no_grad():
+        assert sqnr_db(network(x)["map"], q(x)["map"]) > 25
+
+
+def test_class_ids_inside_a_network(tmp_path: Path) -> None:
+    network, x = Written(lambda net, x: net.head(net.conv(x)).argmax(1)), torch.randn(8, 3, 16, 16)
+    q = quantized(network, x)
+    file = xv.export(q, tmp_path / "m.onnx")
+    parity = xv.verify(q, file, [x])
+    assert parity.ok
+    assert parity.agreement == 1
+
+
+def test_outputs_may_be_called_as_anything_inside(tmp_path: Path) -> None:
+    network = Written(lambda net, x: {"relu": net.head(F.relu(net.conv(x))), "x": net.conv(x)})
+    images = torch.randn(8, 3, 16, 16)
+    q = quantized(network, images)
+    file = xv.export(q, tmp_path / "m.onnx")
+    assert xv.verify(q, file, [images]).ok
+    assert [port.name for port in onnx.load(file).graph.input] == ["x_in"]
+
+
+def test_layers_with_equal_biases_keep_their_own(tmp_path: Path) -> None:
+    """Untrained networks have many: the exporter merges them, and their copies need names of their own."""
+    layers = [nn.Conv2d(8, 8, 1) for _ in range(6)]
+    for i, layer in enumerate(layers):
+        nn.init.zeros_(layer.bias)
+        layer.weight.data.mul_(2.0 ** (i % 2))
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), *layers)
+    x = torch.randn(8, 3, 8, 8)
+    q = quantized(network, x, method=method.ptq(correct="nothing"))
+    assert xv.verify(q, xv.export(q, tmp_path / "m.onnx"), [x]).max_lsb == 0
+
+
+def test_a_correction_that_does_not_help_on_other_images_is_dropped() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.Conv2d(32, 8, 1)
+    )
+    quality = quantized(network, torch.randn(48, 3, 12, 12)).meta["quality"]
+    assert (quality.num_fitted, quality.num_judged) == (36, 12)
+    assert quality.dropped or quality.heads_db["out0"] > quality.heads_db_before["out0"]
+    assert {layer.correction for layer in quality.layers.values()} <= {"nothing", "bias", "weights"}
+
+
+def test_few_images_are_told() -> None:
+    network = Written(lambda net, x: net.head(net.conv(x)))
+    with pytest.warns(UserWarning, match="calibration: 8 images, fewer than 32, so none is held back"):
+        quality = quantized(network, torch.randn(8, 3, 16, 16)).meta["quality"]
+    assert quality.num_judged == 0
+
+
+def test_an_output_that_is_noise_is_told() -> None:
+    network = Written(lambda net, x: net.conv(x)[:, :4] * 1e-3 + net.head(net.conv(x)) * 0 + 100)
+    with pytest.warns(UserWarning, match=r"less than 10 dB|so none is held back"):
+        quantized(network, torch.randn(8, 3, 16, 16))
