@@ -258,3 +258,29 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     refused(
         "other.safetensors", r"nothing in .*other\.safetensors fits this network \(names there: a\.weight"
     )
+
+
+def test_a_state_dict_of_ours_is_not_folded_again(tmp_path: Path, theirs: dict[str, Tensor]) -> None:
+    save_file(theirs, tmp_path / "theirs.safetensors")
+    once = build(str(tmp_path / "theirs.safetensors")).eval()
+    torch.save(once.state_dict(), tmp_path / "ours.pth")
+    again = build(str(tmp_path / "ours.pth")).eval()
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in once.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64])
+def test_weights_of_other_precisions(kind: torch.dtype, tmp_path: Path, theirs: dict[str, Tensor]) -> None:
+    wanted = {key: value.to(kind) if value.is_floating_point() else value for key, value in theirs.items()}
+    save_file(theirs, tmp_path / "single.safetensors")
+    save_file(wanted, tmp_path / "other.safetensors")
+    single, other = (build(str(tmp_path / f"{name}.safetensors")) for name in ("single", "other"))
+    for a, b in zip(single.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-2)
+
+
+def test_weights_that_are_not_finite(tmp_path: Path, theirs: dict[str, Tensor]) -> None:
+    broken = dict(theirs)
+    broken["layer1.0.conv1.weight"] = broken["layer1.0.conv1.weight"] * torch.nan
+    save_file(broken, tmp_path / "broken.safetensors")
+    with pytest.raises(ValueError, match=r"NaN or infinity in 1 tensors \(first: layer1\.0\.conv1\.weight\)"):
+        build(str(tmp_path / "broken.safetensors"))

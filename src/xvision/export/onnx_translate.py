@@ -27,11 +27,6 @@ def translations(opset: int) -> dict[Callable[..., Any], Callable[..., Any]]:
 
     def to_qdq(x: Any, scale: Any, zero_point: Any, low: int, high: int, name: str) -> Any:
         kind = zero_point.dtype.numpy()
-        if opset < 21 and kind.itemsize > 1:
-            raise ValueError(
-                f"export.opset={opset}: expected tensors of 8 bits, '{name}' has {8 * kind.itemsize}, which ONNX knows "
-                "from opset 21 on; quantize with head_bits=8, or leave opset out"
-            )
         codes = op.QuantizeLinear(x, scale, zero_point)
         limits = np.iinfo(kind)
         if (low, high) != (limits.min, limits.max):

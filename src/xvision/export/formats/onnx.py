@@ -7,12 +7,13 @@ from pathlib import Path
 
 from torch import fx, nn
 
-from xvision.export.contract import Contents, Executor, Format, installed
+from xvision.export.contract import OPSET, Contents, Executor, Format, installed
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized, to_integers
 from xvision.files import replacing
 from xvision.graph.trace import input_names, trace
+from xvision.quant.fake import Quantizer
 
 
 class Onnx(Format):
@@ -36,6 +37,7 @@ class Onnx(Format):
 
         network = copy.deepcopy(network).cpu().eval()
         if isinstance(network, fx.GraphModule) and is_quantized(network):
+            _check_bits(network, contents.opset)
             to_integers(network)
         elif input_names(network):
             network = trace(network)  # its forward takes *planes, the exporter wants them named
@@ -56,6 +58,16 @@ class Onnx(Format):
     def executor(self, path: Path) -> Executor:
         runtime: Executor = executor.onnxruntime().build(path)
         return runtime
+
+
+def _check_bits(network: nn.Module, opset: int) -> None:
+    for name, module in network.named_modules():
+        if isinstance(module, Quantizer) and module.numbers.bits > 8 and opset < OPSET:
+            raise ValueError(
+                f"export.opset={opset}: expected tensors of 8 bits, '{name.removeprefix('quantizers.')}' has "
+                f"{module.numbers.bits}, which ONNX has from opset {OPSET} on; set quant.head_bits=8, or leave "
+                "export.opset out"
+            )
 
 
 @export_format
