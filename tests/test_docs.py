@@ -18,6 +18,7 @@ import xvision as xv
 from tests.quant.patterns import planes_for, trained
 from xvision.config.parts import Part, Registry
 from xvision.data.datasets import dataset
+from xvision.export.contract import Contents
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.fields import FIELDS
@@ -145,7 +146,7 @@ def test_method() -> None:
 def test_format(tmp_path: Path) -> None:
     made = added("Format").build()
     model, planes = trained("add_relu")
-    made.write(model, tmp_path / made.file_name, planes, (), {"task": "x"})
+    made.write(model, tmp_path / made.file_name, Contents(planes, metadata={"task": "x"}))
     assert made.executor(tmp_path / made.file_name).metadata["task"] == "x"
     assert xv.verify(model, made.executor(tmp_path / made.file_name), [planes]).ok
 

@@ -29,6 +29,7 @@ NOTE = "names and structure of an older form are brought to today's; no figure h
 SETTINGS = {
     "data": {"draw": "sampling", "fit": "crop_ratio", "mirror": "hflip", "gap": "frame_gap"},
     "net": {"enlarge_by": "upsample_mode", "least_channels": "min_channels"},
+    "export": {"formats": "format"},
 }
 """Old and new names of settings, by section."""
 COLUMNS = {
@@ -46,6 +47,16 @@ def migrated(plain: Mapping[str, Any]) -> Summary:
     summary = aggregate([Record.model_validate(record) for record in records])
     _check(plain, summary)
     return summary
+
+
+def renewed(plain: Mapping[str, Any]) -> Summary:
+    """A summary of today's form with today's names of settings."""
+    records = []
+    for old in plain["records"]:
+        recipe = {key: _renamed(value, SETTINGS.get(key, {})) for key, value in old["recipe"].items()}
+        ids = {"recipe_id": Recipe.model_validate(recipe).id, "former_recipe_id": old["recipe_id"]}
+        records.append(Record.model_validate({**old, "recipe": recipe, **ids, "migrated": NOTE}))
+    return aggregate(records)
 
 
 def _record(old: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,9 +156,12 @@ def main(names: Sequence[str]) -> None:
     """Migrate the records named, or all in results/."""
     for file in map(Path, names or sorted(map(str, Path("results").glob("*.json")))):
         plain = read_json(file)
-        if isinstance(plain["metrics"], list):
+        if isinstance(plain["metrics"], dict):
+            migrated(plain).write(file)
+        elif any("formats" in record["recipe"].get("export", {}) for record in plain["records"]):
+            renewed(plain).write(file)
+        else:
             continue
-        migrated(plain).write(file)
         print(f"migrated  {file}")
 
 

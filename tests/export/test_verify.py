@@ -98,7 +98,8 @@ def test_other_answers_are_counted(residual: Export, tmp_path: Path) -> None:
 def test_what_was_found_as_plain_values(two_heads: Export) -> None:
     q, planes, file = two_heads
     found = xv.verify(q, file, [planes, tuple(plane[:3] for plane in planes)]).to_dict()
-    levels = found.pop("levels")
+    levels, noise = found.pop("levels"), found.pop("sqnr_db")
+    assert noise == q.meta["quality"].heads_db
     assert found == {
         "reference": "simulation",
         "executor": "onnxruntime",
@@ -109,6 +110,7 @@ def test_what_was_found_as_plain_values(two_heads: Export) -> None:
         "agreement": 1.0,
         "first_difference": None,
         "images": 11,
+        "float_operators": [],
     }
     equal = {"max_lsb": 0, "max_error": 0.0, "agreement": 1.0}
     assert levels == {

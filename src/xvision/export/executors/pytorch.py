@@ -25,7 +25,12 @@ class PyTorch(Executor):
 
     def outputs(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
         with torch.no_grad():
-            return named(self.network(*(plane.to(self.device) for plane in inputs)))
+            return contiguous(named(self.network(*(plane.to(self.device) for plane in inputs))))
+
+
+def contiguous(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Outputs in the memory order that files give: a later resize would round otherwise in another order."""
+    return {name: x.contiguous() for name, x in outputs.items()}
 
 
 @executor

@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 
 from xvision.export.contract import Grid
 from xvision.export.executors import executor
-from xvision.export.executors.pytorch import PyTorch
+from xvision.export.executors.pytorch import PyTorch, contiguous
 from xvision.quant.fake import Quantizer
 from xvision.quant.insert import scheme_of
 
@@ -42,7 +42,7 @@ class Simulation(PyTorch):
         self._recorder.codes = {}
         with torch.no_grad():
             outputs = self._recorder.run(*(plane.to(self.device) for plane in inputs))
-        return outputs, self._recorder.codes
+        return contiguous(outputs), self._recorder.codes
 
     def grids(self) -> dict[str, Grid]:
         return {name: _grid(one) for name, one in self._heads.items() if isinstance(one, Quantizer)}
