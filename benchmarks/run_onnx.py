@@ -39,8 +39,8 @@ def differences(file: str) -> dict[str, float]:
     return found
 
 
-def _difference(came: np.ndarray, wanted: np.ndarray) -> float:
-    return float(np.abs(came - wanted).max() / max(np.abs(wanted).max(), 1e-30))
+def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-30))
 
 
 if __name__ == "__main__":

@@ -281,11 +281,13 @@ def _pipeline(
     if not done.processes.is_first:
         return
     rows, parities = done.files.evaluation.measurements, done.files.parity
-    files = done.files.results()
+    files, record = done.files.results(), done.files.record
+    losses = record.quantization.losses if record and record.quantization else ()
+    warned = [*done.warnings, *losses]
     if as_json:
         about = {"folder": str(done.folder), "recipe": recipe.name, "recipe_id": done.recipe.id}
         metrics = [row.model_dump() for row in rows]
-        print(json.dumps(about | {"warnings": done.warnings, "metrics": metrics, **files}))
+        print(json.dumps(about | {"warnings": warned, "metrics": metrics, **files}))
         return
     _print_metrics(console, rows)
     for parity in parities:
@@ -294,7 +296,7 @@ def _pipeline(
         console.print(f"parity  {parity.max_lsb} LSB {between} ({allowed})")
     for name, file in files.items():
         console.print(f"{name}  {file}")
-    for line in done.warnings:  # they stood far above
+    for line in warned:  # they stood far above
         console.warn(line)
 
 

@@ -124,14 +124,14 @@ def test_all_damaged_samples_are_named_at_once_and_nothing_is_left(own_cache):
     split = Split(tuple(f"photo{i}.jpg" for i in range(6)), damaged, lambda: "damaged")
     with pytest.raises(
         ValueError,
-        match=r"^3 of 6 samples cannot be used:\n  photo1.jpg: broken\n    likewise photo3.jpg, photo5.jpg$",
+        match=r"^3 of 6 samples cannot be used:\n  photo1.jpg: broken\n    also photo3.jpg, photo5.jpg$",
     ):
         cached(split, ("image",), (4, 4))
     assert folders(own_cache) == []
     with pytest.raises(ValueError, match=r"^photo1.jpg: broken$"):
         cached(replace(split, names=split.names[:3]), ("image",), (4, 4))
     many = Split(tuple(f"photo{i}.jpg" for i in range(100)), damaged, lambda: "damaged")
-    with pytest.raises(ValueError, match=r"likewise (photo\d+.jpg(, )?){10} and 39 more$"):
+    with pytest.raises(ValueError, match=r"also (photo\d+.jpg(, )?){10} and 39 more$"):
         cached(many, ("image",), (4, 4))
 
 

@@ -134,7 +134,7 @@ def test_a_rectangle_that_fits_no_image_is_told_once(
     with pytest.raises(
         DataError,
         match=r"^30 of 30 samples cannot be used:\n  drawn 0: expected an image that holds data\.crop_rect=.*\n"
-        r"    likewise drawn 1, .*drawn 10 and 19 more$",
+        r"    also drawn 1, .*drawn 10 and 19 more$",
     ):
         Loader(
             make_split(30),

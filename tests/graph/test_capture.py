@@ -12,29 +12,15 @@ import torch.nn.functional as F
 from timm.layers import ConvNormAct, DropPath, LayerScale2d, StdConv2d
 from torch import Tensor, fx, nn
 
-from tests.quant.patterns import PATTERNS, trained
+from tests.graph.written import Written
+from tests.quant.patterns import trained
 from xvision.graph import capture as capturing
 from xvision.graph.capture import REWRITINGS, capture
 from xvision.graph.operators import operator
 from xvision.graph.outputs import named
+from xvision.graph.plain import from_plain
+from xvision.graph.same import difference
 from xvision.models.pixels import Pixels
-
-
-class Written(nn.Module):
-    """A convolution, a batch norm and whatever a function does with them."""
-
-    def __init__(self, forward: Callable[[Any, Tensor], Any], **modules: nn.Module) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 8, 3, padding=1)
-        self.second = nn.Conv2d(8, 8, 3, padding=1)
-        self.side = nn.Conv2d(3, 8, 1)
-        self.gain = nn.Parameter(torch.tensor([0.2, 3.0]))
-        for name, module in modules.items():
-            self.add_module(name, module)
-        self.written = forward
-
-    def forward(self, x: Tensor) -> Any:
-        return self.written(self, x)
 
 
 class Pair(NamedTuple):
@@ -130,6 +116,8 @@ def pools(net: Any, x: Tensor) -> tuple[Tensor, ...]:
         F.avg_pool2d(y, 3, 2, ceil_mode=True),
         F.avg_pool2d(y, 3, 2, padding=1, count_include_pad=False),
         F.avg_pool2d(y, 2, 2, divisor_override=3),
+        F.avg_pool2d(y, 3),
+        F.avg_pool2d(y[:, :, :12, :12], 2, ceil_mode=True),
         F.max_pool2d(y, 3, 2, ceil_mode=True),
         F.max_pool2d(y, 2, 3, 1, ceil_mode=True),
         F.adaptive_avg_pool2d(y[:, :, :12, :12], 3),
@@ -142,6 +130,7 @@ def resized(net: Any, x: Tensor) -> tuple[Tensor, ...]:
         F.interpolate(y, size=(37, 41), mode="bilinear"),
         F.interpolate(y, scale_factor=2, mode="bilinear", align_corners=True),
         F.interpolate(y, scale_factor=(4, 2), mode="bilinear"),
+        F.interpolate(y[:, :, :4, :4], scale_factor=16, mode="bilinear"),
         F.interpolate(y, scale_factor=1.7, mode="bilinear"),
         F.interpolate(y, scale_factor=0.5, mode="bilinear"),
         F.interpolate(y, scale_factor=3),
@@ -180,7 +169,11 @@ WRITTEN: dict[str, Callable[[], nn.Module]] = {
         linear=nn.Linear(256, 3),
         norm=nn.BatchNorm1d(3),
     ),
-    "names that are taken": lambda: Written(lambda net, x: net.code(x), code=nn.Conv2d(3, 8, 1)),
+    "names that are taken": lambda: Written(
+        lambda net, x: net.code(x) + net.graph(F.relu(net.side(x))),
+        code=nn.Conv2d(3, 8, 1),
+        graph=nn.BatchNorm2d(8),
+    ),
 }
 
 
@@ -300,7 +293,7 @@ def _broken(graph: fx.GraphModule, network: nn.Module) -> bool:
 def test_a_rewriting_that_changes_the_function_is_caught(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, planes = trained("residual" if "residual" in PATTERNS else "add_relu")
+    model, planes = trained("add_relu")
     steps = list(REWRITINGS)
     right = steps[number]
 
@@ -335,3 +328,46 @@ def test_pixels_stay_whole() -> None:
 def test_outputs_have_names() -> None:
     nested: Mapping[str, Any] = {"a": [1, None, (2,)], "b": Pair(torch.zeros(1), None)}
     assert list(named(nested)) == ["a.0", "a.2.0", "b.first"]
+
+
+def test_leaves_may_be_called_twice() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pixels, self.conv = Pixels(), nn.Conv2d(3, 4, 1)
+
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:
+            return self.conv(self.pixels(left)) - self.conv(self.pixels(right))
+
+    network = Twice().eval()
+    planes = [torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8) for _ in range(2)]
+    graph = capture(network, planes)
+    assert operators(graph).count("Pixels") == 2
+    with torch.no_grad():
+        torch.testing.assert_close(graph(*planes)["out0"], network(*planes))
+
+
+def test_training_on_leaves_the_graph_alone() -> None:
+    network = Written(lambda net, x: net.norm(net.conv(x)) * net.gain[0], norm=nn.GroupNorm(2, 8)).eval()
+    x = torch.randn(2, 3, 8, 8)
+    graph = capture(network, [x])
+    with torch.no_grad():
+        before = graph(x)["out0"]
+        for parameter in network.parameters():
+            parameter.add_(1)
+        assert torch.equal(graph(x)["out0"], before)
+
+
+def test_numbers_that_are_none_differ() -> None:
+    numbers, broken = torch.ones(4), torch.tensor([1.0, torch.nan, 1.0, 1.0])
+    assert difference(numbers, broken) == difference(broken, numbers) == float("inf")
+    assert difference(broken, broken) == difference(numbers, numbers) == 0
+
+
+@pytest.mark.parametrize("name", ["aten.from_file.default", "aten.save.default", "os.system", "python.exec"])
+def test_a_file_calls_nothing_but_operators_on_tensors(name: str) -> None:
+    nodes = [
+        {"op": "call_function", "name": "x", "target": name, "args": {"tuple": []}, "kwargs": {"dict": {}}}
+    ]
+    with pytest.raises(ValueError, match="graph: expected a list of nodes, it is damaged"):
+        from_plain(nodes, nn.Module(), "net")

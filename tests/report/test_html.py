@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -149,6 +150,37 @@ def test_a_difference_comes_first(tmp_path: Path) -> None:
     assert "differs from the int8 network in simulation by up to 2 LSB on 256 images" in page
     assert "first at layer1.0.conv1." in page
     assert "Verified" not in page
+
+
+def test_what_integers_cost_comes_first(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    lost = "int8 loses 2.00 points of top-1 accuracy on val (87.31 -> 85.31); most noise in layer4.1.conv1 (12 dB)"
+    made = {
+        "num_fitted": 192,
+        "num_judged": 64,
+        "corrections": {"weights": 20, "nothing": 1},
+        "dropped": False,
+    }
+    make_record(quantization={**made, "losses": [lost]}).write(folder / "record.json")
+    page = report(folder)
+    assert "Verified: 0 LSB, but integers cost accuracy" in page
+    assert html.escape(lost) in page
+    assert (
+        "from 192 calibration images, judged on 64 others. Corrected: nothing in 1 layers, weights in 20"
+        in page
+    )
+
+
+def test_corrections_that_did_not_help(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    made = {"num_fitted": 8, "num_judged": 0, "corrections": {}, "dropped": True}
+    make_record(quantization=made).write(folder / "record.json")
+    page = report(folder)
+    assert (
+        "Ranges from 8 calibration images, judged on the same ones; no correction of layers helped there"
+        in page
+    )
+    assert "but integers cost" not in page
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ class Split:
     load: Callable[[int], Sample]
     digest: Callable[[], str]
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # filled in by `Dataset`
-    fields: tuple[str, ...] = ()  # likewise
-    joints: Joints | None = None  # likewise
+    fields: tuple[str, ...] = ()  # filled in too
+    joints: Joints | None = None  # filled in too
     parts: Mapping[str, Split] = field(
         default_factory=dict
     )  # the splits of several sets, in order, by their names

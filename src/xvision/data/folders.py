@@ -83,7 +83,7 @@ def listing(head: str, problems: Sequence[str]) -> str:
     >>> print(listing("3 problems", ["a.png: is empty", "b.png: has colours", "c.png: is empty"]))
     3 problems:
       a.png: is empty
-        likewise c.png
+        also c.png
       b.png: has colours
     """
     if len(problems) == 1:
@@ -97,7 +97,7 @@ def listing(head: str, problems: Sequence[str]) -> str:
         lines.append(f"  {first}")
         names = [other.partition(": ")[0] for other in others]
         more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-        lines += [f"    likewise {', '.join(names[:MAX_LISTED])}{more}"] if names else []
+        lines += [f"    also {', '.join(names[:MAX_LISTED])}{more}"] if names else []
     left = len(problems) - sum(map(len, told))
     return "\n".join([*lines, *([f"  … and {left} more"] if left else [])])
 

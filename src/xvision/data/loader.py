@@ -46,7 +46,7 @@ class Loader:
 
     `framing` brings samples to the input's size: what is trained, calibrated and measured must agree in it. In
     validation `native_size` are fields that stay as they are, such as label maps, which are measured at their own
-    resolution. With `pin_memory` tensors lie in pages that an accelerator copies from while the CPU goes on.
+    resolution. With `pin_memory` tensors lie in pages that an accelerator copies from while the CPU continues.
 
     Raises: DataError for damaged samples (all of them, when they are cached), named.
     """

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-OPSET = 21  # of ONNX: the first with tensors of 16 bits
+from xvision.export.settings import OPSET
 
 Grid = Callable[[Tensor], Tensor]  # float values to integer codes
 

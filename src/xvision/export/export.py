@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from xvision.config.parts import Part, part_of
-from xvision.export.contract import OPSET, Contents, Executor, Format
+from xvision.export.contract import Contents, Executor, Format
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized
+from xvision.export.settings import OPSET
 from xvision.models.model import Model
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from xvision.config.parts import Parts, parts_of
 from xvision.export.formats import export_format
+
+OPSET: Final = 21
+"""Of ONNX: the first with tensors of 16 bits."""
 
 
 class Export(BaseModel):
@@ -19,7 +22,7 @@ class Export(BaseModel):
     """Kinds of files that are written, joined by '+' (onnx+onnx_float); each is verified and measured."""
     batch: Literal["free"] | Annotated[int, Field(ge=1)] = "free"
     """Images that a file takes at once: any number, or this one, for compilers that want every size fixed."""
-    opset: Literal[17, 18, 21] = 21
+    opset: Literal[17, 18, 21] = OPSET
     """Of ONNX. 17 and 18 are read by runtimes from 2022 on, but know no tensors of 16 bits: set quant.head_bits=8."""
     argmax: bool = False
     """Outputs that score classes per pixel are given as ids: uint8 (B, 1, H, W) in place of float scores (B, C, H, W).

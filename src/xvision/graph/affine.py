@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from xvision.graph.operators import LAYERS, Layer, arguments, aten, packet
-from xvision.graph.simplify import constant, store
+from xvision.graph.simplify import constant, free_path, same_shape, store
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ def fold_affine(graph: fx.GraphModule) -> None:
             _replace(node, found.source)
         elif type(layer) in LAYERS and len(found.source.users) == 1 and _same_axis(layer, found, node):
             _fold_into(layer, found.gain, found.offset)  # type: ignore[arg-type]
-            found.source.meta |= {key: node.meta[key] for key in ("layer", "layers") if key in node.meta}
-            found.source.meta["folded"] = node.name
+            found.source.meta["layer"] = node.meta.get("layer", "")  # whose output it gives now
             _replace(node, found.source)
         elif node.meta["val"].ndim == 4 and found.axis == 1:
-            _as_depthwise(graph, node, found, modules)
+            _as_depthwise(graph, node, found)
+            modules = dict(graph.named_modules())
         elif packet(node) is aten.batch_norm:
             _as_product_and_sum(graph, node, found)
 
@@ -118,9 +118,9 @@ def _along(graph: fx.GraphModule, node: fx.Node, source: Any, gain: Tensor, offs
     if not isinstance(source, fx.Node) or source.op == "get_attr":
         return None
     a, b = source.meta.get("val"), node.meta.get("val")
-    if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.shape != b.shape or a.dtype != b.dtype:
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.dtype != b.dtype:
         return None
-    if not a.is_floating_point():
+    if not same_shape(a, b) or not a.is_floating_point():
         return None
     axes = set()
     for values in (gain, offset):
@@ -166,16 +166,13 @@ def _fold_into(layer: Layer, gain: Tensor, offset: Tensor) -> None:
     layer.bias = nn.Parameter((old * gain + offset).to(weight.dtype))
 
 
-def _as_depthwise(graph: fx.GraphModule, node: fx.Node, found: Affine, modules: dict[str, nn.Module]) -> None:
+def _as_depthwise(graph: fx.GraphModule, node: fx.Node, found: Affine) -> None:
     channels = int(node.meta["val"].shape[1])
     conv = nn.Conv2d(channels, channels, 1, groups=channels)
     conv.weight = nn.Parameter(found.gain.expand(channels).float().reshape(-1, 1, 1, 1).clone())
     conv.bias = nn.Parameter(found.offset.expand(channels).float().clone())
-    path = f"{node.meta.get('layer') or 'scales'}"
-    while path in modules:
-        path += "_again"
+    path = free_path(graph, node.meta.get("layer") or "scale")
     graph.add_submodule(path, conv.to(found.gain.device).eval())
-    modules[path] = conv
     with graph.graph.inserting_before(node):
         call = graph.graph.call_module(path, (found.source,))
     call.meta = dict(node.meta)

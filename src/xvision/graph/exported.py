@@ -149,15 +149,13 @@ class _Builder:
         self.specs = {spec.arg.name: spec for spec in specs}
         planes = [spec.arg.name for spec in specs if spec.kind is InputKind.USER_INPUT]
         outputs = self._outputs(list(range(len(program.graph_signature.user_outputs))))
-        names = plane_names(network)
-        names = (
-            *names,
-            *(f"input{i}" for i in range(len(names), len(planes))),
-        )  # of a forward that takes *planes
+        known = plane_names(network)
+        more = (f"input{i}" for i in range(len(known), len(planes)))  # of a forward that takes *planes
         self.planes = {
             plane: f"{name}_in" if name in outputs else name
-            for plane, name in zip(planes, names, strict=False)
+            for plane, name in zip(planes, (*known, *more), strict=False)
         }
+        self.tensors: dict[str, Any] = {**program.state_dict, **program.constants}
 
     def add(self, node: fx.Node) -> None:
         if node.op == "placeholder":
@@ -178,20 +176,21 @@ class _Builder:
             made = self.graph.placeholder(self.planes[node.name])
         else:
             target = str(self.specs[node.name].target)
-            tensors: dict[str, Any] = {**self.program.state_dict, **self.program.constants}
-            made = self.graph.get_attr(self._store(target, tensors[target]))
+            made = self.graph.get_attr(self._store(target, self.tensors[target]))
         made.meta["val"] = node.meta["val"]
         return made
 
     def _store(self, path: str, value: Tensor) -> str:
         name = path.removeprefix(f"{ROOT}.").replace(".", "_")
-        return keep(self.root, name, value.float() if value.is_floating_point() else value)
+        own = value.detach().clone()  # the network may be trained on
+        return keep(self.root, name, own.float() if own.is_floating_point() else own)
 
     def _copied(self, node: fx.Node) -> fx.Node:
         copied = self.graph.node_copy(node, lambda source: self.values[source])
-        stack = list((node.meta.get("nn_module_stack") or {}).values())
-        layers = [str(path).removeprefix(ROOT).removeprefix(".") for path, _ in stack]
-        copied.meta = {"val": node.meta.get("val"), "layers": layers, "layer": layers[-1] if layers else ""}
+        stack = node.meta.get("nn_module_stack") or {}
+        calls = {key: str(path).removeprefix(ROOT).removeprefix(".") for key, (path, _) in stack.items()}
+        layer = next(reversed(calls.values()), "")
+        copied.meta = {"val": node.meta.get("val"), "calls": calls, "layer": layer}
         return copied
 
     def _inlined(self, node: fx.Node) -> Any:

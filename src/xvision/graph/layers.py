@@ -6,13 +6,11 @@ from typing import Any, TypeVar
 
 from torch import Tensor, fx, nn
 
-from xvision.graph.exported import CONSTANTS
 from xvision.graph.operators import Layer, PaddedConv2d, arguments, aten, packet
-from xvision.graph.simplify import constant, make_constant
+from xvision.graph.simplify import constant, free_path, make_constant
 
 OPERATORS = (aten.conv2d, aten.conv_transpose2d, aten.linear, aten.matmul)
 Kind = TypeVar("Kind", bound=Layer)
-RESERVED = {*dir(fx.GraphModule), "quantizers", CONSTANTS}
 
 
 def make_layers(graph: fx.GraphModule) -> None:
@@ -26,16 +24,11 @@ def make_layers(graph: fx.GraphModule) -> None:
         if packet(node) in OPERATORS and _is_stored(graph, node)
     }
     above = {parent for path in paths.values() for parent in parents(path)}
-    used: set[str] = set()
     for node, path in paths.items():
         layer, source = _layer(graph, node)
         if path in above:  # written as a function beside layers
             path = f"{path}.{node.name}"
-        first, dot, rest = path.partition(".")
-        path = f"{first}_{dot}{rest}" if first in RESERVED else path
-        while path in used:
-            path += "_again"
-        used.add(path)
+        path = free_path(graph, path)
         graph.add_submodule(path, layer)
         with graph.graph.inserting_before(node):
             call = graph.graph.call_module(path, (source,))

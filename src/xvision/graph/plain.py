@@ -15,7 +15,8 @@ from xvision.graph.resize import bilinear
 Plain = dict[str, Any]
 NOTES = ("shape", "macs", "layer")
 """What is kept of a node's `meta`."""
-SPACES = ("aten", "xvision")  # of torch's operators
+SPACES = ("aten", "xvision")  # of torch's operators: those that compute with tensors
+FACTORIES = ("arange", "empty", "eye", "full", "ones", "scalar_tensor", "zeros")  # and those that make one
 PYTHON: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
@@ -94,7 +95,11 @@ def _function(name: str) -> Any:
     if space not in SPACES:
         raise KeyError(name)
     packet, _, overload = rest.rpartition(".")
-    return getattr(getattr(getattr(torch.ops, space), packet), overload)
+    function = getattr(getattr(getattr(torch.ops, space), packet), overload)
+    kinds = {str(argument.type) for argument in function._schema.arguments}
+    if packet not in FACTORIES and not any("Tensor" in kind for kind in kinds):
+        raise KeyError(name)  # such as aten.from_file
+    return function
 
 
 def _plain(value: Any) -> Any:

@@ -87,12 +87,11 @@ def _avg_pool(graph: fx.GraphModule, node: fx.Node) -> None:
     given, windows = arguments(node), _window(node)
     beyond = [_beyond(window) for window in windows]
     padding = [window[4] for window in windows]
-    divisor = given["divisor_override"]
-    if not any(beyond) and not any(padding) and divisor is None:
-        node.args = (*node.args[:4], False, *node.args[5:])
-        return
+    divisor, source = given["divisor_override"], given["self"]
     kernel, stride = [w[2] for w in windows], [w[3] for w in windows]
-    source = given["self"]
+    if not any(beyond) and not any(padding) and divisor is None:
+        node.args, node.kwargs = (source, kernel, stride), {}
+        return
     (top, left), (down, across) = padding, beyond
     pad = [left, left + across, top, top + down]
     with graph.graph.inserting_before(node):

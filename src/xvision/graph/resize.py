@@ -10,13 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
 from xvision.graph.operators import arguments, aten, packet
 from xvision.graph.surgery import bypass
+
+Array = np.ndarray[Any, Any]
+
+
+EXACT_FACTORS = (1, 2, 4, 8)
+"""By 8 in both directions the weights have 8 bits in all, which beside codes of 16 bits is what float32 holds."""
 
 
 def plain_resizes(graph: fx.GraphModule) -> None:
@@ -52,28 +60,32 @@ def _along(x: Tensor, axis: int, size: int, align_corners: bool, scale: float | 
     if not align_corners and _is_power_of_two(before, size, scale):
         factors = [size / before if a == axis else 1.0 for a in (2, 3)]
         return F.interpolate(x, scale_factor=factors, mode="bilinear", align_corners=False)
-    first, second, share = (one.to(x.device) for one in _weights(before, size, align_corners, scale))
     shape = [-1, 1] if axis == 2 else [-1]
+    # tensors of their own at each call: one made while a network is exported has no values
+    first, second, near, far = (
+        torch.tensor(one, device=x.device) for one in _weights(before, size, align_corners, scale)
+    )
     low, high = x.index_select(axis, first), x.index_select(axis, second)
-    return low * (1 - share).reshape(shape) + high * share.reshape(shape)
+    return low * near.reshape(shape) + high * far.reshape(shape)
 
 
 def _is_power_of_two(before: int, after: int, scale: float | None) -> bool:
     large, small = max(before, after), min(before, after)
     factor = large // small
     agrees = scale is None or scale * before == after
-    return agrees and large % small == 0 and factor & (factor - 1) == 0
+    return agrees and large % small == 0 and factor in EXACT_FACTORS
 
 
 @lru_cache(maxsize=256)
 def _weights(
     before: int, after: int, align_corners: bool, scale: float | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """For each row or column of the result: the two it lies between, and its distance from the first of them."""
-    places = torch.arange(after, dtype=torch.float64)
+) -> tuple[Array, Array, Array, Array]:
+    """For each row or column of the result: the two it lies between, and the weight of each."""
+    places = np.arange(after, dtype=np.float64)
     if align_corners:
         source = places * ((before - 1) / max(1, after - 1))
     else:
-        source = ((places + 0.5) * (1 / scale if scale else before / after) - 0.5).clamp(min=0)
-    first = source.floor().long().clamp(max=before - 1)
-    return first, (first + 1).clamp(max=before - 1), (source - first).float()
+        source = np.maximum((places + 0.5) * (1 / scale if scale else before / after) - 0.5, 0)
+    first = np.minimum(np.floor(source).astype(np.int64), before - 1)
+    share = (source - first).astype(np.float32)
+    return first, np.minimum(first + 1, before - 1), 1 - share, share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -46,7 +47,7 @@ def difference(wanted: Tensor, found: Tensor) -> float:
     unequal = (a - b).abs()[~((a == b) | (a.isnan() & b.isnan()))]
     if not len(unequal):
         return 0.0
-    return float(unequal.max() / a.abs().max().clamp(min=1e-30))
+    return float((unequal.max() / a.abs().max().clamp(min=1e-30)).nan_to_num(nan=math.inf))
 
 
 def _first_that_differs(graph: fx.GraphModule, network: nn.Module, planes: Sequence[Tensor]) -> str:

@@ -42,7 +42,12 @@ def drop_identities(graph: fx.GraphModule) -> None:
 
 def _alike(node: fx.Node, source: fx.Node) -> bool:
     a, b = node.meta.get("val"), source.meta.get("val")
-    return isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype == b.dtype and a.shape == b.shape
+    return isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype == b.dtype and same_shape(a, b)
+
+
+def same_shape(a: Tensor, b: Tensor) -> bool:
+    """Whether two shapes are the same for any batch size: as text, since a free size equals that of the example."""
+    return str(tuple(a.shape)) == str(tuple(b.shape))
 
 
 def drop_checks(graph: fx.GraphModule) -> None:
@@ -56,10 +61,16 @@ def drop_checks(graph: fx.GraphModule) -> None:
 def keep_leaves(graph: fx.GraphModule, network: nn.Module) -> None:
     """Call modules that say `is_leaf` as a whole, in place of the operators in them."""
     leaves = {name: m for name, m in network.named_modules() if getattr(m, "is_leaf", False)}
-    for path, module in leaves.items():
-        inside = [node for node in graph.graph.nodes if path in node.meta.get("layers", ())]
-        if not inside:
-            continue
+    inside_of: dict[str, list[fx.Node]] = {}
+    paths: dict[str, str] = {}
+    for node in graph.graph.nodes:
+        for call, path in node.meta.get("calls", {}).items():
+            if path in leaves:
+                inside_of.setdefault(call, []).append(node)
+                paths[call] = path
+    for call_name, inside in inside_of.items():
+        module = leaves[paths[call_name]]
+        path = free_path(graph, paths[call_name])
         sources = {source for node in inside for source in node.all_input_nodes} - set(inside)
         inputs = [node for node in graph.graph.nodes if node in sources and node.op != "get_attr"]
         outputs = [node for node in inside if any(user not in inside for user in node.users)]
@@ -71,6 +82,19 @@ def keep_leaves(graph: fx.GraphModule, network: nn.Module) -> None:
         outputs[0].replace_all_uses_with(call)
         for node in reversed(inside):
             graph.graph.erase_node(node)
+
+
+RESERVED = {*dir(fx.GraphModule), "quantizers", CONSTANTS}
+
+
+def free_path(graph: fx.GraphModule, path: str) -> str:
+    """Where a module may be put, as near to `path` as can be: nothing is there, and torch does not use the name."""
+    first, dot, rest = path.partition(".")
+    path = f"{first}_{dot}{rest}" if first in RESERVED else path
+    taken = {name for name, _ in graph.named_modules()}
+    while path in taken:
+        path += "_again"
+    return path
 
 
 def fold_constants(graph: fx.GraphModule) -> None:
@@ -104,7 +128,7 @@ def make_constant(graph: fx.GraphModule, node: fx.Node, value: Tensor) -> fx.Nod
     """Let all users of a node read a stored tensor."""
     with graph.graph.inserting_before(node):
         stored = store(graph, node.name, value)
-    stored.meta |= {key: node.meta[key] for key in ("layer", "layers") if key in node.meta}
+    stored.meta |= {key: node.meta[key] for key in ("layer", "calls") if key in node.meta}
     node.replace_all_uses_with(stored)
     return stored
 
@@ -142,6 +166,6 @@ def plain_reshapes(graph: fx.GraphModule) -> None:
         if called is None or FUNCTIONS.get(called) != "reshape":
             continue
         sizes = node.meta["val"].shape
-        if all(isinstance(size, int) for size in sizes[1:]):
+        if sizes and all(isinstance(size, int) for size in sizes[1:]):
             node.target = aten.reshape.default
             node.args, node.kwargs = (node.args[0], [-1, *map(int, sizes[1:])]), {}

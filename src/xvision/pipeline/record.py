@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,12 @@ from xvision.pipeline.stage import Left, Stage
 from xvision.recipes.schema import digest
 from xvision.runs.files import COST, DRAWING, EVALUATION, RECORD
 from xvision.runs.int8_losses import int8_losses
-from xvision.runs.record import Record
+from xvision.runs.record import Quantization, Record
+from xvision.runs.run import INT8
 
 if TYPE_CHECKING:
     from xvision.graph.cost import Cost
+    from xvision.quant.quality import Quality
     from xvision.runs.run import Run
 
 
@@ -34,10 +37,9 @@ def _record(run: Run, cost: Cost) -> Record:
     from xvision.runs.record import Artefact, Complexity, HeadCost, SplitData, StageTime
 
     recipe, status = run.recipe, run.files.status
-    for line in int8_losses(run.files.evaluation.measurements, run.task):
-        quality = vars(run.quantized)["meta"].get("quality")
-        weakest = f"; most quantization noise in {quality.weakest}" if quality and quality.layers else ""
-        run.warn(f"{line}{weakest}")
+    quantization = _quantization(run)
+    for line in quantization.losses if quantization else ():
+        run.console.warn(line)
     heads = head_costs(run.model, cost) if len(run.task.parts) > 1 else {}
     stages = {name: done for name, done in status.stages.items() if name not in (STAGE.name, "report")}
     files = {name: sha for done in stages.values() for name, sha in done.outputs.items()}
@@ -65,6 +67,7 @@ def _record(run: Run, cost: Cost) -> Record:
         primary=run.task.primary,
         metrics=run.files.evaluation.measurements,
         parity=run.files.parity,
+        quantization=quantization,
         artefacts={
             name: Artefact(sha256=sha, bytes=run.files.path(name).stat().st_size)
             for name, sha in files.items()
@@ -72,6 +75,27 @@ def _record(run: Run, cost: Cost) -> Record:
         },
         warnings=tuple(run.warnings),
         **environment(),
+    )
+
+
+def _quantization(run: Run) -> Quantization | None:
+    """How the integer network was made, and what is much worse in it; None before, and of methods that do not say."""
+    if INT8 not in run.networks:
+        return None
+    quality: Quality | None = vars(run.quantized)["meta"].get("quality")
+    if quality is None:
+        return None
+    lines = [
+        *int8_losses(run.files.evaluation.measurements, run.task),
+        *(f"'{name}' has {db:.1f} dB of signal over quantization noise" for name, db in quality.poor.items()),
+    ]
+    weakest = f"; most noise in {quality.weakest}" if quality.layers else ""
+    return Quantization(
+        num_fitted=quality.num_fitted,
+        num_judged=quality.num_judged,
+        corrections=Counter(layer.correction for layer in quality.layers.values()),
+        dropped=quality.dropped,
+        losses=tuple(f"{line}{weakest}" for line in lines),
     )
 
 

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xvision.files import sha256
-from xvision.quant.numbers import LEAST_DB
 from xvision.report import numbers, plots
 from xvision.report.confusion import Confusions, confusions
 from xvision.report.measured import Table, tables
 from xvision.report.part_text import part_kind, part_text
 from xvision.runs.contents import LayerCost, Sample, TrainLine, ValLine
 from xvision.runs.files import DRAWING, RunFiles
-from xvision.runs.int8_losses import int8_losses
 from xvision.runs.record import ParityRow, Record
 
 if TYPE_CHECKING:
@@ -148,23 +146,26 @@ class Page:
         if not all(parity.ok for parity in found):
             return Verdict("bad", "Not equal", lines)
         title = f"Verified: {max(parity.max_lsb for parity in found)} LSB"
-        if losses := self.losses:
+        quantization = self.record.quantization if self.record else None
+        if quantization and quantization.losses:
+            losses = [f"{line}." for line in quantization.losses]
             return Verdict("open", f"{title}, but integers cost accuracy", [*lines, *losses])
         return Verdict("good", title, lines)
 
-    @cached_property
-    def losses(self) -> list[str]:
-        """What the integer network loses, where that is much."""
-        if self.record is None or self.task is None:
-            return []
-        found = int8_losses(self.record.metrics, self.task)
-        poor = {
-            f"'{name}' has {db:.1f} dB of signal over quantization noise"
-            for parity in self.parities
-            for name, db in parity.sqnr_db.items()
-            if db < LEAST_DB
-        }
-        return [f"{line}." for line in (*found, *sorted(poor))]
+    @property
+    def corrections(self) -> str | None:
+        """What was corrected in the integer network, and on which images that was judged."""
+        found = self.record.quantization if self.record else None
+        if found is None:
+            return None
+        images = f"{found.num_fitted} calibration images"
+        images += (
+            f", judged on {found.num_judged} others" if found.num_judged else ", judged on the same ones"
+        )
+        if found.dropped:
+            return f"Ranges from {images}; no correction of layers helped there, so none is in."
+        kept = ", ".join(f"{name} in {number} layers" for name, number in sorted(found.corrections.items()))
+        return f"Ranges and corrections from {images}. Corrected: {kept or 'nothing'}."
 
     @cached_property
     def _stopped(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from xvision.runs.measurements import Measurement, by_column
+from xvision.runs.measurements import Column, Measurement, by_column
 
 if TYPE_CHECKING:
     from xvision.tasks.contract import Task
@@ -14,26 +14,25 @@ POINTS = 1.0  # of a metric in percent that may be lost
 SHARE = 0.03  # of any other metric
 
 
-def int8_losses(rows: Sequence[Measurement], task: Task) -> list[str]:
-    """A sentence for each task whose primary metric is worse than that of the first network measured by too much."""
-    return list(_losses(rows, task))
-
-
-def _losses(rows: Sequence[Measurement], task: Task) -> Iterator[str]:
+def int8_losses(rows: Sequence[Measurement], task: Task) -> Iterator[str]:
+    """A sentence for each network and task whose primary metric is too far behind that of the network before it."""
     for split in dict.fromkeys(row.split for row in rows):
         figures = by_column([row for row in rows if row.split == split])
-        columns = {
-            column[0]: column for column in reversed(list(figures))
-        }  # the first executor of each network
-        first, *others = reversed(columns.values())
+        networks: dict[str, Column] = {}
+        for column in figures:
+            networks.setdefault(column[0], column)  # what the first executor measured
+        first, *others = networks.values()
         for column in others:
             for part in task.parts:
-                spec = part.spec(part.primary)
                 before, after = (figures[one].get(part.primary) for one in (first, column))
-                if before is None or after is None:
-                    continue
-                lost = (before - after) * (1 if spec.larger_is_better else -1)
-                if lost > (POINTS if spec.unit == "%" else SHARE * abs(before)):
-                    unit = "points" if spec.unit == "%" else spec.unit
-                    name = spec.label if len(task.parts) == 1 else f"{part.name}: {spec.label}"
-                    yield f"{column[0]} loses {lost:.2f} {unit} of {name} on {split} ({before:.2f} -> {after:.2f})"
+                if before is not None and after is not None:
+                    yield from _loss(part, len(task.parts) > 1, before, after, f"{column[0]} loses", split)
+
+
+def _loss(task: Task, several: bool, before: float, after: float, who: str, split: str) -> Iterator[str]:
+    spec = task.spec(task.primary)
+    lost = (before - after) * (1 if spec.larger_is_better else -1)
+    if lost > (POINTS if spec.unit == "%" else SHARE * abs(before)):
+        unit = "points" if spec.unit == "%" else spec.unit
+        name = f"{task.name}: {spec.label}" if several else spec.label
+        yield f"{who} {lost:.2f} {unit} of {name} on {split} ({before:.2f} -> {after:.2f})"

@@ -133,6 +133,21 @@ class ParityRow(Frozen):
     float_operators: tuple[str, ...] = ()
 
 
+class Quantization(Frozen):
+    """How integer numbers were found: from how many images, with which corrections of layers, and what that cost.
+
+    With `num_judged` 0 too few images were there to hold some back. `dropped`: no correction helped on those.
+    """
+
+    num_fitted: Count
+    num_judged: Count
+    corrections: dict[str, Count]
+    """How many layers kept which."""
+    dropped: bool
+    losses: tuple[str, ...] = ()
+    """What is so much worse than in float that a reader must know."""
+
+
 class Artefact(Frozen):
     """A file that the run left."""
 
@@ -168,6 +183,7 @@ class Record(JsonFile):
     primary: str
     metrics: tuple[Measurement, ...]
     parity: tuple[ParityRow, ...] = ()
+    quantization: Quantization | None = None
     warnings: tuple[str, ...] = ()
     migrated: str = ""
     former_recipe_id: str = ""

@@ -76,7 +76,7 @@ def test_lists_with_errors_are_told_line_by_line(tmp_path):
     with pytest.raises(ValueError, match=rf"^{root}: 3 problems:\n") as raised:
         build(root)
     assert f"  {root}/train_pairs.txt, line 1: train/images/dog/1.jpg is not there\n" in str(raised.value)
-    assert f"    likewise {root}/train_pairs.txt, line 2\n" in str(raised.value)
+    assert f"    also {root}/train_pairs.txt, line 2\n" in str(raised.value)
     assert f"{root}/val_pairs.txt, line 2: expected 'PREVIOUS CURRENT MASK', got 'a b'" in str(raised.value)
 
 

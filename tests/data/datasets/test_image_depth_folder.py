@@ -81,7 +81,7 @@ def test_single_files_in_another_unit_are_named(root):
     assert len(warned) == 1
     png(root / "depth/47.png", steps([0, 1, 2]))
     with pytest.warns(
-        UserWarning, match=rf"^{root}: 2 problems:\n  .*31.png: its .*\n    likewise .*47.png$"
+        UserWarning, match=rf"^{root}: 2 problems:\n  .*31.png: its .*\n    also .*47.png$"
     ):
         build(root)
 
@@ -90,7 +90,7 @@ def test_files_without_any_depth_are_named(root):
     for i in (2, 3):
         png(root / f"depth/{i}.png", steps([0, 65535]))
     with pytest.warns(
-        UserWarning, match=r"2 problems:\n  .*[23].png: no depth is known in it; save .*\n    likewise "
+        UserWarning, match=r"2 problems:\n  .*[23].png: no depth is known in it; save .*\n    also "
     ):
         build(root)
 
@@ -109,7 +109,7 @@ def test_all_wrong_depth_maps_are_named_at_once(root):
     for i in (1, 4):
         png(root / f"depth/{i}.png", ids([0, 100]))
     with pytest.raises(
-        ValueError, match=r"2 problems:\n  .*1.png: expected depth as .*\n    likewise .*4.png$"
+        ValueError, match=r"2 problems:\n  .*1.png: expected depth as .*\n    also .*4.png$"
     ):
         build(root)
 

@@ -258,7 +258,7 @@ def test_all_wrong_masks_are_named_before_training(root):
     data = Data(dataset="image_mask_folder", size=(24, 32))
     split = build(root, classes="names.txt").splits["train"]
     with pytest.raises(
-        ValueError, match=r"^5 of 5 samples cannot be used:\n  .*got 9 .*\n    likewise (.*png(, )?){4}$"
+        ValueError, match=r"^5 of 5 samples cannot be used:\n  .*got 9 .*\n    also (.*png(, )?){4}$"
     ):
         Loader(
             split, ("image", "segmentation"), data, batch_size=2, train=True, seed=0, framing=Framing("crop")
@@ -317,7 +317,7 @@ def test_all_masks_in_colours_are_listed(root):
     for i in (1, 4):
         photo(root / f"masks/{i}.png")
     with pytest.raises(
-        ValueError, match=rf"^{root}: 2 problems:\n  .*1.png: expected one channel .*\n    likewise .*4.png$"
+        ValueError, match=rf"^{root}: 2 problems:\n  .*1.png: expected one channel .*\n    also .*4.png$"
     ):
         build(root)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from torch import fx, nn
 
-from xvision.export.contract import OPSET, Contents, Executor, Format, installed
+from xvision.export.contract import Contents, Executor, Format, installed
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized, to_integers
+from xvision.export.settings import OPSET
 from xvision.files import replacing
 from xvision.graph.trace import input_names, trace
 from xvision.quant.fake import Quantizer
