@@ -32,7 +32,7 @@ from xvision.quant.methods import method
 from xvision.quant.schemes import scheme
 
 RUN = Path(__file__).with_name("run_onnx.py")
-OPSETS = {17: "1.15.0", 18: "1.15.0", 21: "1.20.0"}
+OPSETS = {17: "1.15.0", 18: "1.15.0", 21: "1.18.0"}
 """The oldest ONNX Runtime that each is tried with: an older one does not read its files, or is not to be had."""
 VERSIONS = ("1.15.1", "1.16.3", "1.18.1", "1.20.1", "1.22.0", "1.24.4", "1.26.0", "1.29.0", "newest")
 SMALL = "net.decoder.width=0.25"

@@ -291,8 +291,11 @@ def _pipeline(
         return
     _print_metrics(console, rows)
     for parity in parities:
-        allowed = f"{parity.tolerance_lsb} LSB allowed, {parity.version}"
         between = f"between {parity.reference} and {parity.executor}"
+        if parity.max_error:  # of outputs without integer codes
+            console.print(f"parity  {parity.max_error:.1e} of the largest value {between} ({parity.version})")
+            continue
+        allowed = f"{parity.tolerance_lsb} LSB allowed, {parity.version}"
         console.print(f"parity  {parity.max_lsb} LSB {between} ({allowed})")
     for name, file in files.items():
         console.print(f"{name}  {file}")

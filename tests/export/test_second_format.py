@@ -98,16 +98,20 @@ def _registered() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("formats") / "run"
-    words = ("run", "segmentation", *SMALL, "export.format=onnx+plain_float", "--out", str(out))
+    words = ("run", "segmentation", *SMALL, "export.format=onnx+plain_float+onnx_float", "--out", str(out))
     assert call(*words) == 0
     return out
 
 
 def test_both_files_are_there_and_in_the_record(run: Path) -> None:
-    assert sorted(file.name for file in (run / "export").glob("*.onnx")) == ["model.onnx", "model.plain.onnx"]
+    assert sorted(file.name for file in (run / "export").glob("*.onnx")) == [
+        "model.onnx",
+        "model.plain.onnx",
+        "model_float.onnx",
+    ]
     record = json.loads((run / "record.json").read_text())
     assert {"export/model.onnx", "export/model.plain.onnx"} <= record["artefacts"].keys()
-    assert record["recipe"]["export"]["format"] == {"onnx": {}, "plain_float": {}}
+    assert record["recipe"]["export"]["format"] == {"onnx": {}, "plain_float": {}, "onnx_float": {}}
     figures = of_json(record)
     assert figures[COLUMN] == pytest.approx(figures[FLOAT], abs=1)
     (proof,) = [row for row in record["parity"] if row["executor"] == "plain_runtime"]
@@ -137,7 +141,12 @@ def test_the_command_line_knows_it(run: Path, capsys: pytest.CaptureFixture[str]
     assert call("verify", str(run), "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert of_json(shown)[COLUMN] == of_json(json.loads((run / "record.json").read_text()))[COLUMN]
-    assert shown["plain.onnx"] == str(run / "export/model.plain.onnx")
+    for key, name in (
+        ("onnx", "model.onnx"),
+        ("plain.onnx", "model.plain.onnx"),
+        ("float.onnx", "model_float.onnx"),
+    ):
+        assert shown[key] == str(run / "export" / name)
 
 
 def test_its_file_can_be_measured_and_used(

@@ -166,7 +166,7 @@ def test_what_integers_cost_comes_first(tmp_path: Path) -> None:
     assert "Verified: 0 LSB, but integers cost accuracy" in page
     assert html.escape(lost) in page
     assert (
-        "from 192 calibration images, judged on 64 others. Corrected: nothing in 1 layers, weights in 20"
+        "from 192 calibration images, judged on 64 others. Corrected: nothing in 1 layer, weights in 20 layers"
         in page
     )
 

@@ -164,7 +164,10 @@ class Page:
         )
         if found.dropped:
             return f"Ranges from {images}; no correction of layers helped there, so none is in."
-        kept = ", ".join(f"{name} in {number} layers" for name, number in sorted(found.corrections.items()))
+        kept = ", ".join(
+            f"{name} in {number} layer{'s' * (number != 1)}"
+            for name, number in sorted(found.corrections.items())
+        )
         return f"Ranges and corrections from {images}. Corrected: {kept or 'nothing'}."
 
     @cached_property

@@ -133,7 +133,9 @@ class RunFiles:
         """What people and programs look for, as far as it is there: record, report and exported files."""
         made = [name for done in self.status.stages.values() for name in done.outputs]
         exported = {
-            Path(n).name.partition(".")[2]: n for n in made if n.startswith(f"{EXPORT}/") and n != PARITY
+            Path(n).name.removeprefix("model").lstrip("._"): n
+            for n in made
+            if n.startswith(f"{EXPORT}/") and n != PARITY
         }
         named = {"record": RECORD, "report": REPORT} | exported
         return {key: str(self.folder / name) for key, name in named.items() if name in made}

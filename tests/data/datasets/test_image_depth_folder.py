@@ -80,9 +80,7 @@ def test_single_files_in_another_unit_are_named(root):
         build(root)
     assert len(warned) == 1
     png(root / "depth/47.png", steps([0, 1, 2]))
-    with pytest.warns(
-        UserWarning, match=rf"^{root}: 2 problems:\n  .*31.png: its .*\n    also .*47.png$"
-    ):
+    with pytest.warns(UserWarning, match=rf"^{root}: 2 problems:\n  .*31.png: its .*\n    also .*47.png$"):
         build(root)
 
 
@@ -108,9 +106,7 @@ def test_empty_folders_are_told(tmp_path):
 def test_all_wrong_depth_maps_are_named_at_once(root):
     for i in (1, 4):
         png(root / f"depth/{i}.png", ids([0, 100]))
-    with pytest.raises(
-        ValueError, match=r"2 problems:\n  .*1.png: expected depth as .*\n    also .*4.png$"
-    ):
+    with pytest.raises(ValueError, match=r"2 problems:\n  .*1.png: expected depth as .*\n    also .*4.png$"):
         build(root)
 
 
