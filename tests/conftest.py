@@ -41,6 +41,7 @@ LONG = {
     "export/test_second_format.py::test_the_report_has_a_column_for_it",
     "export/test_streams.py::test_a_float_network_of_two_streams_is_exported_too",
     "models/test_streams.py::test_published_weights_fill_the_stems_of_both_streams",
+    "predict/test_own_network.py::test_the_page_works",
     "pipeline/test_dense_run.py::test_a_map_task_goes_from_scenes_to_a_verified_file",
     "pipeline/test_dense_run.py::test_a_warning_of_the_data_stands_in_record_report_and_last_lines",
     "pipeline/test_dense_run.py::test_ids_of_cut_images_in_the_file",

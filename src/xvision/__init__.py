@@ -15,7 +15,9 @@ from xvision.train.waiting import spin_little
 if TYPE_CHECKING:
     from xvision.export.export import export as export
     from xvision.export.verify import verify as verify
+    from xvision.models.wrap import wrap as wrap
     from xvision.pipeline.run import run as run
+    from xvision.predict.open import load as load
     from xvision.quant.quantize import quantize as quantize
     from xvision.recipes.named import recipe as recipe
     from xvision.recipes.schema import Recipe as Recipe
@@ -27,10 +29,12 @@ _PUBLIC = {
     "Run": "xvision.runs.run",
     "build": "xvision.runs.build",
     "export": "xvision.export.export",
+    "load": "xvision.predict.open",
     "quantize": "xvision.quant.quantize",
     "recipe": "xvision.recipes.named",
     "run": "xvision.pipeline.run",
     "verify": "xvision.export.verify",
+    "wrap": "xvision.models.wrap",
 }
 
 

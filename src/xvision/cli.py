@@ -177,14 +177,14 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train only; --resume RUN continues where it stopped, bit-exactly on a CPU."""
-    from xvision.runs.run import load_run
+    from xvision.runs.run import Run
 
     if resume is not None and (given := [name, *(overrides or ())])[0] is not None:
         raise ValueError(f"{given[0]}: a resumed training keeps its recipe and settings; leave it out")
     if (name is None) == (resume is None):
         raise ValueError("train: expected a recipe, or --resume RUN (not both)")
     if resume is not None:
-        _pipeline(load_run(resume).recipe, resume, "train", False, as_json)
+        _pipeline(Run(resume).recipe, resume, "train", False, as_json)
     else:
         assert name is not None
         _pipeline(_recipe(name, overrides), out, "train", fresh, as_json)
@@ -227,12 +227,12 @@ def report(
     from xvision.files import write_text
     from xvision.report.html import page
     from xvision.runs.files import REPORT
-    from xvision.runs.run import load_run
+    from xvision.runs.run import Run
 
     if overrides:
         raise ValueError(f"{overrides[0]}: --out writes a report of what is there; leave the setting out")
     file = out if out.suffix == Path(REPORT).suffix else out / REPORT
-    write_text(file, page(load_run(Path(run)).files))
+    write_text(file, page(Run(run).files))
     if as_json:
         print(json.dumps({"folder": run, "report": str(file)}))
     else:
@@ -244,9 +244,9 @@ def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool
     from xvision.recipes.overrides import override
     from xvision.recipes.schema import differing_keys
     from xvision.runs.checks import FREE_OF_TRAINING
-    from xvision.runs.run import load_run
+    from xvision.runs.run import Run
 
-    before = load_run(Path(folder)).recipe
+    before = Run(folder).recipe
     recipe = override(before, overrides or ())
     if foreign := [key for key in differing_keys(before, recipe) if not key.startswith(FREE_OF_TRAINING)]:
         raise ValueError(

@@ -27,7 +27,7 @@ from xvision.runs.build import SettingError
 from xvision.runs.files import ChangedFileError
 from xvision.runs.folder import claim, marker
 from xvision.runs.lock import LOCK, FolderInUse, locked
-from xvision.runs.run import load_run
+from xvision.runs.run import Run
 
 TINY = ("data.num_train=8", "data.num_val=4", "data.size=32x32")
 ALL = [stage.name for stage in STAGES]
@@ -82,7 +82,7 @@ def test_one_recipe_goes_from_images_to_a_verified_file(made: tuple[Path, Path])
         "export/model.onnx",
     ):
         assert (out / name).is_file(), name
-    run = load_run(out)
+    run = Run(out)
     record = run.record
     (parity,) = record.parity
     assert (parity.ok, parity.max_lsb, parity.tolerance_lsb) == (True, 0, 0)
@@ -103,7 +103,7 @@ def test_stages_after_a_training_that_is_done_compute_with_its_threads(
     (out / "record.json").unlink()
     torch.set_num_threads(2)
     assert executed(small(root), out, capsys)[0] == "record"
-    assert load_run(out).record.machine.threads == torch.get_num_threads() == 1
+    assert Run(out).record.machine.threads == torch.get_num_threads() == 1
 
 
 def test_a_rerun_executes_nothing(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +127,7 @@ def test_a_run_goes_on_where_its_data_was_moved(
     root, out = finished
     moved = shutil.copytree(root, tmp_path / "moved")
     assert executed(small(moved), out, capsys) == ["record", "report"]  # which name the place
-    assert load_run(out).recipe.places == {"image_folder": str(moved)}
+    assert Run(out).recipe.places == {"image_folder": str(moved)}
     assert call("quantize", str(out), f"data.root={root}", "quant.num_images=8") == 0
     assert "train: up to date" in capsys.readouterr().out
     recipe = (out / "recipe.yaml").read_text()
@@ -156,7 +156,7 @@ def test_no_verb_trains_again_what_is_trained(
     root, out = finished
     edited = shutil.copytree(root, tmp_path / "edited")
     assert call("report", str(out), f"data.root={edited}") == 0
-    assert load_run(out).record.recipe["data"]["dataset"]["image_folder"]["root"] == str(edited)
+    assert Run(out).record.recipe["data"]["dataset"]["image_folder"]["root"] == str(edited)
     photo = next(edited.rglob("*.png"))
     cv2.imwrite(str(photo), np.zeros((40, 40, 3), np.uint8))
     weights = (out / "checkpoints/best.safetensors").read_bytes()
@@ -202,7 +202,7 @@ def test_a_changed_quant_key_executes_from_quantize_on(
 ) -> None:
     root, out = finished
     assert executed(small(root, "quant.num_images=8"), out, capsys) == ALL[1:]
-    assert load_run(out).recipe.quant.method.settings["num_images"] == 8
+    assert Run(out).recipe.quant.method.settings["num_images"] == 8
 
 
 def test_an_edited_image_executes_everything(
@@ -234,7 +234,7 @@ def test_fresh_moves_the_old_run_aside(finished: tuple[Path, Path]) -> None:
     root, out = finished
     xv.run(small(root, "train.max_steps=1"), out, until="train", fresh=True)
     assert (out.with_name("run.old-1") / "record.json").is_file()
-    assert set(figures(load_run(out).record)) == {("float", "pytorch")}
+    assert set(figures(Run(out).record)) == {("float", "pytorch")}
 
 
 def test_the_same_recipe_twice_gives_identical_weights(made: tuple[Path, Path], tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_folders_that_are_not_runs(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"notes.txt: expected a folder"):
         xv.run(small(tmp_path), tmp_path / "other/notes.txt")
     with pytest.raises(ValueError, match=r"other: not a run folder \(no recipe.yaml\)"):
-        load_run(tmp_path / "other")
+        Run(tmp_path / "other")
 
 
 def test_missing_data_is_a_data_error_and_leaves_no_stage(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_failed_verification_is_kept_and_exits_with_6(finished: tuple[Path, Pa
         with pytest.raises(VerificationError, match=message) as caught:
             xv.run(small(root), out)
         assert caught.value.exit_code == 6
-        (parity,) = load_run(out).record.parity
+        (parity,) = Run(out).record.parity
         assert not parity.ok
         assert parity.max_lsb > 0
         assert (out / "report.html").is_file()
@@ -340,7 +340,7 @@ def test_zero_epochs_take_the_weights_as_they_are(made: tuple[Path, Path], tmp_p
     again = xv.run(small(root, "train.max_steps=0", "train.epochs=0", f"net.weights={out}"), tmp_path / "run")
     a, b = (load_file(f / "checkpoints/best.safetensors") for f in (out, again.folder))
     assert all(np.array_equal(a[k].numpy(), b[k].numpy()) for k in a if "num_batches" not in k)
-    first = figures(load_run(out).record)
+    first = figures(Run(out).record)
     assert figures(again.record)["float", "pytorch"] == first["float", "pytorch"]
     assert [parity.ok for parity in again.record.parity] == [True]
 
@@ -432,7 +432,7 @@ def test_a_changed_file_is_refused_and_not_overwritten(
         assert "delete it and `xvision run` makes it again" in capsys.readouterr().err
     (out / name).unlink()
     xv.run(small(root), out)
-    assert load_run(out).record.parity[0].ok
+    assert Run(out).record.parity[0].ok
 
 
 @pytest.mark.parametrize(
@@ -489,8 +489,8 @@ def test_what_no_stage_needs_may_be_lost(
         (out / name).unlink()
     assert executed(small(root), out, capsys) == []
     xv.run(small(root, "quant.num_images=8"), out)
-    assert "metrics.jsonl" not in load_run(out).record.artefacts
-    assert load_run(out).record.parity[0].ok
+    assert "metrics.jsonl" not in Run(out).record.artefacts
+    assert Run(out).record.parity[0].ok
 
 
 def test_an_edited_recipe_is_told(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -535,7 +535,7 @@ def test_another_version_makes_proof_and_figures_stale_and_nothing_else(
     status["stages"]["verify"]["version"] = f"torch 1.0, {runtime}"
     (out / "status.json").write_text(json.dumps(status))
     assert "verify" in executed(small(root), out, capsys)
-    assert {row.version.partition(" ")[0] for row in load_run(out).record.parity} == {"torch"}
+    assert {row.version.partition(" ")[0] for row in Run(out).record.parity} == {"torch"}
 
 
 def test_one_process_writes(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -162,3 +162,22 @@ def test_an_output_that_is_noise_is_told() -> None:
         UserWarning, match=r"less than 10 dB of signal over quantization noise: 'out0' -?\d+\.\d dB"
     ):
         quantized(Written(cancelled), torch.randn(32, 3, 16, 16))
+
+
+class NamedLikeMethods(nn.Module):
+    """Tensors whose names torch uses for methods of modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, half: Tensor) -> dict[str, Tensor]:
+        return {"type": self.conv(half.to(torch.float32) / 255)}
+
+
+@pytest.mark.filterwarnings("ignore:.*compute in float between integers")
+def test_names_of_methods_are_names_of_tensors(tmp_path: Path) -> None:
+    images = torch.randint(0, 256, (8, 3, 8, 8), dtype=torch.uint8)
+    for given in (images, images.float()):
+        q = xv.quantize(NamedLikeMethods(), [given], method=method.ptq(correct="nothing"))
+        assert xv.verify(q, xv.export(q, tmp_path / "model.onnx"), [given]).max_lsb == 0

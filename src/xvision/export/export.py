@@ -15,6 +15,7 @@ from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized
 from xvision.export.settings import OPSET
 from xvision.models.model import Model
+from xvision.models.wrap import Wrapped, with_pixels
 
 
 def export(
@@ -42,7 +43,9 @@ def export(
     path = Path(path)
     chosen = format_of(path) if format is None else part_of(export_format).parse(format).build()
     given = tuple(inputs or _known_inputs(model))
-    chosen.write(model, path, Contents(given, tuple(argmax), metadata or {}, batch, opset))
+    chosen.write(
+        with_pixels(model, given), path, Contents(given, tuple(argmax), metadata or {}, batch, opset)
+    )
     return path
 
 
@@ -79,7 +82,7 @@ def _formats() -> list[Format]:
 
 
 def _known_inputs(model: nn.Module) -> Sequence[Tensor]:
-    if isinstance(model, Model):
+    if isinstance(model, Model | Wrapped) and model.size is not None:
         return model.inputs.example(model.size)
     if isinstance(model, fx.GraphModule) and "inputs" in model.meta:
         return [

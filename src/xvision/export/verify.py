@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from xvision.export.contract import Executor, Grid
 from xvision.export.export import as_executor
-from xvision.graph.planes import Batch, planes_of
+from xvision.graph.planes import Batch, peeked, planes_of
+from xvision.models.wrap import fitting
 
 FLOAT_TOLERANCE = 1e-3
 """How far outputs without integer codes may be off, as a share of the largest: runtimes add floats in another order."""
@@ -90,7 +91,11 @@ def verify(
 
     Raises: ValueError if the two are not of the same network, or there is no batch.
     """
-    a, b = as_executor(reference), as_executor(candidate)
+    first, batches = peeked(batches)
+    a, b = (
+        as_executor(fitting(one, first) if isinstance(one, nn.Module) else one)
+        for one in (reference, candidate)
+    )
     who = f"{b}: expected the same network as in {a}"
     if a.input_names and b.input_names and a.input_names != b.input_names:
         raise ValueError(

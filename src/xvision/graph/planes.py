@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -22,6 +23,15 @@ def plane_names(network: nn.Module) -> tuple[str, ...]:
     known = [one for one in inspect.signature(network.forward).parameters.values() if one.kind in positional]
     needed = tuple(one.name for one in known if one.default is one.empty)
     return needed or tuple(one.name for one in known[:1]) or ("input",)
+
+
+def peeked(batches: Batch | Iterable[Batch]) -> tuple[Batch | None, Batch | Iterable[Batch]]:
+    """The first batch, None if there is none, and all of them; what can be run through only once as well."""
+    if isinstance(batches, Tensor):
+        return batches, batches
+    walk = iter(batches)
+    first = next(walk, None)
+    return first, chain([first], walk) if walk is batches and first is not None else batches
 
 
 def planes_of(

@@ -87,10 +87,15 @@ def keep_leaves(graph: fx.GraphModule, network: nn.Module) -> None:
 RESERVED = {*dir(fx.GraphModule), "quantizers", CONSTANTS}
 
 
+def free_name(name: str) -> str:
+    """The name, or one beside it where torch's modules have a method or attribute called so."""
+    return f"{name}_" if name in RESERVED else name
+
+
 def free_path(graph: fx.GraphModule, path: str) -> str:
     """Where a module may be put, as near to `path` as can be: nothing is there, and torch does not use the name."""
     first, dot, rest = path.partition(".")
-    path = f"{first}_{dot}{rest}" if first in RESERVED else path
+    path = f"{free_name(first)}{dot}{rest}"
     taken = {name for name, _ in graph.named_modules()}
     while path in taken:
         path += "_again"

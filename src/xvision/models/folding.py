@@ -58,12 +58,12 @@ def own_pixels(format: str) -> TrainedOn | None:
 
 
 def pixels_to_training(format: str, trained: TrainedOn) -> tuple[Tensor, Tensor]:
-    """The matrix T (3, C) and the vector b (3) of t = T p + b, in float64."""
+    """The matrix T (3, C) and the vector b (3) of t = T p + b, in float64; of training on gray (1, 1) and (1)."""
     eye = torch.eye(3, dtype=torch.float64)
     to_rgb, zero = {
         "rgb": (eye, eye.new_zeros(3)),
         "bgr": (eye.flip(0), eye.new_zeros(3)),
-        "gray": (eye.new_ones(3, 1), eye.new_zeros(1)),
+        "gray": (eye.new_ones(len(trained.mean), 1), eye.new_zeros(1)),
         "yuv444": (eye.new_tensor(YUV_TO_RGB), eye.new_tensor(YUV_ZERO)),
         "nv12": (eye.new_tensor(YUV_TO_RGB), eye.new_tensor(YUV_ZERO)),
     }[format]

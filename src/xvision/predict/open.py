@@ -16,15 +16,17 @@ from xvision.runs.build import SPLIT_USES, Classes, make_loader, open_split
 from xvision.runs.files import RunFiles
 from xvision.runs.measure import measure
 from xvision.runs.measurements import Column, Measurement
-from xvision.runs.run import Run, load_trained
+from xvision.runs.run import Run
 
 if TYPE_CHECKING:
     from xvision.data.dataset import Dataset
     from xvision.data.framing import Framing
+    from xvision.data.images import Pixels
     from xvision.data.loader import Loader
     from xvision.export.contract import Executor
     from xvision.models.inputs import Inputs
     from xvision.tasks.contract import Task
+    from xvision.tasks.view import Prediction
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,19 @@ class Opened:
     classes: Classes
     executors: Mapping[Column, Executor]
     """By network and executor, in the order in which they were made."""
+
+    def predict(self, image: str | Path | Pixels, previous: str | Path | Pixels | None = None) -> Prediction:
+        """What the last network finds in one image: a file, or pixels (H, W, 3) uint8 in RGB.
+
+        `previous` is the frame before it, for networks that see motion. Maps are as large as the image (of what
+        `data.crop_rect` leaves of it).
+
+        Raises: DataError for a file that is no image, ValueError for pixels of another kind.
+        """
+        from xvision.predict.found import find, frame_of
+
+        ((_, prediction, _),) = find(self, [frame_of(image, previous)])
+        return prediction
 
     @property
     def last(self) -> Executor:
@@ -77,17 +92,19 @@ class Opened:
         )
 
 
-def open_trained(path: Path, overrides: Sequence[str] = ()) -> Opened:
-    """A run folder or a file that xvision exported; only `data.*` may be overridden."""
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
+    """What a run folder holds, or a file that one has exported; of its recipe `overrides` may change ``data.*`` alone.
+
+    Raises: ValueError, FileError or OSError that names what is missing or of another kind.
+    """
     from xvision.export.export import find_format
 
+    path = Path(path)
     one = find_format(path)
     if one is not None and (found := RunFiles.around(path)):
         files, name = found
         files.checked(name)
-    opened = (
-        _open_run(load_trained(path)) if one is None else _open_file(path, one.network, one.executor(path))
-    )
+    opened = _open_run(Run(path)) if one is None else _open_file(path, one.network, one.executor(path))
     recipe = override(opened.recipe, overrides)
     if foreign := [key for key in differing_keys(opened.recipe, recipe) if not key.startswith("data.")]:
         raise ValueError(f"{foreign[0]}: {path} is trained already, only data.* can be changed here")
@@ -97,6 +114,7 @@ def open_trained(path: Path, overrides: Sequence[str] = ()) -> Opened:
 def _open_run(run: Run) -> Opened:
     from xvision.export.export import as_executor
 
+    run.check_trained()
     made = {name: as_executor(run.network(name)) for name in run.networks}
     return Opened(run.recipe, run.task.classes, {(name, runs.name): runs for name, runs in made.items()})
 
@@ -141,7 +159,7 @@ def check_val(dataset: Dataset, task: Task, classes: Classes, who: str) -> None:
 
 def validate(path: Path, overrides: Sequence[str], console: Console) -> tuple[Measurement, ...]:
     """Metrics on the validation split, of every network."""
-    opened, dataset = open_labelled(open_trained(path, overrides), path)
+    opened, dataset = open_labelled(load(path, overrides), path)
     task, loader = opened.task, opened.val_loader(dataset)
     return tuple(
         row

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from xvision.console import Console
-from xvision.data.crop import check_holds, cut_pixels, within
+from xvision.data.crop import check_holds, within
 from xvision.data.dataset import DataError, Split
-from xvision.data.images import Array
-from xvision.data.loader import Loader
+from xvision.data.images import Array, Pixels
 from xvision.data.rectangles import Rect
-from xvision.predict.open import Opened, open_labelled, open_trained
+from xvision.predict.found import find, flows_of
+from xvision.predict.open import Opened, load, open_labelled
 from xvision.predict.output import METRICS, Output, file_stem, open_output, write_metrics
-from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources, split_of
+from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources
 from xvision.runs.folder import leaving_nothing
 from xvision.runs.measure import as_rows
 from xvision.runs.run import FLOAT
@@ -63,7 +63,7 @@ def predict(
         raise ValueError("--frames: expected a video or a camera to bound, got a data set; leave it out")
     if fresh and out is None:
         raise ValueError("--fresh: it moves the folder of --out aside; name one")
-    opened = open_trained(path, settings)
+    opened = load(path, settings)
     if path.is_dir() and list(opened.executors)[-1][0] == FLOAT:
         console.print(f"by the float network; `xvision quantize {path}` makes the int8 one")
     call = [str(path), *words, *(("--frames", str(most_frames)) if most_frames else ())]
@@ -151,29 +151,15 @@ def _check_length(source: Source, num_frames: int, console: Console) -> None:
 
 def _found(
     opened: Opened, source: Source, problems: list[str]
-) -> Iterator[tuple[Frame, Any, Prediction, Array | None]]:
+) -> Iterator[tuple[Frame, Pixels, Prediction, Array | None]]:
     """Each frame, what of it is used, what was found in it, and the flow that the network saw."""
-    recipe, task = opened.recipe, opened.task
-    data = recipe.data.model_copy(update={"cache": False, "mask_rect": None})  # labels alone are masked
     live = isinstance(source, Clip) and source.video.is_camera
     frames = source.frames(problems)
     if isinstance(source, Pictures):
-        frames = _holding(frames, data.crop_rect, problems)
+        frames = _holding(frames, opened.recipe.data.crop_rect, problems)
     for some in batches(frames, 1 if live else BATCH_SIZE):
-        loader = Loader(
-            split_of(some, opened.inputs, data.flow),
-            opened.inputs.fields,
-            data,
-            batch_size=len(some),
-            train=False,
-            seed=0,
-            framing=opened.framing,
-        )
-        (batch,) = loader.epoch(0)
-        images = [cut_pixels(frame.image, data.crop_rect) for frame in some]
-        inverses = [batch["framing"].inverse(image.shape[:2]) for image in images]
-        predictions = task.decode(forward(opened.last, batch, opened.inputs), inverses)
-        yield from zip(some, images, predictions, _flows(batch), strict=True)
+        for frame, (image, found, flow) in zip(some, find(opened, some), strict=True):
+            yield frame, image, found, flow
 
 
 def _holding(frames: Iterator[Frame], crop: Rect | None, problems: list[str]) -> Iterator[Frame]:
@@ -185,13 +171,6 @@ def _holding(frames: Iterator[Frame], crop: Rect | None, problems: list[str]) ->
             problems.append(str(error))
             continue
         yield frame
-
-
-def _flows(batch: Mapping[str, Any]) -> list[Array | None]:
-    """The flow (H, W, 2) of each sample in pixels of the network's input; None where the network takes none."""
-    if "flow" not in batch:
-        return [None] * len(batch["name"])
-    return list(batch["flow"].permute(0, 2, 3, 1).contiguous().numpy())
 
 
 def _entry(
@@ -230,7 +209,7 @@ def _of_data(opened: Opened, path: Path, output: Output | None, console: Console
             images = [stored.load(int(i))["image"] for i in batch["index"]]
             sizes = (_size(task, batch, i, image) for i, image in enumerate(images))
             predictions = task.decode(out, [batch["framing"].inverse(size) for size in sizes])
-            labels, flows = task.ground_truth(batch), _flows(batch)
+            labels, flows = task.ground_truth(batch), flows_of(batch)
             for i, (name, image, found) in enumerate(zip(batch["name"], images, predictions, strict=True)):
                 rows.append(_alone(task, out, batch, i))
                 files = {}

@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from xvision.graph.capture import capture
 from xvision.graph.operators import Layer, clip_bounds, operator
+from xvision.graph.simplify import free_name
 from xvision.graph.surgery import insert_module
 from xvision.models.pixels import STEPS, ZERO_POINT, Pixels
 from xvision.quant.fake import Quantizer, QuantLayer
@@ -70,7 +71,7 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
     ]
     for group in groups:
         quantizer = _quantizer(group, modules, scheme)
-        path = f"quantizers.{group.members[0].name}"
+        path = f"quantizers.{free_name(group.members[0].name)}"
         for node in group.members:
             insert_module(graph, node, path, quantizer)
     for node in list(graph.graph.nodes):

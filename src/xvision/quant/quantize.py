@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from torch import fx, nn
 
 from xvision.config.parts import Part, part_of
-from xvision.graph.planes import Batch, plane_names, planes_of
+from xvision.graph.planes import Batch, peeked, plane_names, planes_of
+from xvision.models.wrap import fitting
 from xvision.quant import methods, schemes
 from xvision.quant.accumulator import sums_beyond_float32
 from xvision.quant.context import Context
@@ -28,8 +29,9 @@ def quantize(
 
     `scheme` and `method` are parts or their names. `batches` are training images on the device of the model, each a
     tensor, a tuple of planes (labels after them are left out) or a dict by the names of the network's arguments.
-    Networks that are not ours may take float tensors: their input gets a range of its own. The result returns a dict
-    of named outputs; those of a network that returns a tensor, tuple or list are called out0, out1, …
+    Networks that are not ours are given uint8 pixels as `xv.wrap` says; or batches of the floats that they take, whose
+    range is found too. The result returns a dict of named outputs; those of a network that returns a tensor, tuple or
+    list are called out0, out1, …
 
     Warns about operators that no rule covers, which compute in float between two integer tensors, and about sums that
     float32 does not hold exactly.
@@ -37,8 +39,10 @@ def quantize(
     Raises: ValueError if the network cannot be captured, there is no batch, or the method needs labels.
     """
     scheme, method = part_of(schemes.scheme).parse(scheme), part_of(methods.method).parse(method)
+    first, batches = peeked(batches)
     who, names = type(model).__name__, plane_names(model)
-    return quantize_with(Context(model, scheme.build(), lambda: planes_of(who, names, batches)), method)
+    network = fitting(model, first)
+    return quantize_with(Context(network, scheme.build(), lambda: planes_of(who, names, batches)), method)
 
 
 def quantize_with(context: Context, method: Part) -> fx.GraphModule:

@@ -35,30 +35,49 @@ NETWORKS = {FLOAT: (BEST, "model"), INT8: (QUANTIZED, "quantized")}
 
 
 class Run:
-    """A recipe in a folder.
+    """A recipe in a folder; without a recipe, what is in the folder.
 
     `classes` are those of a network that is trained, by field: with them nothing but measuring and calibration needs
-    the data set.
+    the data set. A run that is read from its folder knows them; of a training that was interrupted the data set must
+    say them.
+
+    Raises: ValueError if there is no run in the folder, or its recipe was edited.
     """
 
     def __init__(
         self,
-        folder: Path,
-        recipe: Recipe,
+        folder: str | Path,
+        recipe: Recipe | None = None,
         console: Console | None = None,
         processes: Processes | None = None,
         classes: Classes | None = None,
         *,
         writing: bool = False,
     ) -> None:
-        self.folder = folder
-        self.files = RunFiles(folder, writing)
+        self.folder = Path(folder)
+        self.files = RunFiles(self.folder, writing)
+        if recipe is None:
+            self._check_there()
+            recipe, classes = self.files.made_with, classes or self.files.evaluation.classes or None
         self.recipe = recipe
         self.console = console or Console(quiet=True)
         self.processes = processes or Processes()
         self.warnings: list[str] = []
         """What a reader of the results should know: of the data above all, such as a unit that is probably wrong."""
         self._classes = classes
+
+    def _check_there(self) -> None:
+        if not self.files.has(RECIPE):
+            raise ValueError(
+                f"{self.folder}: not a run folder (no recipe.yaml); `xvision run RECIPE --out {self.folder}` makes one"
+            )
+
+    def check_trained(self) -> None:
+        """Raise ValueError if nothing is trained there."""
+        if not self.files.has(BEST):
+            raise ValueError(
+                f"{self.folder}: nothing is trained there yet; `xvision train --resume {self.folder}` continues"
+            )
 
     def warn(self, line: str) -> None:
         """Say it now, and keep it for the record."""
@@ -194,27 +213,3 @@ class Run:
         return measure(
             executor, network, self.task, self.loader("val"), inputs=self.inputs, console=self.console
         )
-
-
-def load_run(folder: Path, console: Console | None = None) -> Run:
-    """The run in a folder; ValueError says what is missing, or was edited."""
-    files = RunFiles(folder)
-    if not files.has(RECIPE):
-        raise ValueError(
-            f"{folder}: not a run folder (no recipe.yaml); `xvision run RECIPE --out {folder}` makes one"
-        )
-    return Run(folder, files.made_with, console)
-
-
-def load_trained(folder: Path) -> Run:
-    """The run in a folder with the classes that its network has learned, whatever its data set is by now.
-
-    Of a training that was interrupted the data set must say them. Raises: ValueError if nothing is trained there.
-    """
-    run = load_run(folder)
-    if not run.files.has(BEST):
-        raise ValueError(
-            f"{folder}: nothing is trained there yet; `xvision train --resume {folder}` continues"
-        )
-    found = run.files.evaluation.classes
-    return Run(folder, run.recipe, run.console, classes=found) if found else run

@@ -13,7 +13,7 @@ from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized, to_integers
 from xvision.export.settings import OPSET
 from xvision.files import replacing
-from xvision.graph.trace import input_names, trace
+from xvision.graph.capture import capture
 from xvision.quant.fake import Quantizer
 
 
@@ -36,12 +36,13 @@ class Onnx(Format):
         from xvision.export.onnx_opset import in_opset
         from xvision.export.onnx_translate import translate
 
-        network = copy.deepcopy(network).cpu().eval()
-        if isinstance(network, fx.GraphModule) and is_quantized(network):
+        if is_quantized(network):
+            network = copy.deepcopy(network).cpu().eval()
+            assert isinstance(network, fx.GraphModule)
             _check_bits(network, contents.opset)
             to_integers(network)
-        elif input_names(network):
-            network = trace(network)  # its forward takes *planes, the exporter wants them named
+        else:
+            network = capture(network, contents.inputs).cpu()
         model = translate(network, contents.inputs, contents.opset)
         ClearMetadataAndDocStringPass()(model)  # it names source files of the exporting machine
         onnx_graph.keep_port_names(model.graph)
