@@ -26,11 +26,13 @@ from benchmarks.measurement import Measurement
 from benchmarks.summary import Summary, SummaryRow
 from tools.scale import Exchange
 from xvision.config.messages import nearest
-from xvision.config.parts import parts_of
+from xvision.config.parts import part_of, parts_of
 from xvision.files import write_text
+from xvision.quant.schemes import scheme
 from xvision.report import numbers
 from xvision.report.part_text import part_kind, part_text
 from xvision.runs.record import Record
+from xvision.runs.run import INT8
 from xvision.tasks import task as task_registry
 from xvision.tasks.contract import Task
 from xvision.tasks.multi import build_task
@@ -65,12 +67,13 @@ def tasks(root: Path, page: Path) -> str:
 def classification(root: Path, page: Path) -> str:
     """What was reached in image classification, every seed."""
     head = ("Recipe", "Network", "Input", "MMACs", "Parameters", "Top-1", "Parity", "Record")
-    rows = []
+    rows, summaries = [], []
     for file in sorted((root / "results").glob("*.json")):
         summary = Summary.read(file)
         first = summary.records[0]
         if part_kind(first.recipe.get("task")) != "classification":
             continue
+        summaries.append(summary)
         rows.append(
             (
                 f"`{summary.name}`",
@@ -81,7 +84,7 @@ def classification(root: Path, page: Path) -> str:
                 link(file, file.stem, page),
             )
         )
-    return table(head, rows) if rows else "No record yet.\n"
+    return table(head, rows) + _bits(summaries) if rows else "No record yet.\n"
 
 
 def _cost(record: Record) -> tuple[str, str, str]:
@@ -139,7 +142,17 @@ def results(root: Path, page: Path, names: str, metrics: str) -> str:
     ]
     titles = [_title(name, summaries.values()) for name in metrics.split(",")]
     head = ("Record", "Input", "MMACs", "Parameters", *titles, "Parity", "Training")
-    return table(head, rows) if rows else "No record yet.\n"
+    return table(head, rows) + _bits(summaries.values()) if rows else "No record yet.\n"
+
+
+def _bits(summaries: Iterable[Summary]) -> str:
+    """What in the integer networks of a table has other bits than int8 says."""
+    found = {
+        part_of(scheme).parse(summary.records[0].recipe["quant"]["scheme"]).build().exceptions
+        for summary in summaries
+        if any(row.network == INT8 for row in summary.metrics)
+    }
+    return f"\nint8: {' or '.join(sorted(found - {''}))}.\n" if found - {""} else ""
 
 
 def _title(metric: str, summaries: Iterable[Summary]) -> str:

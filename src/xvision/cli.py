@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from xvision.console import Console
     from xvision.recipes.schema import Recipe
     from xvision.runs.measurements import Measurement
+    from xvision.runs.record import ParityRow
 
 app = typer.Typer(
     add_completion=False,
@@ -290,6 +291,8 @@ def _pipeline(
         print(json.dumps(about | {"warnings": warned, "metrics": metrics, **files}))
         return
     _print_metrics(console, rows)
+    if parities and (exceptions := done.recipe.quant.scheme.build().exceptions):
+        console.print(f"int8  {exceptions}")
     for parity in parities:
         between = f"between {parity.reference} and {parity.executor}"
         if parity.max_error:  # of outputs without integer codes
@@ -297,10 +300,23 @@ def _pipeline(
             continue
         allowed = f"{parity.tolerance_lsb} LSB allowed, {parity.version}"
         console.print(f"parity  {parity.max_lsb} LSB {between} ({allowed})")
+        for line in _about(parity):
+            console.print(f"        {line}")
     for name, file in files.items():
         console.print(f"{name}  {file}")
     for line in warned:  # they stood far above
         console.warn(line)
+
+
+def _about(parity: ParityRow) -> Iterator[str]:
+    """What to know of a file that computes what its network computes."""
+    if parity.sqnr_db:
+        noise = ", ".join(f"{name} {db:.1f} dB" for name, db in parity.sqnr_db.items())
+        yield f"signal over quantization noise: {noise}"
+    if parity.float_operators:
+        yield f"in float between integers: {', '.join(parity.float_operators)}"
+    if parity.float_in_runtime:
+        yield f"in float in {parity.executor}: {parity.float_in_runtime}"
 
 
 def _print_metrics(console: Console, rows: Sequence[Measurement]) -> None:

@@ -111,6 +111,7 @@ def test_what_was_found_as_plain_values(two_heads: Export) -> None:
         "first_difference": None,
         "images": 11,
         "float_operators": [],
+        "float_in_runtime": "ReduceMean (1), Gemm (1), Conv (1): 1.2% of the MACs",
     }
     equal = {"max_lsb": 0, "max_error": 0.0, "agreement": 1.0}
     assert levels == {

@@ -36,7 +36,7 @@ def test_the_page_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained
             "ignore", message=".*dB of signal over quantization noise.*"
         )  # untrained weights
         for block in BLOCKS:
-            exec(compile(block, "docs/own_network.md", "exec"), names)  # noqa: S102 (it is our own page)
+            exec(compile(block, "docs/own_network.md", "exec"), names)  # our own page
     assert names["parity"].max_lsb == 0
     assert names["taken"].shape[1:] == [3, 96, 96]
     assert names["scores"].shape == (1, 1000)

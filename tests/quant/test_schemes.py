@@ -116,7 +116,8 @@ def test_a_scheme_decides_what_operators_do() -> None:
     """One for a device that has no average pooling, and none whose sigmoid has a known range."""
     own = replace(scheme.pow2().build(), rules={**RULES, "avg_pool": "float"}, known_ranges={}, name="own")
     model, planes = trained("avg_pool_2")
-    assert prepare(model, planes, own).meta["float_operators"] == ["avg_pool (body_0)"]
+    (found,) = prepare(model, planes, own).meta["float_operators"]
+    assert str(found) == "avg_pool (body_0)"
     model, planes = trained("squeeze_excite")
     graphs = [prepare(model, planes, one) for one in (own, scheme.pow2().build())]
     ready = [graph.get_submodule("quantizers.body_gate").ready for graph in graphs]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from xvision.export.settings import OPSET
+from xvision.quant.islands import FloatOperator
 
 Grid = Callable[[Tensor], Tensor]  # float values to integer codes
 
@@ -41,8 +42,10 @@ class Executor(ABC):
     """How far other executors may be off, where the network's quantization scheme says so."""
     sqnr_db: Mapping[str, float] = {}
     """Signal to quantization noise of each output, where it was measured against the float network."""
-    float_operators: Sequence[str] = ()
+    float_operators: Sequence[FloatOperator] = ()
     """What a quantized network computes in float."""
+    macs_ratio: Mapping[str, float] = {}
+    """Each layer's share of the network's multiply-accumulates, where that is known."""
     device: torch.device = torch.device("cpu")
     """Where it takes its inputs from."""
 
@@ -61,6 +64,10 @@ class Executor(ABC):
     def grids(self) -> Mapping[str, Grid]:
         """The quantization grid of each output that has one."""
         return {}
+
+    def computed_in_float(self) -> Sequence[FloatOperator]:
+        """What a runtime computes in float of a file of integers, whatever the network says."""
+        return ()
 
     def levels(self) -> Mapping[str, Executor]:
         """The same at every optimisation level, all of which are verified; itself alone if there are none."""

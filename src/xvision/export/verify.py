@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from xvision.export.contract import Executor, Grid
 from xvision.export.export import as_executor
 from xvision.graph.planes import Batch, peeked, planes_of
 from xvision.models.wrap import fitting
+from xvision.quant.islands import listed
 
 FLOAT_TOLERANCE = 1e-3
 """How far outputs without integer codes may be off, as a share of the largest: runtimes add floats in another order."""
@@ -43,7 +44,9 @@ class Parity:
     much scores must differ to give its class ids), `agreement` the smallest share of equal answers (the class of the
     largest score where a head has several channels), `first_difference` the first tensor in the order of the graph that
     differs, in the first batch where one does. `sqnr_db` is what quantization leaves of each output: signal over noise
-    against the float network, on calibration images. `float_operators` compute in float between integers.
+    against the float network, on calibration images. `float_operators` compute in float between integers,
+    `float_in_runtime` what the executor computes in float besides, for reasons of its own, each with the share of
+    multiply-accumulates.
     """
 
     reference: str = ""
@@ -54,6 +57,7 @@ class Parity:
     images: int = 0
     sqnr_db: dict[str, float] = field(default_factory=dict)
     float_operators: list[str] = field(default_factory=list)
+    float_in_runtime: str = ""
 
     @property
     def max_lsb(self) -> int:
@@ -106,7 +110,10 @@ def verify(
     levels, grids = b.levels(), {**b.grids(), **a.grids()}
     parity = Parity(a.name, b.name, tolerance_lsb, {level: LevelParity(agreement=0.0) for level in levels})
     parity.sqnr_db = {**b.sqnr_db, **a.sqnr_db}
-    parity.float_operators = list(a.float_operators or b.float_operators)
+    parity.float_operators = [str(one) for one in a.float_operators or b.float_operators]
+    parity.float_in_runtime = listed(
+        [replace(one, macs_ratio=a.macs_ratio.get(one.name, 0.0)) for one in b.computed_in_float()]
+    )
     for inputs in planes_of(f"{b}", a.input_names or b.input_names, batches):
         wanted = Pass(*a.run(inputs))
         for level, runtime in levels.items():

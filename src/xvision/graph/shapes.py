@@ -74,13 +74,29 @@ class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         flops: Callable[..., int] | None = flop_registry.get(func.overloadpacket)
         if flops is not None:
             self.macs += flops(*args, **(kwargs or {}), out_val=out) // 2
-        elif func.overloadpacket in _VECTOR_PRODUCTS:
-            self.macs += prod(args[_VECTOR_PRODUCTS[func.overloadpacket]].shape)
+        elif func.overloadpacket in _MACS:
+            self.macs += _MACS[func.overloadpacket](*args)
         return out
 
 
-_VECTOR_PRODUCTS = {aten.mv: 0, aten.dot: 0, aten.addmv: 1}
-"""Products that torch's table lacks: which argument has as many elements as there are multiply-accumulates."""
+def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> int:
+    """Scores of each query and key, and the sums of values by these."""
+    return prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+
+
+def _recurrent(steps: Tensor, of_input: Tensor, of_state: Tensor, *_: Any) -> int:
+    """The gates of one layer in one direction, at each step (T, B, C)."""
+    return prod(steps.shape[:-1]) * (of_input.numel() + of_state.numel())
+
+
+_MACS: dict[Any, Callable[..., int]] = {
+    aten.mv: lambda matrix, _: prod(matrix.shape),
+    aten.dot: lambda a, _: prod(a.shape),
+    aten.addmv: lambda _, matrix, __: prod(matrix.shape),
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    aten.mkldnn_rnn_layer: _recurrent,
+}
+"""Those of products that torch's table lacks."""
 
 
 @contextmanager

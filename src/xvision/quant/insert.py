@@ -20,6 +20,7 @@ from xvision.graph.simplify import free_name
 from xvision.graph.surgery import insert_module
 from xvision.models.pixels import STEPS, ZERO_POINT, Pixels
 from xvision.quant.fake import Quantizer, QuantLayer
+from xvision.quant.islands import float_operators
 from xvision.quant.numbers import QuantScheme, TensorQuant
 from xvision.quant.rules import Rule
 
@@ -59,16 +60,17 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
     """Give every float tensor of a captured graph a quantizer and every layer integer weights, in place.
 
     Ranges are still to be set: until then the graph computes what it computed before. In `graph.meta` are then
-    the `scheme` and the `float_operators`, those without a rule, which compute in float between two quantizers.
+    the `scheme` and the `float_operators`, those without a rule (see `quant.islands`).
     """
     modules = dict(graph.named_modules(remove_duplicate=False))
     groups = _groups(graph, modules, scheme)
     graph.meta["scheme"] = scheme
-    graph.meta["float_operators"] = [
-        f"{operator(node, modules)} ({node.name})"
+    in_float = [
+        node
         for node in graph.graph.nodes
         if node.target is not getitem and _gives_floats(node) and _rule(node, modules, scheme) == "float"
     ]
+    graph.meta["float_operators"] = float_operators(graph, in_float)
     for group in groups:
         quantizer = _quantizer(group, modules, scheme)
         path = f"quantizers.{free_name(group.members[0].name)}"

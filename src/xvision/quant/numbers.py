@@ -101,6 +101,13 @@ class QuantScheme:
                     "products of zero points are not simulated"
                 )
 
+    @property
+    def exceptions(self) -> str:
+        """What has other bits than weights and most tensors, for headings that name the network by these."""
+        if self.heads.bits == self.activations.bits:
+            return ""
+        return f"outputs in {self.heads.bits} bits"
+
     def rule(self, operator: str) -> Rule:
         """The rule of an operator; operators that are not in the table compute in float between two quantizers."""
         return self.rules.get(operator, "float")

@@ -14,8 +14,12 @@ from xvision.models.wrap import fitting
 from xvision.quant import methods, schemes
 from xvision.quant.accumulator import sums_beyond_float32
 from xvision.quant.context import Context
+from xvision.quant.islands import listed
 from xvision.quant.numbers import LEAST_DB
 from xvision.quant.quality import Quality
+
+SOME = 8
+"""Operators that a warning names."""
 
 
 def quantize(
@@ -55,8 +59,9 @@ def quantize_with(context: Context, method: Part) -> fx.GraphModule:
 
 def _islands(quantized: fx.GraphModule) -> Iterator[str]:
     if unknown := quantized.meta["float_operators"]:
+        names = ", ".join(one.name for one in unknown[:SOME]) + (", …" if len(unknown) > SOME else "")
         yield (
-            f"{len(unknown)} operators without a rule compute in float between integers: {', '.join(unknown)}"
+            f"{len(unknown)} operators without a rule compute in float between integers: {listed(unknown)} ({names})"
         )
 
 

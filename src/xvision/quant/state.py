@@ -20,12 +20,13 @@ from xvision.graph.plain import from_plain, to_plain
 from xvision.models.pixels import Pixels
 from xvision.quant.fake import LayerForm, Quantizer, QuantLayer
 from xvision.quant.insert import scheme_of
+from xvision.quant.islands import FloatOperator
 from xvision.quant.numbers import QuantScheme, TensorQuant
 from xvision.quant.quality import LayerQuality, Quality
 from xvision.train.checkpoint import read_tensors, write_tensors
 from xvision.train.errors import CheckpointError
 
-FORMAT = "xvision-quantized-3"
+FORMAT = "xvision-quantized-4"
 
 
 def save(q: nn.Module, path: str | Path) -> Path:
@@ -74,7 +75,8 @@ def load(path: str | Path) -> nn.Module:
         raise ValueError(
             f"{path}: expected a whole quantized network, it is damaged ({reason[:300]}); quantize again"
         ) from error
-    graph.meta |= {key: manifest[key] for key in ("inputs", "float_operators")}
+    graph.meta["inputs"] = manifest["inputs"]
+    graph.meta["float_operators"] = [FloatOperator(**one) for one in manifest["float_operators"]]
     graph.meta["scheme"] = _scheme(manifest["scheme"])
     if manifest["quality"] is not None:
         layers = {name: LayerQuality(**one) for name, one in manifest["quality"]["layers"].items()}
@@ -121,7 +123,7 @@ def _manifest(frozen: fx.GraphModule) -> dict[str, Any]:
         "graph": to_plain(frozen.graph),
         "modules": _described(frozen),
         "inputs": frozen.meta["inputs"],
-        "float_operators": frozen.meta["float_operators"],
+        "float_operators": [asdict(one) for one in frozen.meta["float_operators"]],
         "quality": asdict(frozen.meta["quality"]) if "quality" in frozen.meta else None,
         "tensors": {key: m.extra_repr() for key, m in modules if isinstance(m, Quantizer)},
         "accumulator_bounds": {key: m.accumulator_bound() for key, m in modules if isinstance(m, QuantLayer)},

@@ -21,6 +21,7 @@ from xvision.report.part_text import part_kind, part_text
 from xvision.runs.contents import LayerCost, Sample, TrainLine, ValLine
 from xvision.runs.files import DRAWING, RunFiles
 from xvision.runs.record import ParityRow, Record
+from xvision.runs.run import INT8
 
 if TYPE_CHECKING:
     from xvision.tasks.contract import Task
@@ -131,6 +132,11 @@ class Page:
         """What was measured, by split."""
         rows = self.record.metrics if self.record else self.files.evaluation.measurements
         return tables(rows, self.primary, self.label)
+
+    def exceptions(self, network: str) -> str:
+        """What in a network has other bits than its name says."""
+        exceptions: str = self.files.recipe.quant.scheme.build().exceptions
+        return exceptions if network == INT8 else ""
 
     @cached_property
     def parities(self) -> tuple[ParityRow, ...]:

@@ -131,6 +131,9 @@ class ParityRow(Frozen):
     sqnr_db: dict[str, float] = {}
     """Of each output, against the float network, on calibration images."""
     float_operators: tuple[str, ...] = ()
+    """Of the network: what computes in float between integers."""
+    float_in_runtime: str = ""
+    """What the runtime computes in float of the file, and the share of multiply-accumulates."""
 
 
 class Quantization(Frozen):

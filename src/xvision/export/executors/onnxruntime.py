@@ -15,7 +15,9 @@ from torch import Tensor
 
 from xvision.export.contract import Executor, FileError, Grid, installed
 from xvision.export.executors import executor
+from xvision.export.onnx_float import computed_in_float
 from xvision.export.onnx_graph import CODES, SCORES
+from xvision.quant.islands import FloatOperator
 from xvision.quant.ops import steps
 
 Level = Literal["off", "basic", "all"]
@@ -83,6 +85,9 @@ class OnnxRuntime(Executor):
         names = [port.name for port in self.output_ports if port.name in inputs]
         return {name: _grid(*(stored[source] for source in inputs[name][1:])) for name in names}
 
+    def computed_in_float(self) -> list[FloatOperator]:
+        return computed_in_float(self.path, self._open)
+
     def levels(self) -> dict[str, Executor]:
         return {level: self if level == self.level else OnnxRuntime(self.path, level) for level in LEVELS}
 
@@ -90,9 +95,14 @@ class OnnxRuntime(Executor):
         names = [name for node in onnx.load(self.path).graph.node for name in node.output]
         return [name for name in names if name.endswith(CODES)]
 
-    def _open(self) -> InferenceSession:
-        """A session whose integer arithmetic is right on every processor, with torch's number of threads."""
+    def _open(self, optimized: Path | None = None) -> InferenceSession:
+        """A session whose integer arithmetic is right on every processor, with torch's number of threads.
+
+        What it makes of the file is written to `optimized`.
+        """
         options = SessionOptions()
+        if optimized is not None:
+            options.optimized_model_filepath = str(optimized)
         options.graph_optimization_level = LEVELS[self.level]
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # its warnings are about its own optimizations

@@ -31,6 +31,9 @@ class Simulation(PyTorch):
         self.float_operators = tuple(network.meta["float_operators"])
         (heads,) = network.graph.output_node().args
         assert isinstance(heads, dict)
+        total = sum(node.meta.get("macs", 0) for node in nodes) or 1
+        layers = [node for node in nodes if node.op == "call_module" and node.meta.get("macs")]
+        self.macs_ratio = {str(node.target): node.meta["macs"] / total for node in layers}
         modules = dict(network.named_modules())
         self._heads = {name: modules.get(str(node.target)) for name, node in heads.items()}
         self._recorder = _Recorder(network)

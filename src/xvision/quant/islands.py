@@ -1,0 +1,51 @@
+"""What a quantized network computes in float, between two integer tensors: operators without a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import fx
+
+from xvision.graph.operators import operator
+from xvision.graph.plain import FACTORIES
+
+
+@dataclass(frozen=True)
+class FloatOperator:
+    """An operator that stays in float, and its share of the network's multiply-accumulates."""
+
+    operator: str
+    name: str
+    macs_ratio: float = 0.0
+
+    def __str__(self) -> str:
+        share = f", {self.macs_ratio:.1%} of the MACs" if self.macs_ratio else ""
+        return f"{self.operator} ({self.name}{share})"
+
+
+def float_operators(graph: fx.GraphModule, nodes: Sequence[fx.Node]) -> list[FloatOperator]:
+    """Those of the nodes that compute something of an image: a tensor of zeros to begin with is none."""
+    modules = dict(graph.named_modules(remove_duplicate=False))
+    total = sum(node.meta.get("macs", 0) for node in graph.graph.nodes) or 1
+    found = [(operator(node, modules), node) for node in nodes]
+    return [
+        FloatOperator(kind, node.name, node.meta.get("macs", 0) / total)
+        for kind, node in found
+        if kind not in FACTORIES
+    ]
+
+
+def listed(found: Sequence[FloatOperator]) -> str:
+    """Kinds with their number, and the share of multiply-accumulates of all.
+
+    >>> listed([FloatOperator("softmax", "a"), FloatOperator("softmax", "b"), FloatOperator("bmm", "c", 0.25)])
+    'softmax (2), bmm (1): 25.0% of the MACs'
+    >>> listed([])
+    ''
+    """
+    if not found:
+        return ""
+    kinds = dict.fromkeys(one.operator for one in found)
+    counts = ", ".join(f"{kind} ({sum(one.operator == kind for one in found)})" for kind in kinds)
+    return f"{counts}: {sum(one.macs_ratio for one in found):.1%} of the MACs"
