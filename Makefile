@@ -11,7 +11,7 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10
 # torch and torchvision that work together; pyproject.toml states the ranges, this picks one pair.
 TORCH = torch==2.14.1 torchvision==0.29.1
 
-.PHONY: demo test test-all lint types records records-dense clean
+.PHONY: demo test test-all lint types runtimes records records-dense clean
 
 demo: $(VENV)/.package
 	$(BIN)/xvision demo
@@ -19,8 +19,12 @@ demo: $(VENV)/.package
 test: lint types
 	$(PYTEST) -m "not sweep"
 
-test-all: lint types
+test-all: lint types runtimes
 	$(PYTEST)
+
+# The files on the oldest ONNX Runtimes that read them and on the newest, each installed into an environment of its own.
+runtimes: $(VENV)/.test
+	$(BIN)/python benchmarks/runtimes.py --versions 1.15.1 1.18.1 newest
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .

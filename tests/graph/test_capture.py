@@ -16,6 +16,7 @@ from tests.graph.written import Written
 from tests.quant.patterns import trained
 from xvision.graph import capture as capturing
 from xvision.graph.capture import REWRITINGS, capture
+from xvision.graph.exported import exported
 from xvision.graph.operators import operator
 from xvision.graph.outputs import named
 from xvision.graph.plain import from_plain
@@ -371,3 +372,23 @@ def test_a_file_calls_nothing_but_operators_on_tensors(name: str) -> None:
     ]
     with pytest.raises(ValueError, match="graph: expected a list of nodes, it is damaged"):
         from_plain(nodes, nn.Module(), "net")
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_program_serves_a_network_that_was_trained_since(name: str) -> None:
+    torch.manual_seed(0)
+    network, x = WRITTEN[name](), torch.randn(4, 3, 16, 16)
+    program = exported(copy.deepcopy(network), [x])
+    with torch.no_grad():
+        for parameter in uneven(network).parameters():
+            parameter.mul_(1.5)
+        wanted = named(network(x.clone()))
+    found = capture(network, [x], program)(x)
+    assert all(difference(value, found[key]) < 1e-5 for key, value in wanted.items())
+
+
+def test_a_program_of_another_network_is_refused() -> None:
+    x = torch.randn(4, 3, 16, 16)
+    program = exported(WRITTEN["sizes"](), [x])
+    with pytest.raises(ValueError, match="expected the captured graph to compute what the network computes"):
+        capture(WRITTEN["relu before a skip"](), [x], program)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
 
 from xvision.graph.affine import fold_affine
 from xvision.graph.exported import as_graph, exported
@@ -43,17 +44,20 @@ REWRITINGS: tuple[Callable[[fx.GraphModule], None], ...] = (
 """In this order, each of which leaves what the graph computes as it was."""
 
 
-def capture(network: nn.Module, example: Sequence[Tensor]) -> fx.GraphModule:
+def capture(
+    network: nn.Module, example: Sequence[Tensor], program: ExportedProgram | None = None
+) -> fx.GraphModule:
     """A copy of a network in plain form, in eval mode and float32, for inputs of the shapes of `example`.
 
-    The batch size stays free. Nodes have in their `meta` the `shape` and `macs` (see `note_shapes`) and the `layer`
-    that they are of; the graph's `meta["inputs"]` are shape and type of each input. The result returns a dict, named
-    as `graph.outputs.named` says.
+    `program` is what `exported` made of a network of the same structure, say before it was trained, and of inputs of
+    the same shapes: most of the work is then done. The batch size stays free. Nodes have in their `meta` the `shape`
+    and `macs` (see `note_shapes`) and the `layer` that they are of; the graph's `meta["inputs"]` are shape and type of
+    each input. The result returns a dict, named as `graph.outputs.named` says.
 
     Raises: ValueError that names the layer if the network cannot be captured, does not take such inputs, or if what
     was captured computes something else.
     """
-    program = exported(network, example)
+    program = program or exported(network, example)
     graph = as_graph(program, network)
     drop_aliases(graph)
     if not make_out_of_place(graph):

@@ -126,7 +126,7 @@ def _layer_of(network: nn.Module, error: BaseException) -> str:
 
 def as_graph(program: ExportedProgram, network: nn.Module) -> fx.GraphModule:
     """An exported program as a graph whose inputs are the planes, whose constants are attributes, and whose result is
-    a dict of named outputs.
+    a dict of named outputs. Parameters and buffers are the network's, which may be another one of the same structure.
 
     Nodes have in their `meta` the `val` of `torch.export` and the `layer` in which they are.
 
@@ -143,6 +143,11 @@ class _Builder:
 
     def __init__(self, program: ExportedProgram, network: nn.Module) -> None:
         self.program, self.network = program, network
+        root = _Root(network)
+        named_tensors = (
+            *root.named_parameters(remove_duplicate=False),
+            *root.named_buffers(remove_duplicate=False),
+        )
         self.root, self.graph = nn.Module(), fx.Graph()
         self.values: dict[fx.Node, Any] = {}
         specs = program.graph_signature.input_specs
@@ -155,7 +160,7 @@ class _Builder:
             plane: f"{name}_in" if name in outputs else name
             for plane, name in zip(planes, (*known, *more), strict=False)
         }
-        self.tensors: dict[str, Any] = {**program.state_dict, **program.constants}
+        self.tensors: dict[str, Any] = {**program.state_dict, **program.constants, **dict(named_tensors)}
 
     def add(self, node: fx.Node) -> None:
         if node.op == "placeholder":

@@ -26,6 +26,7 @@ def _execute(run: Run) -> Left:
         val_loader=lambda: run.loader("val", shared=True),
         settings=quant,
         folder=_folder(run),
+        program=run.program,
         seed=run.recipe.seed,
         console=run.console,
         processes=run.processes,

@@ -13,7 +13,14 @@ from xvision.pipeline.stage import blaming, bring_up_to_date, read_by
 from xvision.recipes.idle import idle_settings
 from xvision.recipes.schema import Recipe, digest
 from xvision.runs.build import complete
-from xvision.runs.checks import check_moved, check_recipe, check_settings, check_unchanged
+from xvision.runs.checks import (
+    check_moved,
+    check_quantizable,
+    check_recipe,
+    check_settings,
+    check_unchanged,
+)
+from xvision.runs.files import BEST
 from xvision.runs.folder import claim, leaving_nothing, next_folder, set_aside
 from xvision.runs.lock import locked
 from xvision.runs.run import Run
@@ -46,8 +53,9 @@ def run(
     said = console if processes.is_first else None
     this = Run(folder, complete(recipe), said, processes, writing=True)
     with _writing(this, fresh=fresh):
-        before = _check(this, keep_trained=keep_trained)
         use_threads(recipe.train.threads, processes.local_world)
+        to_quantize = not this.files.has(BEST) and quantize.STAGE in STAGES[: last + 1]
+        before = _check(this, keep_trained=keep_trained, to_quantize=to_quantize)
         for i, stage in enumerate(STAGES):
             if stage is record.STAGE:
                 before = record.before(this)
@@ -84,7 +92,7 @@ def _writing(run: Run, *, fresh: bool) -> Iterator[None]:
             run.files.unstage()
 
 
-def _check(run: Run, *, keep_trained: bool) -> str:
+def _check(run: Run, *, keep_trained: bool, to_quantize: bool) -> str:
     """Say what is there, refuse what cannot be done; the digest of the data."""
     with blaming("data", 2), warnings.catch_warnings(record=True) as said:  # a DataError says 3 itself
         warnings.simplefilter("always")
@@ -104,6 +112,8 @@ def _check(run: Run, *, keep_trained: bool) -> str:
     with blaming("data", 3):
         before = digest(run.digests)
     check_moved(run, read_by(run, train.STAGE, before), keep=keep_trained)
+    if to_quantize:
+        check_quantizable(run)
     if run.processes.is_first and not run.files.status.stages:
         run.files.keep_recipe(run.recipe)
     return before

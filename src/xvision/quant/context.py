@@ -14,6 +14,8 @@ from xvision.quant.numbers import QuantScheme
 from xvision.train.processes import Processes
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
     from xvision.data.loader import Loader
     from xvision.quant.settings import Quant
     from xvision.tasks.contract import Task
@@ -41,6 +43,8 @@ class Context:
     """The `quant` section of the recipe."""
     folder: Path | None = None
     """Where a method may keep checkpoints to resume from; in a run it is of this network and these settings alone."""
+    program: ExportedProgram | None = None
+    """What the network of these inputs was exported to before it was trained, where it was."""
     seed: int = 0
     console: Console = field(default_factory=lambda: Console(quiet=True))
     processes: Processes = field(default_factory=Processes)

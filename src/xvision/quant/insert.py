@@ -13,6 +13,7 @@ from operator import getitem
 from typing import Literal, cast
 
 from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
 
 from xvision.graph.capture import capture
 from xvision.graph.operators import Layer, clip_bounds, operator
@@ -33,12 +34,16 @@ class Group:
     head: bool = False
 
 
-def prepare(model: nn.Module, example: Sequence[Tensor], scheme: QuantScheme) -> fx.GraphModule:
+def prepare(
+    model: nn.Module, example: Sequence[Tensor], scheme: QuantScheme, program: ExportedProgram | None = None
+) -> fx.GraphModule:
     """A copy of a network in plain form with a quantizer at each tensor, whose ranges are still to be set.
+
+    `program` saves time: see `capture`.
 
     Raises: ValueError if the network cannot be captured or does not take inputs like `example`.
     """
-    graph = capture(model, example)
+    graph = capture(model, example, program)
     insert_quantizers(graph, scheme)
     return graph.to(example[0].device)
 

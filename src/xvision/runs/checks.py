@@ -123,3 +123,30 @@ def check_settings(run: Run) -> None:
         run.recipe.train.balancing.build([part.name for part in run.task.parts])
     except ValueError as e:
         raise SettingError(str(e)) from e
+
+
+def check_quantizable(run: Run) -> None:
+    """Raise SettingError before hours of training if the network could not be quantized after them.
+
+    The network is built without weights, captured, folded and given quantizers, on random images. What it was exported
+    to is kept for the trained one. Operators that would compute in float are told.
+    """
+    import torch
+
+    from xvision.graph.exported import exported
+    from xvision.quant.insert import prepare
+    from xvision.quant.islands import listed
+
+    size, random = run.recipe.data.size, torch.Generator().manual_seed(0)
+    planes = tuple(
+        torch.randint(0, 256, plane.shape, dtype=plane.dtype, generator=random)
+        for plane in run.inputs.example(size, batch=2)
+    )
+    model = run.build(weights=False).eval()
+    try:
+        run.program = exported(model, planes)
+        graph = prepare(model, planes, run.recipe.quant.scheme.build(), run.program)
+    except ValueError as e:
+        raise SettingError(f"net: expected a network that can be quantized: {e}") from e
+    if unknown := graph.meta["float_operators"]:
+        run.console.warn(f"the int8 network will compute in float between integers: {listed(unknown)}")

@@ -18,6 +18,7 @@ from xvision.train.processes import Processes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.export import ExportedProgram
 
     from xvision.data.dataset import Dataset, Split
     from xvision.data.framing import Framing
@@ -64,6 +65,8 @@ class Run:
         self.processes = processes or Processes()
         self.warnings: list[str] = []
         """What a reader of the results should know: of the data above all, such as a unit that is probably wrong."""
+        self.program: ExportedProgram | None = None
+        """The network's, where it was exported before its training (see `check_quantizable`)."""
         self._classes = classes
 
     def _check_there(self) -> None:

@@ -37,7 +37,7 @@ def ptq(
     """
     images = take(context.calibration(), num_images)
     warn_of_few(images)
-    graph = prepare(context.network, images[0], context.scheme)
+    graph = prepare(context.network, images[0], context.scheme, context.program)
     reference = copy.deepcopy(graph)  # computes in float: its ranges stay open
     fitted, judged = held_back(images)
     for quantizer, observer in observe(graph, images, judged).items():
