@@ -27,13 +27,12 @@ from measurement import measured
 from torch import Tensor, nn
 
 import xvision as xv
+from xvision.export.settings import RUNTIMES
 from xvision.graph.planes import plane_names
 from xvision.quant.methods import method
 from xvision.quant.schemes import scheme
 
 RUN = Path(__file__).with_name("run_onnx.py")
-OPSETS = {17: "1.15.0", 18: "1.15.0", 21: "1.18.0"}
-"""The oldest ONNX Runtime that each is tried with: an older one does not read its files, or is not to be had."""
 VERSIONS = ("1.15.1", "1.16.3", "1.18.1", "1.20.1", "1.22.0", "1.24.4", "1.26.0", "1.29.0", "newest")
 SMALL = "net.decoder.width=0.25"
 RECIPES: dict[str, tuple[str, ...]] = {
@@ -73,7 +72,7 @@ def files(folder: Path) -> Iterator[File]:
             for plane in model.inputs.example(model.size, batch=8)
         )
         with_statistics(model, planes)
-        for opset in OPSETS:
+        for opset in RUNTIMES:
             bits = scheme.pow2(head_bits=16 if opset >= 21 else 8)
             quantized = xv.quantize(model, [planes], scheme=bits, method=method.ptq(correct="nothing"))
             path = xv.export(quantized, folder / f"{name.replace(' ', '_')}_{opset}.onnx", opset=opset)
@@ -106,7 +105,7 @@ def version_of(text: str) -> tuple[int, ...]:
 def rows(versions: tuple[str, ...], made: list[File], folder: Path) -> Iterator[dict[str, Any]]:
     for version in versions:
         python = environment(version, folder)
-        for opset, oldest in OPSETS.items():
+        for opset, oldest in RUNTIMES.items():
             if version_of(version) < version_of(oldest):
                 continue
             paths = [str(file.path) for file in made if file.opset == opset]

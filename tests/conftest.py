@@ -45,6 +45,7 @@ LONG = {
     "pipeline/test_dense_run.py::test_a_map_task_goes_from_scenes_to_a_verified_file",
     "pipeline/test_dense_run.py::test_a_warning_of_the_data_stands_in_record_report_and_last_lines",
     "pipeline/test_dense_run.py::test_ids_of_cut_images_in_the_file",
+    "pipeline/test_exported_file.py::test_it_does_with_other_settings_too",
     "pipeline/test_framing_run.py::test_predictions_in_files_score_as_the_network_that_wrote_them",
     "pipeline/test_kills.py::test_a_killed_run_ends_as_if_there_had_been_no_kill",
     "pipeline/test_failures.py::test_a_failing_stage_leaves_the_run_as_it_was",

@@ -183,6 +183,15 @@ def test_every_section_has_an_example_that_is_tested() -> None:
     assert {*REGISTRIES, "Stage"} == {kind for kind, code in EXAMPLES.items() if code}
 
 
+def test_the_code_of_the_page_of_files_is_that_of_the_reader_that_is_tested() -> None:
+    root = Path(__file__).parents[1]
+    page = (root / "docs/exported_file.md").read_text(encoding="utf-8")
+    reader = (root / "tests/exported_file.py").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    assert all(block in reader for block in blocks)
+
+
 def test_files_that_the_pages_name_are_there() -> None:
     root = Path(__file__).parents[1]
     tour = (root / "docs/tour.md").read_text(encoding="utf-8")

@@ -46,9 +46,8 @@ def files(
     found = {}
     for name in FORMATS:
         made: Format = export_format.part(name).build()
-        found[name] = xv.export(
-            networks[made.network], folder / made.file_name, inputs=planes, metadata=METADATA
-        )
+        found[name] = folder / made.file_name
+        made.write(networks[made.network], found[name], Contents(planes, metadata=METADATA))
     return found
 
 

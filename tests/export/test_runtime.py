@@ -27,10 +27,10 @@ def test_planes_in_named_outputs_out(exported: tuple[nn.Module, tuple[Tensor, ..
     runtime = OnnxRuntime(file)
     assert runtime.input_ports == (
         Port("y", "tensor(uint8)", ("batch", 1, 24, 24)),
-        Port("uv", "tensor(uint8)", ("batch", 2, 12, 12)),
+        Port("uv", "tensor(uint8)", ("batch", 12, 12, 2)),
     )
     assert [port.name for port in runtime.output_ports] == ["depth", "class"]
-    assert runtime.metadata == {"task": "both"}
+    assert runtime.metadata["task"] == "both"
     with torch.no_grad():
         torch.testing.assert_close(runtime(*planes), model(*planes), rtol=1e-4, atol=1e-5)
 
@@ -44,7 +44,7 @@ def test_levels_agree_on_float_networks(
     torch.testing.assert_close(got, OnnxRuntime(file)(*planes), rtol=1e-4, atol=1e-5)
 
 
-Y, UV = torch.zeros(2, 1, 24, 24, dtype=torch.uint8), torch.zeros(2, 2, 12, 12, dtype=torch.uint8)
+Y, UV = torch.zeros(2, 1, 24, 24, dtype=torch.uint8), torch.zeros(2, 12, 12, 2, dtype=torch.uint8)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ Y, UV = torch.zeros(2, 1, 24, 24, dtype=torch.uint8), torch.zeros(2, 2, 12, 12, 
     [
         ((Y,), r"model\.onnx: expected 2 planes \(y, uv\), got 1"),
         (
-            (Y, UV[:, :1]),
-            r"input 'uv': expected tensor\(uint8\) of shape Nx2x12x12, got tensor\(uint8\) of shape 2x1x12x12; resize",
+            (Y, UV[..., :1]),
+            r"input 'uv': expected tensor\(uint8\) of shape Nx12x12x2, got tensor\(uint8\) of shape 2x12x12x1; resize",
         ),
         (
             (Y[0], UV),

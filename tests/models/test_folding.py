@@ -16,7 +16,7 @@ from xvision.models.folding import (
     pixels_to_training,
 )
 from xvision.models.inputs import Inputs
-from xvision.models.pixels import PLANES, Pixels, channels_of, encode
+from xvision.models.pixels import PLANES, Pixels, YuvRange, channels_of, encode
 
 IMAGENET_BGR = TrainedOn(mean=(0.406, 0.456, 0.485), std=(0.225, 0.224, 0.229), order="bgr")
 
@@ -52,7 +52,7 @@ def raw_state(norm: bool) -> dict[str, Tensor]:
 @pytest.mark.parametrize("norm", [True, False], ids=["norm", "bias"])
 def test_folding_is_exact_without_padding(format: str, trained: TrainedOn, norm: bool) -> None:
     raw, module = raw_state(norm), traced(channels_of(format), norm=norm)
-    module.load_state_dict(fold(raw, first_layers(module), format, trained), strict=False)
+    module.load_state_dict(fold(raw, first_layers(module), Inputs(format), trained), strict=False)
     rgb = torch.randint(0, 256, (1, 3, 9, 9), dtype=torch.uint8)
     if format == "gray":
         rgb = rgb[:, :1].expand(-1, 3, -1, -1)
@@ -62,16 +62,19 @@ def test_folding_is_exact_without_padding(format: str, trained: TrainedOn, norm:
     assert fold_difference_db(module, raw, Inputs(format), trained, (32, 32)) > 90
 
 
+@pytest.mark.parametrize("yuv_range", ["studio", "full"])
 @pytest.mark.parametrize("format", ["yuv444", "nv12"])
-def test_yuv_differs_by_its_rounding_only(format: str) -> None:
-    raw, module = raw_state(True), traced(3)
-    module.load_state_dict(fold(raw, first_layers(module), format, TrainedOn()), strict=False)
-    assert fold_difference_db(module, raw, Inputs(format), TrainedOn(), (128, 128)) > 20
+def test_yuv_differs_by_its_rounding_only(format: str, yuv_range: YuvRange) -> None:
+    raw, module, inputs = raw_state(True), traced(3), Inputs(format, yuv_range=yuv_range)
+    module.load_state_dict(fold(raw, first_layers(module), inputs, TrainedOn()), strict=False)
+    assert fold_difference_db(module, raw, inputs, TrainedOn(), (128, 128)) > 25
+    other = Inputs(format, yuv_range="full" if yuv_range == "studio" else "studio")
+    assert fold_difference_db(module, raw, other, TrainedOn(), (128, 128)) < 21
 
 
 def test_the_padded_border_differs_and_is_measured() -> None:
     raw, module = raw_state(True), traced(3, padding=1)
-    module.load_state_dict(fold(raw, first_layers(module), "rgb", TrainedOn()), strict=False)
+    module.load_state_dict(fold(raw, first_layers(module), Inputs("rgb"), TrainedOn()), strict=False)
     rgb = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
     (expected,) = torch.func.functional_call(module, raw, (TrainedOn().images(rgb),))
     difference = (module(Pixels("rgb")(rgb))[0] - expected).abs()
@@ -83,7 +86,7 @@ def test_the_padded_border_differs_and_is_measured() -> None:
 def test_our_own_pixels_fold_into_nothing() -> None:
     trained = own_pixels("bgr")
     assert trained is not None
-    matrix, offset = pixels_to_training("bgr", trained)
+    matrix, offset = pixels_to_training(Inputs("bgr"), trained)
     assert torch.equal(matrix, torch.eye(3, dtype=torch.float64))
     assert torch.equal(offset, torch.zeros(3, dtype=torch.float64))
     assert own_pixels("nv12") is None
@@ -91,7 +94,7 @@ def test_our_own_pixels_fold_into_nothing() -> None:
 
 @pytest.mark.parametrize("format", PLANES)
 def test_every_format_has_a_matrix(format: str) -> None:
-    matrix, offset = pixels_to_training(format, TrainedOn())
+    matrix, offset = pixels_to_training(Inputs(format), TrainedOn())
     assert (matrix.shape, offset.shape) == ((3, channels_of(format)), (3,))
 
 

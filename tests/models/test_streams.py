@@ -189,11 +189,13 @@ def test_values_become_codes_by_the_table() -> None:
         "confidence": torch.tensor([0.0, 0.5, 0.99, 1.0]).view(1, 2, 2),
     }
     y, uv, flow_codes, confidence = inputs.encode(batch)
-    assert (y.shape, uv.shape) == ((1, 1, 2, 2), (1, 2, 1, 1))
+    assert (y.shape, uv.shape) == ((1, 1, 2, 2), (1, 1, 1, 2))
     assert flow_codes.flatten().tolist() == [0, 0, 128, 128, 130, 255, 255, 136]  # halves go to the even code
     assert confidence.shape == (1, 1, 2, 2)
     assert confidence.flatten().tolist() == [128, 192, 255, 255]
-    assert inputs.coding == {"flow": {"steps": 8, "zero": 128}, "confidence": {"steps": 128, "zero": 128}}
+    told = {name: one["coding"] for stream in inputs.streams for name, one in stream.described().items()}
+    assert (told["flow"]["steps"], told["flow"]["zero"], told["flow"]["channels"]) == (8, 128, ["x", "y"])
+    assert (told["confidence"]["steps"], told["confidence"]["zero"]) == (128, 128)
     assert [p.dtype for p in (y, uv, flow_codes, confidence)] == [torch.uint8] * 4
 
 

@@ -92,7 +92,8 @@ def test_a_map_of_the_file_lies_where_its_metadata_says(
 ) -> None:
     file = run.folder / "export/model.onnx"
     metadata = {p.key: p.value for p in onnx.load(file).metadata_props}
-    framing = json.loads(metadata["preprocessing"])["framing"]
+    (frame,) = [one for one in json.loads(metadata["preprocessing"])["steps"] if one["operation"] == "frame"]
+    framing = frame["framing"]
     assert json.loads(metadata["recipe"])["data"]["framing"] == framing == run.recipe.data.framing
     photo = data / "val/images/0.png"
     image = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)

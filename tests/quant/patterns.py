@@ -203,7 +203,8 @@ def planes_for(model: nn.Module, size: int = 24, batch: int = 8, seed: int = 0) 
         coarse = torch.rand(batch, plane.channels, 4, 4, generator=generator)
         smooth = F.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=False)
         noise = torch.rand(batch, plane.channels, side, side, generator=generator)
-        planes.append((255 * (0.7 * smooth + 0.3 * noise)).to(torch.uint8))
+        values = (255 * (0.7 * smooth + 0.3 * noise)).to(torch.uint8)
+        planes.append(values.permute(0, 2, 3, 1).contiguous() if plane.interleaved else values)
     return tuple(planes)
 
 

@@ -44,6 +44,15 @@ def outputs_of(one: Task, seed: int = 0) -> dict[str, Tensor]:
     return found
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_a_task_says_what_its_outputs_mean(name: str) -> None:
+    for spec in make(name).outputs:
+        assert spec.reading.values != "raw"
+        assert spec.reading.gives
+        to_image = [step for step in spec.reading.steps if step.operation == "to_image"]
+        assert len(to_image) == (spec.kind == "map")
+
+
 def labels_of(one: Task) -> dict[str, Any]:
     """Labels for two images, all of them known."""
     rng = np.random.default_rng(0)

@@ -46,6 +46,16 @@ _ALIGN_BYTES = 16
 _STALE_SECONDS = 3600.0  # an unfinished cache without a write for so long was left by a killed process
 
 
+def shrinking() -> dict[str, Any]:
+    """What a file says of how large photographs are shrunk before they are framed."""
+    return {
+        "largest_ratio": _OVERSIZE,
+        "formula": f"r = {_OVERSIZE} max(H / h, W / w) for the H x W of the network; if r < 1, the image is resized to "
+        "max(1, round(h r)) x max(1, round(w r)), else it stays as it is",
+        "interpolation": "area",
+    }
+
+
 def prepared(split: Split, fields: tuple[str, ...], size: tuple[int, int] | None) -> Split:
     """The split as it would come out of the cache: only `fields`, samples not larger than the network can use.
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -32,6 +32,32 @@ Source = Literal["dis", "farneback", "given"]
 _VERSION = 1  # raised when the same frames give another flow
 _MIN_SIDE_PX = 32  # OpenCV's DIS reads beyond the memory of images that are smaller
 _RELATIVE, _ABSOLUTE_PX2 = 0.01, 0.5  # tolerance of the check, on squared lengths
+
+
+METHODS: dict[Source, str] = {
+    "dis": "OpenCV's DISOpticalFlow with PRESET_MEDIUM, started from zero",
+    "farneback": "OpenCV's calcOpticalFlowFarneback with pyr_scale 0.5, levels 5, winsize 13, iterations 5, poly_n 5, "
+    "poly_sigma 1.1",
+    "given": "the data set's own: the flow in px from the previous frame to the image, on the pixels of the image",
+}
+
+
+def described(source: Source) -> dict[str, Any]:
+    """What a file says of how flow and confidence are made from two frames."""
+    if source == "given":
+        return {"source": source, "method": METHODS[source], "confidence": "1 where the data set has none"}
+    return {
+        "source": source,
+        "method": METHODS[source],
+        "frames": "both whole as stored, before crop, shrinking and framing, in gray by OpenCV's COLOR_RGB2GRAY; sides "
+        f"below {_MIN_SIDE_PX} px are continued right and down by their border pixels for the estimate alone",
+        "flow": "F = -B, B being the flow estimated from the image to the previous frame, in px; wherever the frames "
+        "are resized, F is resized like them and its values are multiplied by s_x and s_y",
+        "confidence": "exp(-e / t), and 0 where p + B(p) lies outside -0.5 to w - 0.5 and -0.5 to h - 0.5; "
+        "e = |B(p) + A(p + B(p))|^2, "
+        f"t = {_RELATIVE} (|B(p)|^2 + |A(p + B(p))|^2) + {_ABSOLUTE_PX2}, A being the flow estimated from the "
+        "previous frame to the image, read bilinearly (OpenCV's remap, BORDER_REPLICATE), p = (column, row)",
+    }
 
 
 def optical_flow(previous: Pixels, image: Pixels, method: Method = "dis") -> tuple[Array, Array]:

@@ -28,6 +28,29 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[int, int]
 
 
+SCALE: dict[FramingKind, str] = {
+    "crop": "s_x = s_y = max(W / w, H / h) / crop_ratio",
+    "stretch": "s_x = W / w, s_y = H / h",
+    "letterbox": "s_x = s_y = min(W / w, H / h)",
+}
+OFFSET = (
+    "o_x = (W - s_x w) / 2, o_y = (H - s_y h) / 2; where s_x = s_y = 1 (to 1e-9) both are rounded to whole pixels, "
+    "half to even"
+)
+COORDINATES = (
+    "an image is w px wide and h px high when a step begins, W and H when it ends; x runs from 0 to w and y from 0 "
+    "to h, and the pixel in column c and row r has its centre at x = c + 0.5, y = r + 0.5"
+)
+BACK = {
+    "formula": "pixel (c, r) of the image reads the map of m_w x m_h at c' = (s_x (c + 0.5) + o_x) m_w / W - 0.5 and "
+    "r' = (s_y (r + 0.5) + o_y) m_h / H - 0.5, with the scale and offset of the step frame for the w x h of the image "
+    "after the crop and before any shrinking: that is the image which the result has the size of",
+    "linear": "c' and r' are cut to 0 and m - 1, the four pixels around are weighted bilinearly",
+    "nearest": "column floor(c' + 0.5), row floor(r' + 0.5), cut to 0 and m - 1",
+}
+"""The way from an output to the image (see `Inverse`), for files."""
+
+
 @dataclass(frozen=True)
 class Map:
     """Where source pixels go: `matrix` from source (x, y, 1) to target, target `size`, and the depth divisor `zoom`."""
@@ -71,6 +94,16 @@ class Framing:
             return x, y
         factor = max(x, y) if self.kind == "crop" else min(x, y)
         return factor, factor
+
+    def described(self) -> dict[str, Any]:
+        """What a file says of it: `map` in words."""
+        return {
+            "framing": self.kind,
+            **({"crop_ratio": self.crop_ratio} if self.kind == "crop" else {}),
+            "scale": SCALE[self.kind],
+            "offset": OFFSET,
+            "formula": "x' = s_x x + o_x, y' = s_y y + o_y",
+        }
 
     def placed(
         self,

@@ -34,6 +34,17 @@ _MIN_BOX_PX = 1.0  # a box of which clipping leaves less is gone
 
 _NUM_DRAWS = 8
 
+RESAMPLING = {
+    "area": "if the whole image becomes the whole target (o_x = o_y = 0, W = s_x w, H = s_y h) and s_x, s_y <= 1: area "
+    "averages to H x W, and that is all; else area averages to max(1, round(h / max(1, floor(1 / s_y + 1e-9)))) x "
+    "max(1, round(w / max(1, floor(1 / s_x + 1e-9)))), which is nothing unless it shrinks to a half or less; area "
+    "averages are those of OpenCV's resize with INTER_AREA, round is half to even",
+    "linear": "then each pixel reads what is left of the map, bilinearly between pixel centres, border pixels repeated "
+    "(OpenCV's warpAffine with INTER_LINEAR and BORDER_REPLICATE)",
+    "fill": "pixels whose centre lies outside the image get the fill",
+}
+"""How images, flow and confidence are interpolated, for files: what `warp` does under a map without rotation."""
+
 
 @dataclass(frozen=True)
 class Placement:

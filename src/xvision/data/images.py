@@ -17,6 +17,8 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Array = np.ndarray[Any, Any]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+DECODING = "8-bit RGB, turned as EXIF says, gray repeated, transparent pixels blended over 128"
+"""What `decode_image` does, for files."""
 _PALETTE = 3  # colour type in the header of a PNG
 _REPLACE = "replace the file by a good copy or remove it"
 

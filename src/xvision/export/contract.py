@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,6 +112,10 @@ class Format(ABC):
     def file_name(self) -> str:
         """What the file of a run is called."""
         return f"model{self.suffix}"
+
+    def requires(self, contents: Contents) -> dict[str, Any]:
+        """What runs its files, for their metadata: names of standards and runtimes, with the oldest version."""
+        return {}
 
     @abstractmethod
     def write(self, network: nn.Module, path: Path, contents: Contents) -> None:

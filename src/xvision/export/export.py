@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from xvision.config.parts import Part, part_of
 from xvision.export.contract import Contents, Executor, Format
+from xvision.export.description import as_metadata, described
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized
@@ -35,7 +37,8 @@ def export(
     sizes and types; our own networks and quantized ones know theirs. The file takes any number of images at once, or
     `batch` of them. Outputs are called as the keys of what the network returns; those in `argmax` give the id of the
     largest score in place of float scores, uint8 with one channel. `opset` is ONNX's: 17 and 18 are for older runtimes
-    and know no tensors of 16 bits.
+    and know no tensors of 16 bits. The file's metadata says what is known of the network (docs/exported_file.md), and
+    `metadata`, which counts where both say something.
 
     Raises: ValueError if the network cannot be exported or has no such output, OSError naming the file if it cannot be
     written.
@@ -43,9 +46,10 @@ def export(
     path = Path(path)
     chosen = format_of(path) if format is None else part_of(export_format).parse(format).build()
     given = tuple(inputs or _known_inputs(model))
-    chosen.write(
-        with_pixels(model, given), path, Contents(given, tuple(argmax), metadata or {}, batch, opset)
-    )
+    network = with_pixels(model, given)
+    contents = Contents(given, tuple(argmax), {}, batch, opset)
+    facts = as_metadata(described(chosen, network, contents))
+    chosen.write(network, path, replace(contents, metadata={**facts, **(metadata or {})}))
     return path
 
 

@@ -27,7 +27,7 @@ class IntegerPixels(Pixels):
     zero_point: Tensor
 
     def __init__(self, pixels: Pixels, quantizer: Quantizer) -> None:
-        super().__init__(pixels.format, pixels.stream)
+        super().__init__(pixels.format, pixels.stream, pixels.yuv_range)
         self.register_buffer("scale", quantizer.scale.clone())
         self.register_buffer("zero_point", quantizer.zero_point.to(torch.uint8))
 

@@ -15,9 +15,9 @@ import torch
 from onnxscript import opset18, opset21
 from torch import Tensor, nn
 
+from xvision.export.answers import answers
 from xvision.export.integers import REQUANTIZE
 from xvision.export.onnx_graph import CODES
-from xvision.graph.outputs import named
 from xvision.graph.trace import input_names
 
 
@@ -52,15 +52,7 @@ def translate(network: nn.Module, inputs: tuple[Tensor, ...], opset: int = 21) -
     """
     # the exporter would take a batch of one for a constant
     inputs = tuple(plane.cpu().repeat(2, *[1] * (plane.ndim - 1)) for plane in inputs)
-    try:
-        with torch.no_grad():
-            outputs = network(*inputs)
-    except Exception as error:  # whatever the network raises
-        shapes = ", ".join("x".join(map(str, plane.shape[1:])) for plane in inputs)
-        raise ValueError(
-            f"{type(network).__name__}: expected inputs that the network takes, it fails on {shapes} "
-            f"({str(error).splitlines()[0]}); check number, size and channels of the planes"
-        ) from error
+    outputs = answers(network, inputs)
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -69,7 +61,7 @@ def translate(network: nn.Module, inputs: tuple[Tensor, ...], opset: int = 21) -
                 dynamo=True,
                 opset_version=max(18, opset),
                 input_names=input_names(network) or None,
-                output_names=list(named(outputs)),
+                output_names=list(outputs),
                 dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in inputs),
                 custom_translation_table=translations(opset),
                 verbose=False,

@@ -11,6 +11,10 @@ from xvision.export.formats import export_format
 
 OPSET: Final = 21
 """Of ONNX: the first with tensors of 16 bits."""
+SESSION: Final = {"session.x64quantprecision": "1"}
+"""Of ONNX Runtime: without VNNI, x86 adds pairs of products in 16 bits and saturates; this asks for the exact way."""
+RUNTIMES: Final = {17: "1.15.0", 18: "1.15.0", 21: "1.18.0"}
+"""The oldest ONNX Runtime that files of each opset are tried with: older ones do not read them, or cannot be had."""
 
 
 class Export(BaseModel):

@@ -6,8 +6,9 @@ becomes W' = W T, and W b goes where a bias is: into the convolution's own, or o
 batch norm that follows. This is exact but for the border, where the convolution pads with zeros: zero was the mean
 of the training images, and is mid-gray now.
 
-YUV to RGB is the inverse of BT.601's studio-swing matrix (ITU-R BT.601-7; rounded as in Jack, "Video
-Demystified", 4th ed., chapter 3); the gray of a monochrome camera counts as R = G = B.
+YUV to RGB is the inverse of BT.601's matrix, of studio swing (ITU-R BT.601-7; rounded as in Jack, "Video
+Demystified", 4th ed., chapter 3) or of full swing (ITU-T T.871, section 7); the gray of a
+monochrome camera counts as R = G = B.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from torch import Tensor, fx, nn
 
 from xvision.graph.shapes import in_eval_mode
 from xvision.models.inputs import Inputs
-from xvision.models.pixels import STEPS, ZERO_POINT, Pixels, encode
+from xvision.models.pixels import STEPS, ZERO_POINT, Pixels, YuvRange, encode
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-YUV_TO_RGB = ((1.164, 0.0, 1.596), (1.164, -0.392, -0.813), (1.164, 2.017, 0.0))
-YUV_ZERO = (16.0, 128.0, 128.0)
+YUV_TO_RGB: dict[YuvRange, tuple[tuple[float, ...], ...]] = {
+    "studio": ((1.164, 0.0, 1.596), (1.164, -0.392, -0.813), (1.164, 2.017, 0.0)),
+    "full": ((1.0, 0.0, 1.402), (1.0, -0.3441, -0.7141), (1.0, 1.772, 0.0)),
+}
+YUV_ZERO: dict[YuvRange, tuple[float, ...]] = {"studio": (16.0, 128.0, 128.0), "full": (0.0, 128.0, 128.0)}
 
 
 @dataclass(frozen=True)
@@ -57,16 +61,17 @@ def own_pixels(format: str) -> TrainedOn | None:
     return TrainedOn(mean, std, "rgb" if format == "rgb" else "bgr")
 
 
-def pixels_to_training(format: str, trained: TrainedOn) -> tuple[Tensor, Tensor]:
+def pixels_to_training(inputs: Inputs, trained: TrainedOn) -> tuple[Tensor, Tensor]:
     """The matrix T (3, C) and the vector b (3) of t = T p + b, in float64; of training on gray (1, 1) and (1)."""
     eye = torch.eye(3, dtype=torch.float64)
+    yuv = eye.new_tensor(YUV_TO_RGB[inputs.yuv_range]), eye.new_tensor(YUV_ZERO[inputs.yuv_range])
     to_rgb, zero = {
         "rgb": (eye, eye.new_zeros(3)),
         "bgr": (eye.flip(0), eye.new_zeros(3)),
         "gray": (eye.new_ones(len(trained.mean), 1), eye.new_zeros(1)),
-        "yuv444": (eye.new_tensor(YUV_TO_RGB), eye.new_tensor(YUV_ZERO)),
-        "nv12": (eye.new_tensor(YUV_TO_RGB), eye.new_tensor(YUV_ZERO)),
-    }[format]
+        "yuv444": yuv,
+        "nv12": yuv,
+    }[inputs.format]
     if trained.order == "bgr":
         to_rgb = to_rgb.flip(0)
     std = 255 * eye.new_tensor(trained.std)
@@ -112,10 +117,10 @@ def first_layers(backbone: fx.GraphModule, stream: int = 0) -> list[FirstLayer]:
 
 
 def fold(
-    state: Mapping[str, Tensor], layers: list[FirstLayer], format: str, trained: TrainedOn
+    state: Mapping[str, Tensor], layers: list[FirstLayer], inputs: Inputs, trained: TrainedOn
 ) -> dict[str, Tensor]:
     """A copy of a backbone's weights that takes the model's pixels instead of normalised images."""
-    matrix, offset = pixels_to_training(format, trained)
+    matrix, offset = pixels_to_training(inputs, trained)
     folded = dict(state)
     for layer in layers:
         factor, term = layer.folded_keys
@@ -150,7 +155,11 @@ def fold_difference_db(
         for stream in inputs.streams:
             still = torch.zeros(2, stream.channels, *even)
             before.append(trained.images(rgb) if stream.is_camera else still)
-            after.append(Pixels(stream.format)(*encode(rgb, stream.format)) if stream.is_camera else still)
+            after.append(
+                Pixels(stream.format)(*encode(rgb, stream.format, stream.yuv_range))
+                if stream.is_camera
+                else still
+            )
         expected = torch.func.functional_call(backbone, dict(raw), tuple(before))
         got = backbone(*after)
     signal = sum(x.double().square().sum().item() for x in expected)

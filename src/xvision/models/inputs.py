@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from xvision.fields import FIELDS, Code
-from xvision.models.pixels import Plane, encode, example, planes_of
+from xvision.models.pixels import YUV_FORMATS, Plane, YuvRange, coding_of, encode, example, planes_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Stream:
 
     name: str  # image | previous | flow
     format: str  # a pixel format, or which planes of flow there are
+    yuv_range: YuvRange = "studio"
 
     @property
     def planes(self) -> tuple[Plane, ...]:
@@ -40,10 +41,29 @@ class Stream:
         """Whether it is a picture, for which weights of pictures are right."""
         return self.name != "flow"
 
+    def described(self) -> dict[str, dict[str, Any]]:
+        """What a file says of each plane, by its name: how values become codes, and which way they lie."""
+        found: dict[str, dict[str, Any]] = {}
+        camera = coding_of(self.format, self.yuv_range) if self.is_camera else {}
+        for plane, own in zip(
+            self.planes, (planes_of(self.format) if self.is_camera else self.planes), strict=True
+        ):
+            field = self.name if self.is_camera else plane.name
+            coding = camera[own.name] if self.is_camera else field_coding(field)
+            found[plane.name] = {
+                "layout": "BHWC" if plane.interleaved else "BCHW",
+                "range": [0, 255],
+                "of": field,
+                **({"pixels": self.format} if self.is_camera else {}),
+                **({"yuv_range": self.yuv_range} if self.format in YUV_FORMATS else {}),
+                "coding": coding,
+            }
+        return found
+
     def encode(self, batch: Mapping[str, Any]) -> tuple[Tensor, ...]:
         """The planes of a batch of fields."""
         if self.is_camera:
-            return encode(batch[self.name], self.format)
+            return encode(batch[self.name], self.format, self.yuv_range)
         return tuple(codes(batch[plane.name], plane.name) for plane in self.planes)
 
 
@@ -61,6 +81,14 @@ class Inputs:
     format: str = "rgb"
     names: str = "image"
     """As the setting `net.inputs` says it."""
+    yuv_range: YuvRange = "studio"
+
+    def __post_init__(self) -> None:
+        if self.yuv_range != "studio" and self.format not in YUV_FORMATS:
+            raise ValueError(
+                f"net.yuv_range={self.yuv_range}: expected net.pixels={' or '.join(YUV_FORMATS)}, got {self.format}; "
+                "leave it out, or set net.pixels"
+            )
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -71,10 +99,12 @@ class Inputs:
     def streams(self) -> tuple[Stream, ...]:
         """The image's, then what tells motion."""
         image, *motion = self.fields
-        streams = [Stream(image, self.format)]
+        streams = [Stream(image, self.format, self.yuv_range)]
         if motion:
             streams.append(
-                Stream("flow", "+".join(motion)) if "flow" in motion else Stream(motion[0], self.format)
+                Stream("flow", "+".join(motion))
+                if "flow" in motion
+                else Stream(motion[0], self.format, self.yuv_range)
             )
         return tuple(streams)
 
@@ -98,17 +128,24 @@ class Inputs:
         """The planes of a batch of fields, on its device.
 
         Shapes: image, previous (B, 3, H, W) uint8 RGB; flow (B, 2, H, W) float in px; confidence (B, H, W) float 0-1;
-        to uint8 (B, C, H, W) in the order of `planes` (smaller where a plane is subsampled).
+        to uint8 in the order of `planes`, each of its own shape, as a rule (B, C, H, W).
 
         Raises: ValueError for nv12 of an odd size.
         """
         return tuple(plane for stream in self.streams for plane in stream.encode(batch))
 
-    @property
-    def coding(self) -> dict[str, dict[str, int]]:
-        """How values of fields that are no pictures become codes, for the file's metadata: steps per unit, zero."""
-        found = {field: FIELDS[field].code for field in self.fields}
-        return {field: vars(code).copy() for field, code in found.items() if code not in (None, Code())}
+
+def field_coding(field: str) -> dict[str, Any]:
+    """How `codes` makes the codes of a field that is no picture, for files."""
+    what = FIELDS[field]
+    assert what.code is not None, f"{field} is no input"
+    return {
+        "channels": ["x", "y"][: what.channels] or [field],
+        "unit": what.unit,
+        "steps": what.code.steps,
+        "zero": what.code.zero,
+        "formula": "code = round(value * steps) + zero, half to even, saturated to 0 and 255",
+    }
 
 
 def codes(values: Tensor, field: str) -> Tensor:

@@ -43,15 +43,16 @@ class Model(nn.Module):
         _check_size(size, max(_size_divisor(decoder) for decoder in own))
         self.inputs = inputs
         self.levels = backbone.levels
+        self.published = backbone.published
         self.size = size
         self.loaded: Loaded | None = None
         self.outputs_by_task = {task: tuple(outputs) for task, outputs in outputs_by_task.items()}
         self.decoder_of = {task: own[decoder] for task, decoder in decoders.items()}
         self.features: tuple[Feature, ...] = tuple(dict.fromkeys(f for d in own for f in _in_features(d)))
         self.routes = {key: tuple(self.features.index(f) for f in _in_features(d)) for d, key in own.items()}
-        self.pixels = Pixels(inputs.format)
+        self.pixels = Pixels(inputs.format, yuv_range=inputs.yuv_range)
         for stream in inputs.streams[1:]:
-            self.add_module(f"{stream.name}_pixels", Pixels(stream.format, stream.name))
+            self.add_module(f"{stream.name}_pixels", Pixels(stream.format, stream.name, stream.yuv_range))
         self.backbone = backbone.graph(self.features)
         self.decoders = nn.ModuleDict({key: decoder for decoder, key in own.items()})
 

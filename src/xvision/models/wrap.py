@@ -16,7 +16,7 @@ from xvision.graph.shapes import in_eval_mode
 from xvision.graph.trace import input_names
 from xvision.models.folding import TrainedOn, pixels_to_training
 from xvision.models.inputs import Inputs
-from xvision.models.pixels import Pixels
+from xvision.models.pixels import Pixels, YuvRange
 
 
 class Wrapped(nn.Module):
@@ -29,14 +29,14 @@ class Wrapped(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, trained: TrainedOn, format: str, size: tuple[int, int] | None
+        self, network: nn.Module, trained: TrainedOn, inputs: Inputs, size: tuple[int, int] | None
     ) -> None:
         super().__init__()
-        self.inputs = Inputs(format)
+        self.inputs = inputs
         self.size = size
         self.trained = trained
-        self.pixels = Pixels(format)
-        self.normalize = _normalization(format, trained)
+        self.pixels = Pixels(inputs.format, yuv_range=inputs.yuv_range)
+        self.normalize = _normalization(inputs, trained)
         self.network = copy.deepcopy(network)
 
     def forward(self, *planes: Tensor) -> dict[str, Tensor]:
@@ -53,12 +53,14 @@ def wrap(
     std: Sequence[float] | None = None,
     size: tuple[int, int] | None = None,
     pixels: str = "rgb",
+    yuv_range: YuvRange = "studio",
 ) -> Wrapped:
     """A copy of a network that takes uint8 pixels, as an exported file does, and returns a dict of named outputs.
 
     `mean` and `std` are those of values between 0 and 1, one for each channel, which the network was trained with; by
     default what timm says of its networks, else 0 and 1. `size` is (height, width), for `export` before any batch was
-    seen. `pixels` is the format in which a camera delivers them: rgb, bgr, gray, yuv444 or nv12.
+    seen. `pixels` is the format in which a camera delivers them: rgb, bgr, gray, yuv444 or nv12, with
+    the `yuv_range` studio or full.
 
     Raises: ValueError for means of another number than the network has channels.
     """
@@ -78,7 +80,7 @@ def wrap(
     if size is None and "input_size" in known:
         height, width = known["input_size"][1:]
         size = (height, width)
-    network_of = Wrapped(network, TrainedOn(mean, std), pixels, size)
+    network_of = Wrapped(network, TrainedOn(mean, std), Inputs(pixels, yuv_range=yuv_range), size)
     return network_of.train(network.training)
 
 
@@ -130,8 +132,8 @@ def _channels(network: nn.Module) -> int:
     return next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), 3)
 
 
-def _normalization(format: str, trained: TrainedOn) -> nn.Conv2d:
-    matrix, offset = pixels_to_training(format, trained)
+def _normalization(inputs: Inputs, trained: TrainedOn) -> nn.Conv2d:
+    matrix, offset = pixels_to_training(inputs, trained)
     conv = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1)
     conv.weight = nn.Parameter(matrix.float()[..., None, None], requires_grad=False)
     conv.bias = nn.Parameter(offset.float(), requires_grad=False)

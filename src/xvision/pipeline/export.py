@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,36 +15,32 @@ if TYPE_CHECKING:
 
 def _execute(run: Run) -> Left:
     from xvision.export.contract import Contents
+    from xvision.export.description import as_metadata, described
 
     export = run.recipe.export
     batch = None if export.batch == "free" else export.batch
-    contents = Contents(next(run.planes("val")), run.id_maps, _metadata(run), batch, export.opset)
+    images = tuple(plane[:2] for plane in next(run.planes("val")))
+    contents = Contents(images, run.id_maps, {}, batch, export.opset)
     for one in run.formats():
-        one.write(run.network(one.network), run.files.new(run.exported(one)), contents)
+        network = run.network(one.network)
+        facts = {**described(one, network, contents), **_of_the_run(run)}
+        one.write(network, run.files.new(run.exported(one)), replace(contents, metadata=as_metadata(facts)))
     return Left()
 
 
-def _metadata(run: Run) -> dict[str, str]:
-    """What a file says of itself: how to prepare its inputs, what its outputs mean, and where it comes from."""
-    recipe = run.recipe
-    preprocessing = {
-        "pixels": recipe.net.pixels,
-        "inputs": recipe.net.inputs,
-        "codes": run.inputs.coding,
-        **({} if run.inputs.fields == ("image",) else {"frame_gap": recipe.data.frame_gap}),
-        "size": "x".join(map(str, recipe.data.size)),
-        "framing": run.framing.kind,
-        **({"crop_ratio": run.framing.crop_ratio} if run.framing.kind == "crop" else {}),
-        "crop_rect": recipe.data.crop_rect,
-    }
+def _of_the_run(run: Run) -> dict[str, Any]:
+    """What a file says beside what its network knows: how inputs are made from images, and where all comes from."""
+    from xvision.data.preprocessing import preprocessing
+    from xvision.models.weights import provenance
+
     return {
         "task": run.task.name,
-        "classes": json.dumps(run.task.classes),
-        "class_ids": json.dumps(run.id_maps),  # outputs that are ids and not scores
-        "preprocessing": json.dumps(preprocessing),
-        "recipe": json.dumps(_portable(recipe)),
-        "recipe_id": recipe.id,
-        "data_sha256": json.dumps(run.digests),
+        "classes": run.task.classes,
+        "preprocessing": preprocessing(run.recipe.data, run.framing, run.inputs.fields),
+        "weights": provenance(run.recipe.net.weights, run.model.published),
+        "recipe": _portable(run.recipe),
+        "recipe_id": run.recipe.id,
+        "data_sha256": run.digests,
     }
 
 

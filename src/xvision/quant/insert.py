@@ -19,6 +19,7 @@ from xvision.graph.capture import capture
 from xvision.graph.operators import Layer, clip_bounds, operator
 from xvision.graph.simplify import free_name
 from xvision.graph.surgery import insert_module
+from xvision.models.model import Model
 from xvision.models.pixels import STEPS, ZERO_POINT, Pixels
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.islands import float_operators
@@ -44,6 +45,8 @@ def prepare(
     Raises: ValueError if the network cannot be captured or does not take inputs like `example`.
     """
     graph = capture(model, example, program)
+    if isinstance(model, Model):
+        graph.meta["outputs_by_task"] = model.outputs_by_task
     insert_quantizers(graph, scheme)
     return graph.to(example[0].device)
 

@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from xvision.files import write_json
 from xvision.graph.exported import CONSTANTS, keep
 from xvision.graph.plain import from_plain, to_plain
+from xvision.models.outputs import OutputSpec
 from xvision.models.pixels import Pixels
 from xvision.quant.fake import LayerForm, Quantizer, QuantLayer
 from xvision.quant.insert import scheme_of
@@ -77,6 +78,10 @@ def load(path: str | Path) -> nn.Module:
         ) from error
     graph.meta["inputs"] = manifest["inputs"]
     graph.meta["float_operators"] = [FloatOperator(**one) for one in manifest["float_operators"]]
+    graph.meta["outputs_by_task"] = {
+        task: tuple(OutputSpec.of(one) for one in specs)
+        for task, specs in manifest["outputs_by_task"].items()
+    }
     graph.meta["scheme"] = _scheme(manifest["scheme"])
     if manifest["quality"] is not None:
         layers = {name: LayerQuality(**one) for name, one in manifest["quality"]["layers"].items()}
@@ -124,6 +129,10 @@ def _manifest(frozen: fx.GraphModule) -> dict[str, Any]:
         "modules": _described(frozen),
         "inputs": frozen.meta["inputs"],
         "float_operators": [asdict(one) for one in frozen.meta["float_operators"]],
+        "outputs_by_task": {
+            task: [asdict(spec) for spec in specs]
+            for task, specs in frozen.meta.get("outputs_by_task", {}).items()
+        },
         "quality": asdict(frozen.meta["quality"]) if "quality" in frozen.meta else None,
         "tensors": {key: m.extra_repr() for key, m in modules if isinstance(m, Quantizer)},
         "accumulator_bounds": {key: m.accumulator_bound() for key, m in modules if isinstance(m, QuantLayer)},
@@ -142,7 +151,7 @@ def _described(frozen: fx.GraphModule) -> dict[str, Any]:
             form = asdict(module.form) | {"options": dict(module.form.options)}
             found[path] = {"layer": form, "source": paths[module.source]}
         elif isinstance(module, Pixels):
-            found[path] = {"pixels": [module.format, module.stream]}
+            found[path] = {"pixels": [module.format, module.stream, module.yuv_range]}
     return found
 
 

@@ -78,9 +78,7 @@ def describe(model: Model, title: str) -> Architecture:
     stems = {s.name: f"backbone.{stem_of(s.name)}" for s in model.inputs.streams[1:]}
     streams = tuple(
         DrawnStream(
-            tuple(
-                (p.name, (p.channels, *(side // p.subsampling for side in model.size))) for p in stream.planes
-            ),
+            tuple((p.name, p.shape(model.size)) for p in stream.planes),
             sum(
                 la.macs
                 for la in cost.layers

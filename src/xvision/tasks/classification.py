@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
 from xvision.data.framing import Inverse
-from xvision.models.outputs import OutputSpec
+from xvision.models.outputs import CLASS_SCORES, OutputSpec
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.contract import Task
@@ -53,7 +53,7 @@ class Classification(Task):
     def __init__(self, classes: tuple[str, ...], label_smoothing: float) -> None:
         self.names = classes
         self.classes = {"class": classes}
-        self.outputs = (OutputSpec("class", len(classes), "scores", field="class"),)
+        self.outputs = (OutputSpec("class", len(classes), "scores", field="class", reading=CLASS_SCORES),)
         self.label_smoothing = label_smoothing
         self.view = ClassView()
 

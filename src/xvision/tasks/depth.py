@@ -18,7 +18,7 @@ from xvision.config.weighted import WeightedParts, weighted_parts_of
 from xvision.data.dataset import DataError
 from xvision.data.framing import Inverse
 from xvision.data.images import read_depth
-from xvision.models.outputs import OutputSpec
+from xvision.models.outputs import OutputSpec, Reading, Step
 from xvision.tasks import task
 from xvision.tasks.contract import Task
 from xvision.tasks.losses import DepthLosses, depth_loss
@@ -30,6 +30,16 @@ from xvision.tasks.view import Prediction, View
 from xvision.tasks.visualize import Image, legible, row
 
 LOG_RANGE = (-5.0, 7.0)  # 7 mm to 1.1 km
+LOG_METRES = Reading(
+    "natural logarithm of the depth in m",
+    "depth",
+    "m",
+    (
+        Step("clip", low=LOG_RANGE[0], high=LOG_RANGE[1]),
+        Step("exp"),
+        Step("to_image", interpolation="linear"),
+    ),
+)
 MM = 1000
 
 
@@ -57,7 +67,7 @@ class Depth(Task):
 
     def __init__(self, losses: WeightedParts) -> None:
         self.classes = {}
-        self.outputs = (OutputSpec("depth", 1, "map", field="depth"),)
+        self.outputs = (OutputSpec("depth", 1, "map", field="depth", reading=LOG_METRES),)
         self._losses = WeightedLosses(losses)
         self.loss_names = self._losses.names
         self.view = DepthView()

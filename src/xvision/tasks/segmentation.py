@@ -15,7 +15,7 @@ from xvision.data.dataset import DataError, Split
 from xvision.data.framing import Inverse
 from xvision.data.images import read_labels
 from xvision.fields import UNKNOWN
-from xvision.models.outputs import OutputSpec
+from xvision.models.outputs import PIXEL_SCORES, OutputSpec
 from xvision.tasks import task
 from xvision.tasks.class_names import class_names
 from xvision.tasks.class_weights import Balance, balanced, check_balance
@@ -68,7 +68,7 @@ class Segmentation(Task):
     ) -> None:
         self.names = classes
         self.classes = {self.name: classes}
-        self.outputs = (OutputSpec(self.name, len(classes), "map", field=self.name),)
+        self.outputs = (OutputSpec(self.name, len(classes), "map", field=self.name, reading=PIXEL_SCORES),)
         self.view: View = LabelMapView(self.name, classes, palette(len(classes)))
         self._losses = WeightedLosses(losses)
         self.loss_names = self._losses.names

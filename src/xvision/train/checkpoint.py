@@ -122,7 +122,7 @@ def _cure(folder: Path) -> str:
 
 def about(inputs: Inputs, classes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """What a manifest says so that another network can take the weights: pixel format, and names of classes."""
-    return {"pixels": inputs.format, "classes": classes}
+    return {"pixels": inputs.format, "yuv_range": inputs.yuv_range, "classes": classes}
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:

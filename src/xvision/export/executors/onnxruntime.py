@@ -17,6 +17,7 @@ from xvision.export.contract import Executor, FileError, Grid, installed
 from xvision.export.executors import executor
 from xvision.export.onnx_float import computed_in_float
 from xvision.export.onnx_graph import CODES, SCORES
+from xvision.export.settings import SESSION
 from xvision.quant.islands import FloatOperator
 from xvision.quant.ops import steps
 
@@ -107,8 +108,8 @@ class OnnxRuntime(Executor):
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # its warnings are about its own optimizations
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # without VNNI, x86 adds pairs of products in 16 bits and saturates; this asks for the slower, exact way
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        for key, value in SESSION.items():
+            options.add_session_config_entry(key, value)
         model: str | bytes = str(self.path)
         if self._tensors:
             proto = onnx.load(self.path)

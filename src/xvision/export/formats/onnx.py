@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 from torch import fx, nn
 
@@ -11,7 +12,7 @@ from xvision.export.contract import Contents, Executor, Format, installed
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized, to_integers
-from xvision.export.settings import OPSET
+from xvision.export.settings import OPSET, RUNTIMES, SESSION
 from xvision.files import replacing
 from xvision.graph.capture import capture
 from xvision.quant.fake import Quantizer
@@ -26,6 +27,14 @@ class Onnx(Format):
     name = "onnx"
     suffix = ".onnx"
     version = installed("onnxruntime")
+
+    def requires(self, contents: Contents) -> dict[str, Any]:
+        oldest = [version for opset, version in RUNTIMES.items() if opset >= contents.opset]
+        return {
+            "onnx_opset": contents.opset,
+            "onnxruntime": f">={oldest[0]}" if oldest else "unknown",
+            "session_config": SESSION,
+        }
 
     def write(self, network: nn.Module, path: Path, contents: Contents) -> None:
         import onnx
