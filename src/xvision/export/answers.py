@@ -7,6 +7,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from xvision.graph.exported import layer_of
 from xvision.graph.outputs import named
 from xvision.graph.shapes import in_eval_mode
 
@@ -23,7 +24,9 @@ def answers(network: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]
             return named(network(*(plane.to(device) for plane in inputs)))
     except Exception as error:  # whatever the network raises
         shapes = ", ".join("x".join(map(str, plane.shape[1:])) for plane in inputs)
+        layer, reason = layer_of(network, error), str(error).splitlines()[0]
         raise ValueError(
-            f"{type(network).__name__}: expected inputs that the network takes, it fails on {shapes} "
-            f"({str(error).splitlines()[0]}); check number, size and channels of the planes"
+            f"{type(network).__name__}{f', layer {layer}' if layer else ''}: expected a network that takes planes of "
+            f"{shapes} and returns tensors, got {type(error).__name__}: {reason}; check number, size, type and "
+            "channels of the planes"
         ) from error

@@ -93,7 +93,7 @@ def evaluated(network: nn.Module) -> Iterator[None]:
 def _refusal(network: nn.Module, planes: Sequence[Tensor], error: Exception) -> str:
     shapes = ", ".join("x".join(map(str, plane.shape[1:])) for plane in planes)
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()
-    layer = _layer_of(network, error)
+    layer = layer_of(network, error)
     where = f"{type(network).__name__}{f', layer {layer}' if layer else ''}"
     kind = type(error).__name__
     if "DataDependent" in kind or "data-dependent" in reason.lower():
@@ -112,7 +112,7 @@ def _refusal(network: nn.Module, planes: Sequence[Tensor], error: Exception) -> 
     )
 
 
-def _layer_of(network: nn.Module, error: BaseException) -> str:
+def layer_of(network: nn.Module, error: BaseException) -> str:
     """The innermost module that was running when an error was raised."""
     names = {id(module): name for name, module in network.named_modules()}
     found = ""
