@@ -37,9 +37,11 @@ LITE = "net.decoder=lraspp_lite"
 CASES: dict[str, tuple[str, ...]] = {
     "segmentation+depth+motion": (
         LITE, "net.inputs=image+flow+confidence", "net.pixels=nv12", "data.framing=letterbox",
-        "data.scenes.size=136x170", "data.crop_rect=3,0,120,165",
+        "data.scenes.size=176x240", "data.crop_rect=3,0,170,231",
     ),
-    "classification": ("net.pixels=gray", "data.framing=crop", "data.crop_ratio=0.8", "data.num_val=24"),
+    "classification": (
+        "net.pixels=gray", "data.framing=crop", "data.crop_ratio=0.8", "data.num_val=24", "data.scenes.size=260x220",
+    ),
 }  # fmt: skip
 FURTHER: dict[str, tuple[str, ...]] = {
     "segmentation with ids": (LITE, "net.pixels=bgr", "export.argmax=true", "data.framing=crop"),
