@@ -67,7 +67,7 @@ def test_what_was_traced_before_training_is_not_traced_again(
     assert len(captured) == 2
     assert captured[0] is captured[1] is run.program
     assert run.record.parity[0].ok
-    again = xv.quantize(run.model, list(run.calibration()))  # traced anew
+    again = xv.quantize(run.model, run.calibration(), method=run.recipe.quant.method)  # traced anew
     assert captured[2] is None
     (planes,) = list(run.planes("val"))[:1]
     with torch.no_grad():

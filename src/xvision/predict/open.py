@@ -3,93 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xvision.config.parts import Parts
 from xvision.console import Console
+from xvision.predict.opened import Opened
 from xvision.recipes.overrides import override
 from xvision.recipes.schema import Recipe, differing_keys
-from xvision.runs.build import SPLIT_USES, Classes, make_loader, open_split
+from xvision.runs.build import SPLIT_USES, Classes
 from xvision.runs.files import RunFiles
 from xvision.runs.measure import measure
-from xvision.runs.measurements import Column, Measurement
+from xvision.runs.measurements import Measurement
 from xvision.runs.run import Run
 
 if TYPE_CHECKING:
     from xvision.data.dataset import Dataset
-    from xvision.data.framing import Framing
-    from xvision.data.images import Pixels
-    from xvision.data.loader import Loader
     from xvision.export.contract import Executor
-    from xvision.models.inputs import Inputs
     from xvision.tasks.contract import Task
-    from xvision.tasks.view import Prediction
-
-
-@dataclass(frozen=True)
-class Opened:
-    """Networks that share a recipe, each with what runs it: those of a run, or that of an exported file."""
-
-    recipe: Recipe
-    classes: Classes
-    executors: Mapping[Column, Executor]
-    """By network and executor, in the order in which they were made."""
-
-    def predict(self, image: str | Path | Pixels, previous: str | Path | Pixels | None = None) -> Prediction:
-        """What the last network finds in one image: a file, or pixels (H, W, 3) uint8 in RGB.
-
-        `previous` is the frame before it, for networks that see motion. Maps are as large as the image (of what
-        `data.crop_rect` leaves of it).
-
-        Raises: DataError for a file that is no image, ValueError for pixels of another kind.
-        """
-        from xvision.predict.found import find, frame_of
-
-        ((_, prediction, _),) = find(self, [frame_of(image, previous)])
-        return prediction
-
-    @property
-    def last(self) -> Executor:
-        """The one that is nearest to the device."""
-        return list(self.executors.values())[-1]
-
-    @property
-    def inputs(self) -> Inputs:
-        """What the networks take."""
-        return self.recipe.net.takes
-
-    @property
-    def task(self) -> Task:
-        """The task with the classes that the network was trained for."""
-        from xvision.tasks.multi import build_task
-
-        return build_task(self.recipe.task, self.classes)
-
-    @property
-    def framing(self) -> Framing:
-        """How the networks see an image."""
-        from xvision.data.framing import framing_of
-
-        return framing_of(self.recipe.data, self.task.needs)
-
-    def val_loader(self, dataset: Dataset) -> Loader:
-        """The validation samples of a data set, each once in order, as the networks take them and with their labels."""
-        task = self.task
-        return make_loader(self.recipe, task, open_split(self.recipe, task, dataset, "val"))
-
-    def measured_on(self, dataset: Dataset) -> Opened:
-        """With those of the tasks alone that a data set has labels of; as it is if that is none, or all."""
-        parts = zip(self.recipe.task, self.task.parts, strict=True)
-        kept = {part: task for part, task in parts if set(task.needs) <= set(dataset.fields)}
-        if not kept:
-            return self
-        recipe = self.recipe.model_copy(update={"task": Parts(self.recipe.task.registry, tuple(kept))})
-        return replace(
-            self, recipe=recipe, classes={f: n for task in kept.values() for f, n in task.classes.items()}
-        )
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Opened:

@@ -14,8 +14,8 @@ from xvision.data.crop import check_holds, within
 from xvision.data.dataset import DataError, Split
 from xvision.data.images import Array, Pixels
 from xvision.data.rectangles import Rect
-from xvision.predict.found import find, flows_of
-from xvision.predict.open import Opened, load, open_labelled
+from xvision.predict.open import load, open_labelled
+from xvision.predict.opened import Opened, flows_of
 from xvision.predict.output import METRICS, Output, file_stem, open_output, write_metrics
 from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources
 from xvision.runs.folder import leaving_nothing
@@ -158,7 +158,7 @@ def _found(
     if isinstance(source, Pictures):
         frames = _holding(frames, opened.recipe.data.crop_rect, problems)
     for some in batches(frames, 1 if live else BATCH_SIZE):
-        for frame, (image, found, flow) in zip(some, find(opened, some), strict=True):
+        for frame, (image, found, flow) in zip(some, opened.find(some), strict=True):
             yield frame, image, found, flow
 
 

@@ -67,11 +67,20 @@ class OnnxRuntime(Executor):
         self.input_names = tuple(port.name for port in self.input_ports)
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
 
+    @property
+    def batch(self) -> int | None:
+        """How many images the file takes at once; None if any number."""
+        sizes = [port.shape[0] for port in self.input_ports if port.shape]
+        return sizes[0] if sizes and isinstance(sizes[0], int) else None
+
     def __str__(self) -> str:
         return str(self.path)
 
     def outputs(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Raises: ValueError if number, type or shape of the inputs differs from what the file takes."""
+        """Of any number of images: a file of a fixed batch takes them group by group.
+
+        Raises: ValueError if number, type or shape of the inputs differs from what the file takes.
+        """
         return self._run([port.name for port in self.output_ports], inputs)
 
     def codes(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
@@ -121,9 +130,20 @@ class OnnxRuntime(Executor):
         if len(inputs) != len(self.input_ports):
             takes = f"{len(self.input_ports)} planes ({', '.join(self.input_names)})"
             raise ValueError(f"{self.path}: expected {takes}, got {len(inputs)}")
-        pairs = zip(self.input_ports, inputs, strict=True)
-        results = self._session.run(names, {port.name: self._checked(port, plane) for port, plane in pairs})
-        return {name: torch.from_numpy(result) for name, result in zip(names, results, strict=True)}
+        number = len(inputs[0])
+        batch = self.batch or number
+        groups = [[_group(plane, start, batch) for plane in inputs] for start in range(0, number, batch)]
+        found = [self._run_group(names, group) for group in groups]
+        return {
+            name: torch.from_numpy(np.concatenate(parts)[:number] if len(parts) > 1 else parts[0][:number])
+            for name, parts in zip(names, zip(*found, strict=True), strict=True)
+        }
+
+    def _run_group(self, names: list[str], planes: list[Tensor]) -> list[Array]:
+        pairs = zip(self.input_ports, planes, strict=True)
+        given = {port.name: self._checked(port, plane) for port, plane in pairs}
+        results: list[Array] = self._session.run(names, given)
+        return results
 
     def _checked(self, port: Port, plane: Tensor) -> Array:
         array: Array = plane.detach().cpu().numpy()
@@ -139,6 +159,16 @@ class OnnxRuntime(Executor):
                 f"{'x'.join(map(str, array.shape))}; resize or convert the images"
             )
         return array
+
+
+def _group(plane: Tensor, start: int, batch: int) -> Tensor:
+    """Some images of a batch; where there are fewer, the last one again and again."""
+    group = plane[start : start + batch]
+    return (
+        group
+        if len(group) == batch
+        else torch.cat((group, group[-1:].expand(batch - len(group), *group.shape[1:])))
+    )
 
 
 def _grid(scale: np.ndarray[Any, Any], zero_point: np.ndarray[Any, Any]) -> Grid:
