@@ -24,6 +24,7 @@ from pathlib import Path
 
 from benchmarks.measurement import Measurement
 from benchmarks.summary import Summary, SummaryRow
+from tools import networks as network_tables
 from tools.scale import Exchange
 from xvision.config.messages import nearest
 from xvision.config.parts import part_of, parts_of
@@ -194,6 +195,31 @@ def measured(root: Path, page: Path, name: str) -> str:
     return table(tuple(columns), rows) + f"\n`{found.command}`, {link(file, 'record', page)}.\n"
 
 
+def networks(root: Path, page: Path) -> str:
+    """What benchmarks/networks.py found: how many networks came out how, and a table of all, by family."""
+    file = root / "results/measured/networks.json"
+    if not file.is_file():
+        return "No record yet.\n"
+    found = Measurement.read(file)
+    rows = list(found.rows)
+    parts = [f"{network_tables.summary(rows)}\n"]
+    parts += [
+        f"### {family}\n\n{table(network_tables.HEAD, cells)}"
+        for family, cells in network_tables.families(rows)
+    ]
+    return "\n".join(parts) + f"\n`{found.command}`, {link(file, 'record', page)}.\n"
+
+
+def operators(root: Path, page: Path) -> str:
+    """Torch's operators by what becomes of them in integers."""
+    return table(("In integers", "Operators of torch"), network_tables.operators())
+
+
+def idioms(root: Path, page: Path) -> str:
+    """Ways of writing a network that have a test."""
+    return ", ".join(network_tables.idioms()) + ".\n"
+
+
 LINKS = (1, 100)
 """Gbit/s."""
 
@@ -256,6 +282,9 @@ def parity(root: Path, page: Path) -> str:
 GENERATORS: dict[str, Callable[..., str]] = {
     "results": results,
     "measured": measured,
+    "networks": networks,
+    "operators": operators,
+    "idioms": idioms,
     "tasks": tasks,
     "classification": classification,
     "parity": parity,

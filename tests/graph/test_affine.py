@@ -91,3 +91,29 @@ def test_the_model_itself_keeps_its_norms() -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     folded(model, torch.randn(1, 4, 5, 5))
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_divisions_by_what_is_known_are_products() -> None:
+    class Divided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.std = nn.Parameter(torch.tensor([0.5, 2.0, 4.0, 3.0]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = x.flatten(2).permute(2, 0, 1).relu()
+            return (1 - tokens / 3) / self.std
+
+    model, x = Divided().eval(), torch.randn(3, 4, 5, 5)
+    graph = folded(model, x)
+    assert set(operators(graph)) == {
+        "placeholder",
+        "reshape",
+        "transpose",
+        "relu",
+        "mul",
+        "add",
+        "get_attr",
+        "output",
+    }
+    with torch.no_grad():
+        torch.testing.assert_close(graph(x)["out0"], model(x))

@@ -98,6 +98,13 @@ def blurred(net: Any, x: Tensor) -> Tensor:
     return F.conv2d(F.pad(net.conv(x), (1, 1, 1, 1), mode="reflect"), kernel, stride=2, groups=8)
 
 
+def attention(net: Any, x: Tensor) -> Tensor:
+    tokens = net.conv(x).flatten(2).transpose(1, 2).unflatten(2, (2, 4)).transpose(1, 2)
+    mask = torch.linspace(0, 1, 256).expand(256, 256) * net.gain[1]
+    masked = F.scaled_dot_product_attention(tokens, tokens * 2, tokens, attn_mask=mask)
+    return masked + F.scaled_dot_product_attention(tokens, tokens, tokens, scale=0.3)
+
+
 def standardised(net: Any, x: Tensor) -> Tensor:
     return net.standard(x)
 
@@ -152,11 +159,19 @@ WRITTEN: dict[str, Callable[[], nn.Module]] = {
     "value kept on the side": lambda: Written(cached),
     "blur": lambda: Written(blurred),
     "standardised weights": lambda: Written(standardised, standard=StdConv2d(3, 8, 3)),
+    "attention": lambda: Written(attention),
     "layers used twice": lambda: Written(used_twice, head=ConvNormAct(8, 8, 3)),
     "output size": lambda: Written(upward, up=nn.ConvTranspose2d(8, 3, 3, 2, 1)),
     "pools": lambda: Written(pools),
     "resizes": lambda: Written(resized),
     "drop path": lambda: Written(lambda net, x: net.drop(net.conv(x)) + net.side(x), drop=DropPath(0.5)),
+    "dropout": lambda: Written(
+        lambda net, x: net.second(net.drop(net.conv(x))),
+        drop=nn.Sequential(nn.Dropout2d(0.5, True), nn.Dropout(0.5)),
+    ),
+    "numbers": lambda: Written(
+        lambda net, x: 1 - net.conv(x).relu() / 3 + (-net.side(x)).relu() / net.gain[1]
+    ),
     "layer scale": lambda: Written(lambda net, x: net.scale(net.conv(x)), scale=LayerScale2d(8, 0.5)),
     "a line": lambda: Written(lambda net, x: net.line(x.flatten(2)), line=nn.Conv1d(3, 5, 9, padding=4)),
     "class ids": lambda: Written(lambda net, x: net.conv(x).argmax(1)),
@@ -226,6 +241,18 @@ def test_convolutions_with_stored_weights_are_layers(name: str) -> None:
     assert not {"conv2d", "conv1d"} & set(found)
 
 
+def test_of_attention_only_softmax_has_no_integers() -> None:
+    found = operators(capture(WRITTEN["attention"](), [torch.randn(2, 3, 16, 16)]))
+    assert found.count("matmul") == 4
+    assert found.count("softmax") == 2
+    assert not any("attention" in name for name in found)
+
+
+def test_dropout_leaves_no_operator() -> None:
+    graph = capture(WRITTEN["dropout"](), [torch.randn(2, 3, 16, 16)])
+    assert operators(graph) == ["placeholder", "conv", "conv", "output"]
+
+
 def test_a_hook_counts() -> None:
     conv = nn.Conv2d(3, 4, 1)
     conv.register_forward_hook(lambda _, __, output: output * 2)
@@ -269,6 +296,19 @@ def test_other_precisions_are_captured_in_float32(kind: torch.dtype) -> None:
 def test_what_cannot_be_captured_is_refused(network: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         capture(network, [torch.randn(4, 3, 16, 16)])
+
+
+def test_a_refusal_is_one_sentence_and_all_there_is(capfd: pytest.CaptureFixture[str]) -> None:
+    def values_as_shape(net: Any, x: Tensor) -> Tensor:
+        positive = (y := net.conv(x))[y > 0]
+        return y * 2 if positive.shape[0] > 7 else y
+
+    with pytest.raises(
+        ValueError, match=r"^Written: expected layers that .* got a branch .*; write it without"
+    ) as refusal:
+        capture(Written(values_as_shape), [torch.randn(4, 3, 16, 16)])
+    assert "\n" not in str(refusal.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_names_of_inputs_and_outputs_are_theirs_alone() -> None:

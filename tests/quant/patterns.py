@@ -80,6 +80,30 @@ class Concat(nn.Module):
         return F.relu(self.fuse(torch.cat((self.a(x), F.relu6(3 * self.b(x))), dim=1)))
 
 
+class StackedSum(nn.Module):
+    """Tensors of different range, stacked and added up, as decoders do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = conv_bn(16, 16), conv_bn(16, 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(torch.stack([self.a(x), 3 * self.b(x), x]).sum(dim=0))
+
+
+class Affinity(nn.Module):
+    """Products of two tensors, as attention has them, a division and a difference of what is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = conv_bn(16, 4, 1), conv_bn(16, 4, 1), conv_bn(16, 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (part(x).flatten(2) for part in (self.q, self.k, self.v))
+        weights = 1 - torch.sigmoid(q.transpose(1, 2) @ k / 3)
+        return (v @ weights).reshape(x.shape) / 12
+
+
 class Resized(nn.Module):
     """Enlarged and added to a shortcut, as decoders do."""
 
@@ -137,6 +161,8 @@ PATTERNS: dict[str, Callable[[], nn.Module]] = {
     ),
     "add_relu": lambda: Pattern(_seq(Residual(), Residual())),
     "concat": lambda: Pattern(Concat()),
+    "affinity": lambda: Pattern(Affinity()),
+    "stacked_sum": lambda: Pattern(StackedSum()),
     "max_pool": lambda: Pattern(_seq(nn.MaxPool2d(3, 2, 1), conv_bn(16, 16), nn.ReLU())),
     "avg_pool_2": lambda: Pattern(_seq(nn.AvgPool2d(2), conv_bn(16, 16), nn.ReLU())),
     "avg_pool_3": lambda: Pattern(_seq(nn.AvgPool2d(3, 2, 1), conv_bn(16, 16), nn.ReLU())),

@@ -59,6 +59,14 @@ def test_sums_that_float32_does_not_hold_are_told() -> None:
         quantized(network, torch.rand(16, 3, 64, 64) * 2)
 
 
+def test_sums_of_products_of_two_tensors_are_told() -> None:
+    network = Written(lambda net, x: F.relu(net.conv(x)).flatten(2) @ F.relu(net.side(x)).flatten(2).mT)
+    with pytest.warns(
+        UserWarning, match=r"sums of 1 layers go beyond 2\^24, .* \(most at matmul: 2\^2\d\.\d\)"
+    ):
+        quantized(network, torch.rand(16, 3, 64, 64) + 1)
+
+
 def test_sums_that_float32_holds_are_not() -> None:
     """Worst-case inputs would exceed 2^24 here, images do not."""
     with warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,47 @@ def test_measurements_show_their_rows_and_command(root: Path, monkeypatch: pytes
         "| Method | ms | Frames |\n|---|---|---|\n| dis | 3.25 | 12 |\n| none |  |  |\n\n"
         "`python benchmarks/speed.py --size 64x64 --record`, [record](../results/measured/speed.json).\n"
     ) in tables.rewrite(root, page)
+
+
+def test_networks_are_counted_and_grouped(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = root / "docs/networks.md"
+    page.write_text("<!-- generated:networks -->\n<!-- /generated -->\n")
+    assert "No record yet." in tables.rewrite(root, page)
+    common = {"library": "timm", "CPU s": 6.4}
+    worked = {"operators": 49, "max LSB": 0, "in float": "", "reason": ""}
+    rows = [
+        {"network": "resnet18", "family": "ResNet", "status": "exact", **common, **worked},
+        {"network": "vit", "family": "Transformers", "status": "float islands", **common}
+        | {"operators": 60, "max LSB": 2, "in float": "12 softmax", "reason": "first at blocks_0"},
+        {
+            "network": "resnet26d",
+            "family": "ResNet",
+            "status": "refused",
+            "reason": "R: expected a; do b",
+            **common,
+        },
+    ]
+    (root / "results/measured").mkdir()
+    monkeypatch.setattr("sys.argv", ["benchmarks/networks.py"])
+    measured(rows).write(root / "results/measured/networks.json")
+    text = tables.rewrite(root, page)
+    assert "\n3 networks: 1 exact, 1 float islands, 1 refused.\n" in text
+    assert text.count("### ") == 2
+    assert (
+        "| `resnet18` | timm | 49 | exact | 0 |  | 6 |\n| `resnet26d` | timm |  | refused |  | R: expected a; do b |"
+        in text
+    )
+    assert "| `vit` | timm | 60 | float islands | 2 | 12 softmax | 6 |" in text
+
+
+def test_operators_and_idioms_are_those_of_the_code(root: Path) -> None:
+    page = root / "docs/networks.md"
+    page.write_text(
+        "<!-- generated:operators -->\n<!-- /generated -->\n<!-- generated:idioms -->\n<!-- /generated -->\n"
+    )
+    text = tables.rewrite(root, page)
+    assert re.search(r"\| a table of 256 values \| .*`gelu`.* \|", text)
+    assert "layers used twice" in text
 
 
 def test_scale_follows_from_parameters_and_seconds_of_a_record(root: Path) -> None:

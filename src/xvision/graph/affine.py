@@ -33,7 +33,7 @@ class Affine:
 def fold_affine(graph: fx.GraphModule) -> None:
     """Fold what scales and shifts channels into the layer before it, where nothing else reads that layer.
 
-    Without such a layer, a map of channels becomes a 1x1 depthwise convolution; a single number stays as it is.
+    Without such a layer, a map of channels becomes a 1x1 depthwise convolution, anything else a product and a sum.
 
     Raises: ValueError for a batch norm that has no statistics of its own.
     """
@@ -52,7 +52,7 @@ def fold_affine(graph: fx.GraphModule) -> None:
         elif node.meta["val"].ndim == 4 and found.axis == 1:
             _as_depthwise(graph, node, found)
             modules = dict(graph.named_modules())
-        elif packet(node) is aten.batch_norm:
+        elif packet(node) not in (aten.mul, aten.add, aten.sub):
             _as_product_and_sum(graph, node, found)
 
 
@@ -180,12 +180,25 @@ def _as_depthwise(graph: fx.GraphModule, node: fx.Node, found: Affine) -> None:
 
 
 def _as_product_and_sum(graph: fx.GraphModule, node: fx.Node, found: Affine) -> None:
-    """Of maps that are no images: x * gain + offset, written out."""
-    shape = [-1 if i == 1 else 1 for i in range(node.meta["val"].ndim)][1:]
-    with graph.graph.inserting_before(node):
-        gain, offset = (store(graph, f"{node.name}_{name}", value.float().reshape(shape))
-                        for name, value in (("gain", found.gain), ("offset", found.offset)))  # fmt: skip
-        product = graph.graph.call_function(aten.mul.Tensor, (found.source, gain))
-        total = graph.graph.call_function(aten.add.Tensor, (product, offset))
-    product.meta, total.meta = dict(node.meta), dict(node.meta)
-    _replace(node, total)
+    """x * gain + offset, written out."""
+    result = found.source
+    for target, name, values in (
+        (aten.mul.Tensor, "gain", found.gain),
+        (aten.add.Tensor, "offset", found.offset),
+    ):
+        if bool((values == (target is aten.mul.Tensor)).all()):
+            continue
+        with graph.graph.inserting_before(node):
+            result = graph.graph.call_function(
+                target, (result, _stored(graph, node, name, values, found.axis))
+            )
+        result.meta = dict(node.meta)
+    _replace(node, result)
+
+
+def _stored(graph: fx.GraphModule, node: fx.Node, name: str, values: Tensor, axis: int | None) -> Any:
+    """Numbers along an axis of a node, in the graph; a single one as it is."""
+    if axis is None:
+        return float(values.flatten()[0])
+    shape = [-1 if i == axis else 1 for i in range(node.meta["val"].ndim)]
+    return store(graph, f"{node.name}_{name}", values.float().reshape(shape))

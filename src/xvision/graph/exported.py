@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from typing import Any
 
 import torch
@@ -63,9 +64,9 @@ def exported(network: nn.Module, example: Sequence[Tensor]) -> ExportedProgram:
     planes = as_float32(x.detach() if len(x) > 1 else x.repeat(2, *[1] * (x.ndim - 1)) for x in example)
     batch = {0: Dim("batch")}
     root = _Root(network)
-    with evaluated(network), warnings.catch_warnings(), torch.no_grad():
+    with evaluated(network), warnings.catch_warnings(), redirect_stderr(StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
-        try:
+        try:  # torch writes whole graphs to the console when it gives up
             shapes = {"planes": tuple(batch for _ in planes)}
             return torch.export.export(root, planes, dynamic_shapes=shapes, strict=False)
         except Exception as error:  # whatever the network raises, or torch about it

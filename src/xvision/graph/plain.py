@@ -11,6 +11,7 @@ from torch import fx, nn
 from torch._ops import OpOverload
 
 from xvision.graph.resize import bilinear
+from xvision.graph.spelling import quotient
 
 Plain = dict[str, Any]
 NOTES = ("shape", "macs", "layer")
@@ -20,8 +21,8 @@ FACTORIES = ("arange", "empty", "eye", "full", "ones", "scalar_tensor", "zeros")
 PYTHON: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        bilinear, python.getitem, python.add, python.sub, python.mul, python.floordiv, python.truediv, python.mod,
-        python.neg,
+        bilinear, quotient, python.getitem, python.add, python.sub, python.mul, python.floordiv, python.truediv,
+        python.mod, python.neg,
     )
 }  # fmt: skip
 """What a file may call, and nothing else: it may come from anywhere."""

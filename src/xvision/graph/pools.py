@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import getitem
+
 import torch
 from torch import fx
 
@@ -16,6 +18,8 @@ def plain_pools(graph: fx.GraphModule) -> None:
         called = packet(node)
         if called is aten.adaptive_avg_pool2d:
             _adaptive(node)
+        elif called is aten.adaptive_max_pool2d:
+            _adaptive_max(node)
         elif called is aten.max_pool2d:
             _max_pool(graph, node)
         elif called is aten.avg_pool2d:
@@ -34,6 +38,22 @@ def _adaptive(node: fx.Node) -> None:
     elif all(b % a == 0 for b, a in zip(before, after, strict=True)):
         kernel = [int(b // a) for b, a in zip(before, after, strict=True)]
         node.target, node.args, node.kwargs = aten.avg_pool2d.default, (source, kernel, kernel), {}
+
+
+def _adaptive_max(node: fx.Node) -> None:
+    """To one pixel it is the largest value, to a divisor of the size a max pool; with places it stays."""
+    source = node.args[0]
+    assert isinstance(source, fx.Node)
+    before, after = source.meta["val"].shape[-2:], node.meta["val"][0].shape[-2:]
+    divides = all(b % a == 0 for b, a in zip(before, after, strict=True))
+    if not divides or any(user.target is not getitem or user.args[1] != 0 for user in node.users):
+        return
+    for user in list(node.users):
+        if tuple(after) == (1, 1):
+            user.target, user.args = aten.amax.default, (source, [-2, -1], True)
+        else:
+            kernel = [int(b // a) for b, a in zip(before, after, strict=True)]
+            user.target, user.args = aten.max_pool2d.default, (source, kernel, kernel)
 
 
 def _window(node: fx.Node) -> list[tuple[int, int, int, int, int, int]]:

@@ -14,7 +14,11 @@ from xvision.graph.exported import CONSTANTS, keep
 from xvision.graph.operators import FUNCTIONS, aten, packet
 from xvision.graph.surgery import bypass
 
-ALIASES = {aten.dropout, aten.feature_dropout, aten.alpha_dropout, aten.detach, aten.alias, aten.lift_fresh}
+ALIASES = {
+    *(aten.dropout, aten.feature_dropout, aten.alpha_dropout, aten.feature_alpha_dropout),
+    *(aten.dropout_, aten.feature_dropout_, aten.alpha_dropout_, aten.feature_alpha_dropout_),
+    *(aten.detach, aten.detach_, aten.alias, aten.lift_fresh),
+}
 """In evaluation the input itself."""
 COPIES = {aten.clone, aten.contiguous, aten.lift_fresh_copy}
 """The input, in memory of its own where nothing is written in place."""
@@ -108,8 +112,8 @@ def fold_constants(graph: fx.GraphModule) -> None:
     with torch.no_grad():
         for node in graph.graph.nodes:
             if node.op == "get_attr":
-                values[node] = _attribute(graph, str(node.target))
-            elif _follows(node, values):
+                values[node] = attribute(graph, str(node.target))
+            elif follows(node, values):
                 args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: values[n])
                 values[node] = node.target(*args, **kwargs)
     for node, value in values.items():
@@ -117,14 +121,16 @@ def fold_constants(graph: fx.GraphModule) -> None:
             make_constant(graph, node, value)
 
 
-def _follows(node: fx.Node, values: dict[fx.Node, Any]) -> bool:
+def follows(node: fx.Node, values: dict[fx.Node, Any]) -> bool:
+    """Whether what a node computes follows from these values."""
     if node.op != "call_function" or not all(source in values for source in node.all_input_nodes):
         return False
-    random = isinstance(node.target, OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
-    return not random and (isinstance(node.target, OpOverload) or node.target is python.getitem)
+    if isinstance(node.target, OpOverload):
+        return torch.Tag.nondeterministic_seeded not in node.target.tags
+    return getattr(node.target, "__module__", "") == python.add.__module__  # of sizes, and of tuples
 
 
-def _attribute(graph: fx.GraphModule, path: str) -> Any:
+def attribute(graph: fx.GraphModule, path: str) -> Any:
     owner, _, name = path.rpartition(".")
     return getattr(graph.get_submodule(owner), name)
 
@@ -159,7 +165,7 @@ def tidy(graph: fx.GraphModule) -> None:
 def constant(graph: fx.GraphModule, what: Any) -> Tensor | None:
     """The tensor that an argument stands for, if it is a stored one."""
     if isinstance(what, fx.Node) and what.op == "get_attr":
-        value = _attribute(graph, str(what.target))
+        value = attribute(graph, str(what.target))
         return value if isinstance(value, Tensor) else None
     return None
 

@@ -18,6 +18,8 @@ RULES: dict[str, Rule] = {
     "clamp": "clip",
     # same: output values are input values, or lie between them; one quantization grid for both
     "max_pool": "same",
+    "amax": "same",
+    "amin": "same",
     "flatten": "same",
     "reshape": "same",
     "transpose": "same",
@@ -29,13 +31,18 @@ RULES: dict[str, Rule] = {
     "channel_shuffle": "same",
     # join: all inputs and the output are on one quantization grid
     "concat": "join",
+    "maximum": "join",
+    "minimum": "join",
     # own: exact arithmetic on integers, then the output's own scale; a clip after it belongs to it
     "add": "own",
     "sub": "own",
     "mul": "own",
+    "matmul": "own",
     "mean": "own",
+    "sum": "own",
     "avg_pool": "own",
     "adaptive_avg_pool": "own",
+    "prelu": "own",
     # table: a function of one value, 256 entries on a device; its input is quantized too
     "sigmoid": "table",
     "hardsigmoid": "table",
@@ -47,6 +54,12 @@ RULES: dict[str, Rule] = {
     "tanh": "table",
     "softplus": "table",
     "mish": "table",
+    "selu": "table",
+    "celu": "table",
+    "hardshrink": "table",
+    "log_sigmoid": "table",
+    "abs": "table",
+    "exp": "table",
 }
 
 KNOWN_RANGES: dict[str, tuple[float, float]] = {
