@@ -304,7 +304,8 @@ def test_a_refusal_is_one_sentence_and_all_there_is(capfd: pytest.CaptureFixture
         return y * 2 if positive.shape[0] > 7 else y
 
     with pytest.raises(
-        ValueError, match=r"^Written: expected layers that .* got a branch .*; write it without"
+        ValueError,
+        match=r"^Written: expected .* got a branch .* \(test_capture.py, line \d+: return y \* 2 if .*\); write it",
     ) as refusal:
         capture(Written(values_as_shape), [torch.randn(4, 3, 16, 16)])
     assert "\n" not in str(refusal.value)

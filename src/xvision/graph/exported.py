@@ -7,10 +7,12 @@ parametrizations of layers, values kept on the side. Only what depends on the va
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -100,7 +102,7 @@ def _refusal(network: nn.Module, planes: Sequence[Tensor], error: Exception) -> 
     if "DataDependent" in kind or "data-dependent" in reason.lower():
         return (
             f"{where}: expected layers that do not depend on the values of an image, got a branch on a tensor or a "
-            f"shape that follows from one ({reason[:200]}); write it without, or leave that part out of the network"
+            f"shape that follows from one ({_line_of(error)}); write it without, or leave that part out of the network"
         )
     if "specialized" in str(error) or "Constraint" in kind:
         return (
@@ -123,6 +125,15 @@ def layer_of(network: nn.Module, error: BaseException) -> str:
         found = names.get(id(running), found) or found
         trace = trace.tb_next
     return found
+
+
+def _line_of(error: BaseException) -> str:
+    """The innermost line of Python that is neither torch's nor ours."""
+    others = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+    lines = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(others)]
+    return (
+        f"{Path(lines[-1].filename).name}, line {lines[-1].lineno}: {lines[-1].line}" if lines else "unknown"
+    )
 
 
 def as_graph(program: ExportedProgram, network: nn.Module) -> fx.GraphModule:
