@@ -424,7 +424,7 @@ def test_a_program_serves_a_network_that_was_trained_since(name: str) -> None:
         for parameter in uneven(network).parameters():
             parameter.mul_(1.5)
         wanted = named(network(x.clone()))
-    found = capture(network, [x], program)(x)
+        found = capture(network, [x], program)(x)
     assert all(difference(value, found[key]) < 1e-5 for key, value in wanted.items())
 
 
