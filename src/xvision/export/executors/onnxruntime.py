@@ -55,7 +55,7 @@ class OnnxRuntime(Executor):
             raise FileNotFoundError(f"{path}: no such file; export the network first")
         self.path, self.level = path, level
         try:
-            self._tensors = self._integer_tensors() if level == "off" else []
+            self._tensors, self._stored = self._integer_tensors() if level == "off" else ([], set())
             self._session = self._open()
         except Exception as error:  # ONNX Runtime has a dozen classes and no common one
             reason = str(error).split("\n")[0]
@@ -101,9 +101,15 @@ class OnnxRuntime(Executor):
     def levels(self) -> dict[str, Executor]:
         return {level: self if level == self.level else OnnxRuntime(self.path, level) for level in LEVELS}
 
-    def _integer_tensors(self) -> list[str]:
-        names = [name for node in onnx.load(self.path).graph.node for name in node.output]
-        return [name for name in names if name.endswith(CODES)]
+    def _integer_tensors(self) -> tuple[list[str], set[str]]:
+        """Their names, and which of them are the same for all images, as learned weights of a sum are."""
+        graph = onnx.load(self.path).graph
+        names = [name for node in graph.node for name in node.output if name.endswith(CODES)]
+        of_images = {port.name for port in graph.input}
+        for node in graph.node:
+            if of_images & set(node.input):
+                of_images |= set(node.output)
+        return names, set(names) - of_images
 
     def _open(self, optimized: Path | None = None) -> InferenceSession:
         """A session whose integer arithmetic is right on every processor, with torch's number of threads.
@@ -134,10 +140,15 @@ class OnnxRuntime(Executor):
         batch = self.batch or number
         groups = [[_group(plane, start, batch) for plane in inputs] for start in range(0, number, batch)]
         found = [self._run_group(names, group) for group in groups]
-        return {
-            name: torch.from_numpy(np.concatenate(parts)[:number] if len(parts) > 1 else parts[0][:number])
-            for name, parts in zip(names, zip(*found, strict=True), strict=True)
-        }
+        if len(groups) == 1 and number == batch:
+            return {name: torch.from_numpy(one) for name, one in zip(names, found[0], strict=True)}
+        result = {}
+        for name, parts in zip(names, zip(*found, strict=True), strict=True):
+            if name in self._stored:
+                result[name] = torch.from_numpy(parts[0])
+            elif parts[0].shape[:1] == (batch,):  # what has images along another axis is left out
+                result[name] = torch.from_numpy(np.concatenate(parts)[:number])
+        return result
 
     def _run_group(self, names: list[str], planes: list[Tensor]) -> list[Array]:
         pairs = zip(self.input_ports, planes, strict=True)
