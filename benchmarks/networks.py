@@ -1,6 +1,6 @@
 """Networks that people use: is each captured, quantized and exported so that the file gives the same codes?
 
-    python benchmarks/networks.py --record results/measured/networks.json      # an hour and a half of one core
+    python benchmarks/networks.py --record results/measured/networks.json      # forty minutes of one core
     python benchmarks/networks.py resnet18 tv:googlenet smp:Unet               # these, printed
 
 From timm, torchvision (`tv:`) and segmentation_models_pytorch (`smp:`, left out where it is not installed), untrained,
@@ -57,9 +57,9 @@ FAMILIES: dict[str, str] = {
     "HRNet, DLA": "hrnet_w18_small dla34 dla46_c dla60_res2net",
     "Re-parametrised": "repvgg_a0 repvit_m0_9 repvit_m1 mobileone_s0 mobileone_s4 fastvit_t8",
     "Without batch norm": "eca_nfnet_l0 nf_resnet26 nf_regnet_b0",
-    "Large kernels": "convnext_atto inception_next_atto fasternet_t0 starnet_s1",
+    "Large kernels": "convmixer_768_32 convnext_atto inception_next_atto fasternet_t0 starnet_s1",
     "Transformers and hybrids": "poolformer_s12 edgenext_xx_small efficientformer_l1 efficientformerv2_s0 levit_128s "
-    "mobilevit_xxs efficientvit_b0 vit_tiny_patch16_224 deit_tiny_patch16_224",
+    "mobilevit_xxs efficientvit_b0 vit_tiny_patch16_224",
     "Dense prediction": "tv:deeplabv3_mobilenet_v3_large tv:deeplabv3_resnet50 tv:fcn_resnet50 "
     "tv:lraspp_mobilenet_v3_large smp:Unet smp:FPN smp:DeepLabV3Plus smp:PAN smp:Linknet",
     "Detection": "tv:ssdlite320_mobilenet_v3_large",
