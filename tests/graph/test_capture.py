@@ -132,6 +132,13 @@ def pools(net: Any, x: Tensor) -> tuple[Tensor, ...]:
     )
 
 
+def lines(net: Any, x: Tensor) -> tuple[Tensor, ...]:
+    y = F.relu(net.norm(net.first(x.flatten(2))))
+    y = y + torch.sigmoid(net.gate(y)) * y
+    pooled = F.adaptive_avg_pool1d(F.avg_pool1d(F.max_pool1d(y, 2), 2, 1), 7)
+    return net.up(y), pooled, y.mean(2)
+
+
 def resized(net: Any, x: Tensor) -> tuple[Tensor, ...]:
     y = net.conv(x)
     return (
@@ -174,6 +181,13 @@ WRITTEN: dict[str, Callable[[], nn.Module]] = {
     ),
     "layer scale": lambda: Written(lambda net, x: net.scale(net.conv(x)), scale=LayerScale2d(8, 0.5)),
     "a line": lambda: Written(lambda net, x: net.line(x.flatten(2)), line=nn.Conv1d(3, 5, 9, padding=4)),
+    "a network of lines": lambda: Written(
+        lines,
+        first=nn.Conv1d(3, 4, 5, padding="same"),
+        norm=nn.BatchNorm1d(4),
+        gate=nn.Conv1d(4, 4, 3, padding=1, groups=4),
+        up=nn.ConvTranspose1d(4, 2, 3, 2, output_padding=1),
+    ),
     "class ids": lambda: Written(lambda net, x: net.conv(x).argmax(1)),
     "a named tuple with None": lambda: Written(lambda net, x: Pair(net.conv(x), None)),
     "a dict in a dict": lambda: Written(lambda net, x: {"out": net.conv(x), "more": {"side": [net.side(x)]}}),
@@ -251,6 +265,14 @@ def test_of_attention_only_softmax_has_no_integers() -> None:
 def test_dropout_leaves_no_operator() -> None:
     graph = capture(WRITTEN["dropout"](), [torch.randn(2, 3, 16, 16)])
     assert operators(graph) == ["placeholder", "conv", "conv", "output"]
+
+
+def test_lines_are_maps_of_one_row() -> None:
+    graph = capture(uneven(WRITTEN["a network of lines"]()), [torch.randn(2, 3, 16, 16)])
+    found = operators(graph)
+    assert found.count("conv") == 2  # with their norm and padding in them
+    assert found.count("reshape") == 5  # flattened, given a row once, and freed of it for each output
+    assert not [name for name in found if name.endswith("1d") or name == "batch_norm"]
 
 
 def test_a_hook_counts() -> None:

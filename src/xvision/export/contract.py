@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Executor(ABC):
     """Its inputs in order; empty if they have no names."""
     metadata: Mapping[str, str] = {}
     """What the file says of itself."""
+    batch: int | None = None
+    """How many images it takes at once; None if any number. `outputs` takes any number, `codes` and `run` this one."""
     tolerance_lsb: int = 0
     """How far other executors may be off, where the network's quantization scheme says so."""
     sqnr_db: Mapping[str, float] = {}
@@ -79,6 +81,20 @@ class Executor(ABC):
 
     def __str__(self) -> str:
         return self.name
+
+
+def groups(planes: tuple[Tensor, ...], batch: int | None) -> Iterator[tuple[Tensor, ...]]:
+    """Planes in groups of `batch` images; in the last one the last image stands for those that are missing.
+
+    >>> [group.flatten().tolist() for (group,) in groups((torch.arange(3),), 2)]
+    [[0, 1], [2, 2]]
+    """
+    if batch is None:
+        yield planes
+        return
+    for start in range(0, len(planes[0]), batch):
+        places = torch.arange(start, start + batch).clamp(max=len(planes[0]) - 1)
+        yield tuple(plane[places.to(plane.device)] for plane in planes)
 
 
 @dataclass(frozen=True)

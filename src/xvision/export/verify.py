@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from xvision.export.contract import Executor, Grid
+from xvision.export.contract import Executor, Grid, groups
 from xvision.export.export import as_executor
 from xvision.graph.planes import Batch, peeked, planes_of
 from xvision.models.wrap import fitting
@@ -109,24 +109,27 @@ def verify(
         tolerance_lsb = max(a.tolerance_lsb, b.tolerance_lsb)
     levels, grids = b.levels(), {**b.grids(), **a.grids()}
     parity = Parity(a.name, b.name, tolerance_lsb, {level: LevelParity(agreement=0.0) for level in levels})
+    num_compared = 0  # with those that fill a group
     parity.sqnr_db = {**b.sqnr_db, **a.sqnr_db}
     parity.float_operators = [str(one) for one in a.float_operators or b.float_operators]
     parity.float_in_runtime = listed(
         [replace(one, macs_ratio=a.macs_ratio.get(one.name, 0.0)) for one in b.computed_in_float()]
     )
-    for inputs in planes_of(f"{b}", a.input_names or b.input_names, batches):
-        wanted = Pass(*a.run(inputs))
-        for level, runtime in levels.items():
-            found = Pass(*runtime.run(inputs))
-            if problem := _of_another_network(wanted, found):
-                raise ValueError(f"{who}, {problem}; export again")
-            _compare(wanted, found, grids, parity, level)
-            parity.levels[level].agreement += _share_of_equal_answers(wanted, found) * len(inputs[0])
-        parity.images += len(inputs[0])
+    for batch in planes_of(f"{b}", a.input_names or b.input_names, batches):
+        for inputs in groups(batch, a.batch or b.batch):
+            wanted = Pass(*a.run(inputs))
+            for level, runtime in levels.items():
+                found = Pass(*runtime.run(inputs))
+                if problem := _of_another_network(wanted, found):
+                    raise ValueError(f"{who}, {problem}; export again")
+                _compare(wanted, found, grids, parity, level)
+                parity.levels[level].agreement += _share_of_equal_answers(wanted, found) * len(inputs[0])
+            num_compared += len(inputs[0])
+        parity.images += len(batch[0])
     if not parity.images:
         raise ValueError(f"{b}: expected at least one batch to compare on, got none")
     for here in parity.levels.values():
-        here.agreement /= parity.images
+        here.agreement /= num_compared
     return parity
 
 

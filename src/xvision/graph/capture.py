@@ -17,6 +17,7 @@ from xvision.graph.attention import plain_attention
 from xvision.graph.exported import as_graph, exported
 from xvision.graph.functional import make_out_of_place, whole_batch_norms
 from xvision.graph.layers import make_layers, parents
+from xvision.graph.lines import lines_as_maps
 from xvision.graph.plain import Captured
 from xvision.graph.planes import as_float32
 from xvision.graph.pools import plain_pools
@@ -41,6 +42,7 @@ REWRITINGS: tuple[Callable[[fx.GraphModule], None], ...] = (
     fold_rows,
     plain_names,
     plain_attention,
+    lines_as_maps,
     plain_pools,
     plain_resizes,
     plain_reshapes,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor, fx, nn
 
 from xvision.graph.operators import Layer, PaddedConv2d, arguments, aten, packet
-from xvision.graph.simplify import constant, free_path, make_constant
+from xvision.graph.simplify import constant, free_path
 
 OPERATORS = (aten.conv2d, aten.conv_transpose2d, aten.linear, aten.matmul)
 Kind = TypeVar("Kind", bound=Layer)
@@ -15,9 +15,6 @@ Kind = TypeVar("Kind", bound=Layer)
 
 def make_layers(graph: fx.GraphModule) -> None:
     """Replace each call of a convolution or linear operator whose weights are stored by a module of its own."""
-    for node in list(graph.graph.nodes):
-        if packet(node) in (aten.conv1d, aten.conv_transpose1d):
-            _as_two_dimensional(graph, node)
     paths = {
         node: node.meta.get("layer") or node.name
         for node in graph.graph.nodes
@@ -149,34 +146,3 @@ def _zeros_around(node: Any) -> tuple[int, int, int, int] | None:
         return None
     left, right, top, bottom = pad
     return (left, right, top, bottom) if all(isinstance(p, int) and p >= 0 for p in pad) else None
-
-
-def _as_two_dimensional(graph: fx.GraphModule, node: fx.Node) -> None:
-    """A convolution along a line is one over a map of one row."""
-    given = arguments(node)
-    weight = constant(graph, given["weight"])
-    if weight is None or isinstance(given["padding"], str):
-        return
-    shape = node.meta["val"].shape
-    source = given["input"]
-    row: dict[str, Any] = {key: [1 if key in ("stride", "dilation") else 0, *_list(given[key])]
-           for key in ("stride", "padding", "dilation", "output_padding") if key in given}  # fmt: skip
-    with graph.graph.inserting_before(node):
-        wide = graph.graph.call_function(aten.unsqueeze.default, (source, 2))
-        kernel = graph.graph.call_function(aten.unsqueeze.default, (given["weight"], 2))
-        target = aten.conv2d.default if "output_padding" not in given else aten.conv_transpose2d.input
-        conv = graph.graph.call_function(
-            target, (wide, kernel, given["bias"]), {**row, "groups": given["groups"]}
-        )
-        narrow = graph.graph.call_function(aten.squeeze.dim, (conv, 2))
-    wide.meta = {**source.meta, "val": source.meta["val"].unsqueeze(2)}
-    conv.meta = {**node.meta, "val": node.meta["val"].unsqueeze(2)}
-    narrow.meta = {**node.meta, "val": conv.meta["val"].squeeze(2)}
-    assert narrow.meta["val"].shape == shape
-    make_constant(graph, kernel, weight.unsqueeze(2))
-    node.replace_all_uses_with(narrow)
-    graph.graph.erase_node(node)
-
-
-def _list(value: int | list[int]) -> list[int]:
-    return [value] if isinstance(value, int) else list(value)

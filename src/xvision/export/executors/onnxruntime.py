@@ -13,7 +13,7 @@ import torch
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 from torch import Tensor
 
-from xvision.export.contract import Executor, FileError, Grid, installed
+from xvision.export.contract import Executor, FileError, Grid, groups, installed
 from xvision.export.executors import executor
 from xvision.export.onnx_float import computed_in_float
 from xvision.export.onnx_graph import CODES, SCORES
@@ -55,7 +55,7 @@ class OnnxRuntime(Executor):
             raise FileNotFoundError(f"{path}: no such file; export the network first")
         self.path, self.level = path, level
         try:
-            self._tensors, self._stored = self._integer_tensors() if level == "off" else ([], set())
+            self._tensors = self._integer_tensors() if level == "off" else []
             self._session = self._open()
         except Exception as error:  # ONNX Runtime has a dozen classes and no common one
             reason = str(error).split("\n")[0]
@@ -65,13 +65,9 @@ class OnnxRuntime(Executor):
         self.input_ports = _ports(self._session.get_inputs())
         self.output_ports = _ports(self._session.get_outputs())[: -len(self._tensors) or None]
         self.input_names = tuple(port.name for port in self.input_ports)
-        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
-
-    @property
-    def batch(self) -> int | None:
-        """How many images the file takes at once; None if any number."""
         sizes = [port.shape[0] for port in self.input_ports if port.shape]
-        return sizes[0] if sizes and isinstance(sizes[0], int) else None
+        self.batch = sizes[0] if sizes and isinstance(sizes[0], int) else None
+        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -81,7 +77,11 @@ class OnnxRuntime(Executor):
 
         Raises: ValueError if number, type or shape of the inputs differs from what the file takes.
         """
-        return self._run([port.name for port in self.output_ports], inputs)
+        names = [port.name for port in self.output_ports]
+        if self.batch is None:
+            return self._run(names, inputs)
+        found = [self._run(names, group) for group in groups(inputs, self.batch)]
+        return {name: torch.cat([one[name] for one in found])[: len(inputs[0])] for name in names}
 
     def codes(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
         found = self._run(self._tensors, inputs) if self._tensors else {}
@@ -101,15 +101,9 @@ class OnnxRuntime(Executor):
     def levels(self) -> dict[str, Executor]:
         return {level: self if level == self.level else OnnxRuntime(self.path, level) for level in LEVELS}
 
-    def _integer_tensors(self) -> tuple[list[str], set[str]]:
-        """Their names, and which of them are the same for all images, as learned weights of a sum are."""
-        graph = onnx.load(self.path).graph
-        names = [name for node in graph.node for name in node.output if name.endswith(CODES)]
-        of_images = {port.name for port in graph.input}
-        for node in graph.node:
-            if of_images & set(node.input):
-                of_images |= set(node.output)
-        return names, set(names) - of_images
+    def _integer_tensors(self) -> list[str]:
+        names = [name for node in onnx.load(self.path).graph.node for name in node.output]
+        return [name for name in names if name.endswith(CODES)]
 
     def _open(self, optimized: Path | None = None) -> InferenceSession:
         """A session whose integer arithmetic is right on every processor, with torch's number of threads.
@@ -136,25 +130,9 @@ class OnnxRuntime(Executor):
         if len(inputs) != len(self.input_ports):
             takes = f"{len(self.input_ports)} planes ({', '.join(self.input_names)})"
             raise ValueError(f"{self.path}: expected {takes}, got {len(inputs)}")
-        number = len(inputs[0])
-        batch = self.batch or number
-        groups = [[_group(plane, start, batch) for plane in inputs] for start in range(0, number, batch)]
-        found = [self._run_group(names, group) for group in groups]
-        if len(groups) == 1 and number == batch:
-            return {name: torch.from_numpy(one) for name, one in zip(names, found[0], strict=True)}
-        result = {}
-        for name, parts in zip(names, zip(*found, strict=True), strict=True):
-            if name in self._stored:
-                result[name] = torch.from_numpy(parts[0])
-            elif parts[0].shape[:1] == (batch,):  # what has images along another axis is left out
-                result[name] = torch.from_numpy(np.concatenate(parts)[:number])
-        return result
-
-    def _run_group(self, names: list[str], planes: list[Tensor]) -> list[Array]:
-        pairs = zip(self.input_ports, planes, strict=True)
-        given = {port.name: self._checked(port, plane) for port, plane in pairs}
-        results: list[Array] = self._session.run(names, given)
-        return results
+        pairs = zip(self.input_ports, inputs, strict=True)
+        results = self._session.run(names, {port.name: self._checked(port, plane) for port, plane in pairs})
+        return {name: torch.from_numpy(result) for name, result in zip(names, results, strict=True)}
 
     def _checked(self, port: Port, plane: Tensor) -> Array:
         array: Array = plane.detach().cpu().numpy()
@@ -170,16 +148,6 @@ class OnnxRuntime(Executor):
                 f"{'x'.join(map(str, array.shape))}; resize or convert the images"
             )
         return array
-
-
-def _group(plane: Tensor, start: int, batch: int) -> Tensor:
-    """Some images of a batch; where there are fewer, the last one again and again."""
-    group = plane[start : start + batch]
-    return (
-        group
-        if len(group) == batch
-        else torch.cat((group, group[-1:].expand(batch - len(group), *group.shape[1:])))
-    )
 
 
 def _grid(scale: np.ndarray[Any, Any], zero_point: np.ndarray[Any, Any]) -> Grid:
