@@ -103,9 +103,7 @@ def test_no_code_differs_in_the_file(
     parity = xv.verify(quantized, file, [images[:3]])
     assert parity.ok
     assert parity.max_lsb == 0
-    assert parity.levels["off"].tensors > (
-        60 if batch is None else 40
-    )  # with images along another axis: left out
+    assert parity.levels["off"].tensors > 60
 
 
 def test_a_divisor_that_is_rounded_to_zero(tmp_path: Path) -> None:
