@@ -155,7 +155,7 @@ def test_names_that_say_no_format(networks: Mapping[str, nn.Module], tmp_path: P
 
 
 def _zeros() -> list[tuple[Tensor, ...]]:
-    return [tuple(torch.zeros(1, *size, dtype=torch.uint8) for size in ((1, 24, 24), (2, 12, 12)))]
+    return [tuple(torch.zeros(1, *size, dtype=torch.uint8) for size in ((1, 24, 24), (12, 12, 2)))]
 
 
 @pytest.fixture(params=FORMATS)

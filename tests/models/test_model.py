@@ -23,7 +23,8 @@ def test_planes_in_scores_out(pixels: str) -> None:
     model = build_model(net(pixels), outputs_by_task({"class": 4}), (64, 64)).eval()
     assert model.outputs == ("class",)
     planes = encode(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), pixels)
-    assert [plane.channels for plane in model.inputs.planes] == [plane.shape[1] for plane in planes]
+    wanted = model.inputs.example((64, 64), batch=2)
+    assert [plane.shape for plane in wanted] == [plane.shape for plane in planes]
     traced = trace(model)
     assert [n.target for n in traced.graph.nodes if n.op == "placeholder"] == [
         p.name for p in model.inputs.planes

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from xvision.data.framing import spanning
-from xvision.models.outputs import OutputSpec
+from xvision.models.outputs import OutputSpec, Reading
 from xvision.tasks import task
 from xvision.tasks.classification import Classification
 from xvision.tasks.contract import Task
@@ -23,7 +24,12 @@ def make(**settings: object) -> Task:
 
 
 def test_outputs_follow_the_classes_of_the_data() -> None:
-    assert make().outputs == (OutputSpec("class", 3, "scores", field="class"),)
+    (output,) = make().outputs
+    assert replace(output, reading=Reading()) == OutputSpec("class", 3, "scores", field="class")
+    assert (output.reading.gives, [step.operation for step in output.reading.steps]) == (
+        "class id",
+        ["argmax"],
+    )
     assert make(num_classes=5).classes == {"class": ("cat", "dog", "newt", "class 3", "class 4")}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from xvision.data.framing import spanning
-from xvision.models.outputs import OutputSpec
+from xvision.models.outputs import OutputSpec, Reading
 from xvision.tasks import task
 from xvision.tasks.depth import LOG_RANGE, metres
 from xvision.tasks.multi import MultiTask
@@ -105,11 +106,10 @@ def test_motion_is_seen_on_an_object_of_any_colour() -> None:
 
 def test_motion_is_drawn_where_something_moves() -> None:
     made = task.motion(class_weights=(0.05, 0.95)).build({})
-    assert (made.needs, made.outputs, made.classes["motion"]) == (
-        ("motion",),
-        (OutputSpec("motion", 2, "map", field="motion"),),
-        ("static", "moving"),
-    )
+    (output,) = made.outputs
+    assert replace(output, reading=Reading()) == OutputSpec("motion", 2, "map", field="motion")
+    assert [step.operation for step in output.reading.steps] == ["to_image", "argmax"]
+    assert (made.needs, made.classes["motion"]) == (("motion",), ("static", "moving"))
     image = np.full((1, 4, 3), 100, np.uint8)
     labels = torch.tensor([[[0, 1, 255, 0]]], dtype=torch.uint8)
     (truth,) = made.ground_truth({"motion": labels})
