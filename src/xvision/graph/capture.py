@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 
 from xvision.graph.affine import fold_affine
 from xvision.graph.attention import plain_attention
+from xvision.graph.batch_constants import fold_batch_constants
 from xvision.graph.exported import as_graph, exported
 from xvision.graph.functional import make_out_of_place, whole_batch_norms
 from xvision.graph.layers import make_layers, parents
@@ -22,7 +23,6 @@ from xvision.graph.plain import Captured
 from xvision.graph.planes import as_float32
 from xvision.graph.pools import plain_pools
 from xvision.graph.resize import plain_resizes
-from xvision.graph.rows import fold_rows
 from xvision.graph.same import check_same
 from xvision.graph.shapes import note_shapes
 from xvision.graph.simplify import (
@@ -39,7 +39,7 @@ from xvision.graph.spelling import plain_names
 REWRITINGS: tuple[Callable[[fx.GraphModule], None], ...] = (
     drop_identities,
     fold_constants,
-    fold_rows,
+    fold_batch_constants,
     plain_names,
     plain_attention,
     lines_as_maps,

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from xvision.export.contract import Executor, FileError, Grid, groups, installed
 from xvision.export.executors import executor
-from xvision.export.onnx_float import computed_in_float
 from xvision.export.onnx_graph import CODES, SCORES
+from xvision.export.onnx_in_float import computed_in_float
 from xvision.export.settings import SESSION
 from xvision.quant.islands import FloatOperator
 from xvision.quant.ops import steps

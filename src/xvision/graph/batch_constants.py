@@ -16,7 +16,7 @@ ROWS = 2
 """Images with which to try what depends on their number."""
 
 
-def fold_rows(graph: fx.GraphModule) -> None:
+def fold_batch_constants(graph: fx.GraphModule) -> None:
     """Compute that of one image at once."""
     images = next(node for node in graph.graph.nodes if node.op == "placeholder")
     batch = str(images.meta["val"].shape[0])
