@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -204,6 +205,7 @@ WRITTEN: dict[str, Callable[[], nn.Module]] = {
         code=nn.Conv2d(3, 8, 1),
         graph=nn.BatchNorm2d(8),
     ),
+    "a module called meta": lambda: Written(lambda net, x: net.meta(net.conv(x)), meta=nn.Conv2d(8, 3, 1)),
 }
 
 
@@ -304,7 +306,7 @@ def test_other_precisions_are_captured_in_float32(kind: torch.dtype) -> None:
         (Written(lambda net, x: net.conv(x).view(4, -1)), "expected a network for any number of images"),
         (
             nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sequential(nn.Conv2d(4, 4, 1))),
-            r"Sequential, layer 1.0: expected a network that takes planes of 3x16x16 .* got RuntimeError",
+            r"Sequential, layer 1.0: expected a network that takes planes of Nx3x16x16.* got RuntimeError",
         ),
         (Written(lambda net, x: {"y": net.conv(x), "w": net.gain}), "'w' is a stored tensor; leave it out"),
         (Written(lambda net, x: (net.conv(x), 3)), "expected tensors as outputs, got 3 as 'out1'"),
@@ -332,6 +334,81 @@ def test_a_refusal_is_one_sentence_and_all_there_is(capfd: pytest.CaptureFixture
         capture(Written(values_as_shape), [torch.randn(4, 3, 16, 16)])
     assert "\n" not in str(refusal.value)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            Written(lambda net, x: net.conv(x) * (2 if x.shape[0] == 1 else 1)),
+            r"expected an image's outputs not to depend on the number of images, 'out0' is another one for one",
+        ),
+        (
+            Written(lambda net, x: F.dropout(net.conv(x), 0.5)),
+            r"expected the same outputs of the same images, 'out0' is another one each time; leave out what is random",
+        ),
+        (
+            Written(lambda net, x: net.conv(x)[net.conv(x) > 0]),
+            r"expected sizes that follow from that of the images, got one that follows from their values",
+        ),
+        (
+            Written(lambda net, x: net.conv(x[:, :2])),
+            r"layer conv: expected a network that takes planes of Nx3x16x16, got RuntimeError: Given groups",
+        ),
+    ],
+)
+def test_what_is_another_network_at_times_is_refused(network: nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        capture(network, [torch.randn(2, 3, 16, 16)])
+
+
+@pytest.mark.parametrize("where", ["conv.weight", "norm.running_mean"])
+def test_weights_that_are_no_numbers_are_refused(where: str) -> None:
+    network = Written(lambda net, x: net.norm(net.conv(x)), norm=nn.BatchNorm2d(8))
+    network.state_dict()[where][0] = torch.nan
+    with pytest.raises(
+        ValueError, match=f"expected weights and statistics that are finite .* in '{where}'; take a"
+    ):
+        capture(network, [torch.randn(2, 3, 16, 16)])
+
+
+@functools.cache
+def ramp(size: int) -> Tensor:
+    return torch.linspace(0, 1, size)
+
+
+def test_a_cache_of_functions_holds_numbers_after_capture() -> None:
+    ramp.cache_clear()
+    network = Written(lambda net, x: net.conv(x) * ramp(16))
+    capture(network, [torch.randn(2, 3, 16, 16)])
+    assert type(ramp(16)) is Tensor
+    assert network(torch.randn(1, 3, 16, 16)).shape == (1, 8, 16, 16)
+
+
+def test_buffers_that_count_are_as_before() -> None:
+    def counted(net: Any, x: Tensor) -> Tensor:
+        net.calls += 1
+        return net.conv(x)  # type: ignore[no-any-return]
+
+    network = Written(counted)
+    network.register_buffer("calls", torch.zeros(()))
+    capture(network, [torch.randn(2, 3, 16, 16)])
+    assert network.calls == 0
+
+
+def test_one_image_may_lose_its_batch_dimension() -> None:
+    network = Written(lambda net, x: net.conv(x).mean((2, 3), keepdim=True).squeeze())
+    assert capture(network, [torch.randn(2, 3, 16, 16)])(torch.randn(1, 3, 16, 16))["out0"].shape == (1, 8)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64])
+def test_casts_between_precisions_do_nothing(kind: torch.dtype) -> None:
+    graph = capture(
+        Written(lambda net, x: net.conv(x).to(kind).mul(2).to(x.dtype).to(kind)), [torch.randn(2, 3, 16, 16)]
+    )
+    x = torch.randn(2, 3, 16, 16)
+    assert not [name for name in operators(graph) if "to" in name]
+    assert graph(x.to(kind))["out0"].dtype == torch.float32
 
 
 def test_names_of_inputs_and_outputs_are_theirs_alone() -> None:

@@ -85,8 +85,13 @@ def test_timm_says_mean_and_size() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"mean": (0.5,)}, "expected mean and std as 3 numbers each, std above 0, got (0.5,)"),
-        ({"std": (1.0, 1.0, 0.0)}, "std above 0, got (0.0, 0.0, 0.0) and (1.0, 1.0, 0.0); give those of"),
+        ({"mean": (0.5,), "std": (0.5,)}, "expected mean and std as 3 numbers each, std above 0, got (0.5,)"),
+        (
+            {"mean": (0.5,) * 3, "std": (1.0, 1.0, 0.0)},
+            "above 0, got (0.5, 0.5, 0.5) and (1.0, 1.0, 0.0); give",
+        ),
+        ({"mean": (0.5,) * 3}, "wrap: expected mean and std, got one without the other; give both"),
+        ({"size": 16}, "wrap: expected size as numbers in a tuple, got int"),
     ],
 )
 def test_a_wrong_mean_is_refused(given: dict[str, tuple[float, ...]], message: str) -> None:

@@ -189,3 +189,85 @@ def test_names_of_methods_are_names_of_tensors(tmp_path: Path) -> None:
     for given in (images, images.float()):
         q = xv.quantize(NamedLikeMethods(), [given], method=method.ptq(correct="nothing"))
         assert xv.verify(q, xv.export(q, tmp_path / "model.onnx"), [given]).max_lsb == 0
+
+
+def equal_codes(net: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    return net.conv(x), net.conv(x) * 2
+
+
+def equal_blurs(net: Any, x: Tensor) -> Tensor:
+    ones = torch.ones(8, 1, 3, 3)
+    return F.conv2d(F.conv2d(net.conv(x), ones / 16, groups=8), ones / 4, groups=8)
+
+
+@pytest.mark.parametrize("forward", [equal_codes, equal_blurs])
+def test_equal_codes_of_different_scales(forward: Any, tmp_path: Path) -> None:
+    x = torch.randn(8, 3, 16, 16)
+    q = quantized(Written(forward), x, method=method.ptq(correct="nothing"))
+    parity = xv.verify(q, xv.export(q, tmp_path / "m.onnx"), [x])
+    assert parity.ok
+    assert parity.max_lsb == 0
+
+
+@pytest.mark.parametrize("value", [-1e9, float("-inf"), torch.finfo(torch.float32).min])
+@pytest.mark.filterwarnings("ignore:.*compute in float between integers")
+def test_masks_of_scores_leave_them_their_codes(value: float, tmp_path: Path) -> None:
+    mask = torch.triu(torch.full((16, 16), value), 1)
+    network = Written(lambda net, x: F.softmax(net.conv(x) + mask, -1)).eval()
+    x = torch.randn(8, 3, 16, 16)
+    q = quantized(network, x, method=method.ptq(correct="nothing"))
+    with torch.no_grad():
+        assert sqnr_db(network(x), q(x)["out0"]) > 30
+    assert xv.verify(q, xv.export(q, tmp_path / "m.onnx"), [x]).ok
+
+
+def test_a_tensor_inside_an_island_has_no_codes() -> None:
+    with pytest.warns(UserWarning, match=r"softmax \(1\), log \(1\)"):
+        q = quantized(Written(lambda net, x: F.softmax(net.conv(x), 1).log()), torch.randn(8, 3, 8, 8))
+    names = [name for name, m in q.named_modules() if isinstance(m, Quantizer)]
+    assert [name for name in names if "softmax" in name] == []
+    assert len(names) == 3  # of the images, the convolution and the output
+
+
+@pytest.mark.parametrize(
+    ("model", "batches", "message"),
+    [
+        (lambda x: x, [torch.zeros(1, 3, 8, 8)], r"expected a network \(torch.nn.Module\), got function"),
+        (nn.Conv2d(3, 8, 1), None, r"quantize: expected batches of images, got NoneType; give a list"),
+        (
+            nn.Conv2d(3, 8, 1),
+            [torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 9)],
+            r"expected batches of one kind, got float32 Nx3x8x9 in batch 2 after float32 Nx3x8x8; bring all",
+        ),
+    ],
+)
+def test_what_is_no_network_or_no_batch(model: Any, batches: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        xv.quantize(model, batches)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_scripted_network_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a network in Python, got a scripted or traced one"):
+        xv.quantize(torch.jit.script(nn.Conv2d(3, 8, 1)), [torch.zeros(1, 3, 8, 8)])
+
+
+def test_a_quantized_network_is_not_quantized_again() -> None:
+    q = quantized(nn.Conv2d(3, 8, 1), torch.randn(32, 3, 8, 8))
+    with pytest.raises(ValueError, match="is quantized already; quantize the float network"):
+        xv.quantize(q, [torch.randn(32, 3, 8, 8)])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch": 0}, "batch: expected a number of images from 1 on, or None for any number, got 0"),
+        ({"batch": 2.0}, r"batch: expected a number .* got 2\.0"),
+        ({"opset": 16}, "opset: expected 17, 18, 21, got 16"),
+        ({"metadata": {"foo": 1}}, "metadata: expected text for 'foo', got int; write it as JSON"),
+    ],
+)
+def test_what_a_file_cannot_be(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        xv.export(nn.Conv2d(3, 8, 1), tmp_path / "m.onnx", inputs=[torch.zeros(1, 3, 8, 8)], **wrong)
+    assert not list(tmp_path.iterdir())

@@ -146,7 +146,7 @@ def test_operators_without_a_rule_are_named() -> None:
         (
             "conv_relu",
             (torch.zeros(2, 1, 8, 8),),
-            r"Pattern, layer stem.0: .* takes planes of 1x8x8 .* got RuntimeError: Given groups=1, weight of size",
+            r"Pattern, layer stem.0: .* takes planes of Nx1x8x8, got RuntimeError: Given groups=1, weight of size",
         ),
         (
             "two_heads",

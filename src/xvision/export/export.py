@@ -15,7 +15,7 @@ from xvision.export.description import as_metadata, described
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized
-from xvision.export.settings import OPSET
+from xvision.export.settings import OPSET, RUNTIMES
 from xvision.models.model import Model
 from xvision.models.wrap import Wrapped, with_pixels
 
@@ -44,6 +44,7 @@ def export(
     written.
     """
     path = Path(path)
+    _check(batch, opset, metadata or {})
     chosen = format_of(path) if format is None else part_of(export_format).parse(format).build()
     given = tuple(inputs or _known_inputs(model))
     network = with_pixels(model, given)
@@ -51,6 +52,20 @@ def export(
     facts = as_metadata(described(chosen, network, contents))
     chosen.write(network, path, replace(contents, metadata={**facts, **(metadata or {})}))
     return path
+
+
+def _check(batch: int | None, opset: int, metadata: Mapping[str, str]) -> None:
+    if batch is not None and (type(batch) is not int or batch < 1):
+        raise ValueError(
+            f"batch: expected a number of images from 1 on, or None for any number, got {batch!r}"
+        )
+    if opset not in RUNTIMES:
+        raise ValueError(f"opset: expected {', '.join(map(str, RUNTIMES))}, got {opset!r}")
+    for key, value in metadata.items():
+        if not isinstance(value, str):
+            raise ValueError(
+                f"metadata: expected text for '{key}', got {type(value).__name__}; write it as JSON"
+            )
 
 
 def find_format(path: Path) -> Format | None:

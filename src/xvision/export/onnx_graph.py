@@ -12,18 +12,31 @@ SCORES = ".scores"  # ends the name of scores whose argmax is the output
 
 
 def unshare_weights(graph: ir.Graph) -> None:
-    """Give each layer its own weights: the exporter merges equal ones, and ONNX Runtime would rewrite them twice."""
+    """Give each layer its own weights: the exporter merges equal ones, and ONNX Runtime would rewrite them twice.
+
+    Equal codes may have different scales: then several DequantizeLinear read what is stored once.
+    """
+    taken: set[ir.Value] = set()
     for node in list(graph):
         stored = node.inputs[0] if node.op_type == "DequantizeLinear" else None
         if stored is None or stored.const_value is None:
             continue
+        if stored in taken:
+            node.replace_input_with(0, _copy(graph, stored))
+        taken.add(stored)
         for use in list(node.outputs[0].uses())[1:]:
-            number = next(n for n in count(1) if f"{stored.name}.{n}" not in graph.initializers)
-            own = ir.val(f"{stored.name}.{number}", const_value=stored.const_value)
-            graph.register_initializer(own)
-            twin = ir.node("DequantizeLinear", [own, *node.inputs[1:]], attributes=node.attributes)
+            twin = ir.node(
+                "DequantizeLinear", [_copy(graph, stored), *node.inputs[1:]], attributes=node.attributes
+            )
             graph.insert_before(node, twin)
             use.node.replace_input_with(use.idx, twin.outputs[0])
+
+
+def _copy(graph: ir.Graph, stored: ir.Value) -> ir.Value:
+    number = next(n for n in count(1) if f"{stored.name}.{n}" not in graph.initializers)
+    own = ir.val(f"{stored.name}.{number}", const_value=stored.const_value)
+    graph.register_initializer(own)
+    return own
 
 
 def keep_port_names(graph: ir.Graph) -> None:

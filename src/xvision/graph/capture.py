@@ -19,11 +19,12 @@ from xvision.graph.exported import as_graph, exported
 from xvision.graph.functional import make_out_of_place, whole_batch_norms
 from xvision.graph.layers import make_layers, parents
 from xvision.graph.lines import lines_as_maps
+from xvision.graph.operators import packet
 from xvision.graph.plain import Captured
 from xvision.graph.planes import as_float32
 from xvision.graph.pools import plain_pools
 from xvision.graph.resize import plain_resizes
-from xvision.graph.same import check_same
+from xvision.graph.same import check_same, tried
 from xvision.graph.shapes import note_shapes
 from xvision.graph.simplify import (
     drop_aliases,
@@ -65,6 +66,8 @@ def capture(
     Raises: ValueError that names the layer if the network cannot be captured, does not take such inputs, or if what
     was captured computes something else.
     """
+    _check_weights(network)
+    trials = tried(network, example)
     program = program or exported(network, example)
     graph = as_graph(program, network)
     drop_aliases(graph)
@@ -80,9 +83,19 @@ def capture(
     graph = _with_names(graph)
     planes = as_float32(example)
     note_shapes(graph, *planes)
-    check_same(graph, network, example)
+    check_same(graph, network, trials)
     graph.meta["inputs"] = [(list(x.shape), str(x.dtype).removeprefix("torch.")) for x in planes]
     return graph
+
+
+def _check_weights(network: nn.Module) -> None:
+    broken = [name for name, x in network.named_parameters() if not bool(x.isfinite().all())]
+    broken += [name for name, x in network.named_buffers() if bool(x.isnan().any())]  # masks hold infinities
+    if broken:
+        raise ValueError(
+            f"{type(network).__name__}: expected weights and statistics that are finite numbers, got others in "
+            f"'{broken[0]}'; take a checkpoint of an earlier step"
+        )
 
 
 def _check_outputs(graph: fx.GraphModule) -> None:
@@ -112,7 +125,7 @@ def _with_names(graph: fx.GraphModule) -> Captured:
         if node.op == "call_module":
             name = str(node.target).replace(".", "_")
         elif node.op == "call_function" and layer:
-            kind = str(node.target).removeprefix("aten.").partition(".")[0]
+            kind = str(packet(node) or node.target.__name__).removeprefix("aten.")
             name = layer.replace(".", "_") + (f"_{kind}" if layer in shared else "")
         if node.op != "placeholder" and name in outputs:
             name += "_inside"

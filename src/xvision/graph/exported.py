@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 from torch._ops import HigherOrderOperator
 from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils import _pytree as pytree
 
 from xvision.graph.outputs import named
@@ -70,27 +71,53 @@ def exported(network: nn.Module, example: Sequence[Tensor]) -> ExportedProgram:
         warnings.simplefilter("ignore")
         try:  # torch writes whole graphs to the console when it gives up
             shapes = {"planes": tuple(batch for _ in planes)}
-            return torch.export.export(root, planes, dynamic_shapes=shapes, strict=False)
+            program = torch.export.export(root, planes, dynamic_shapes=shapes, strict=False)
         except Exception as error:  # whatever the network raises, or torch about it
             raise ValueError(_refusal(network, planes, error)) from error
+    _check_sizes(program, type(network).__name__)
+    return program
+
+
+def _check_sizes(program: ExportedProgram, who: str) -> None:
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, Tensor) and free_unbacked_symbols(value):
+            layer = next(iter(reversed((node.meta.get("nn_module_stack") or {"": ("", "")}).values())))[0]
+            name = str(layer).removeprefix(ROOT).removeprefix(".")
+            raise ValueError(
+                f"{who}{f', layer {name}' if name else ''}: expected sizes that follow from that of the images, got "
+                f"one that follows from their values ({str(node.target).partition('.')[2]}); leave that part out of "
+                "the network"
+            )
 
 
 @contextmanager
 def evaluated(network: nn.Module) -> Iterator[None]:
-    """Eval mode and float32 for a while; parameters of other precisions get their own values back."""
+    """Eval mode and float32 for a while; then modes, precisions, buffers and what is kept on the side are as before."""
     training = [module for module in network.modules() if module.training]
-    tensors = [*network.parameters(), *network.buffers()]
-    kept = [(x, x.data) for x in tensors if x.is_floating_point() and x.dtype != torch.float32]
+    kept = [(x, x.data) for x in (*network.parameters(), *network.buffers()) if _is_other_float(x)]
+    buffers = [(x, x.detach().clone()) for x in network.buffers()]
+    on_the_side = [(m, dict(m.__dict__), dict(m._buffers)) for m in network.modules()]
     network.eval()
     for x, data in kept:
         x.data = data.float()
     try:
         yield
     finally:
+        for module, attributes, own in on_the_side:
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+            module._buffers.update(own)
         for x, data in kept:
             x.data = data
+        for x, before in buffers:
+            x.data.copy_(before)
         for module in training:
             module.training = True
+
+
+def _is_other_float(x: Tensor) -> bool:
+    return x.is_floating_point() and x.dtype != torch.float32
 
 
 def _refusal(network: nn.Module, planes: Sequence[Tensor], error: Exception) -> str:
@@ -110,8 +137,8 @@ def _refusal(network: nn.Module, planes: Sequence[Tensor], error: Exception) -> 
             f"({reason[:200]}); write it with sizes of its input"
         )
     return (
-        f"{where}: expected a network that takes planes of {shapes} and that torch.export can capture, got {kind}: "
-        f"{reason[:200]}; check number, size, type and channels of the planes"
+        f"{where}: expected a network that torch.export can capture with planes of {shapes}, got {kind}: "
+        f"{reason[:200]}; write that part in another way, or leave it out of the network"
     )
 
 

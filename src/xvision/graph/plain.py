@@ -10,6 +10,7 @@ import torch
 from torch import fx, nn
 from torch._ops import OpOverload
 
+from xvision.graph.planes import as_float32
 from xvision.graph.resize import bilinear
 from xvision.graph.spelling import quotient
 
@@ -34,10 +35,18 @@ KINDS: dict[str, type[Any]] = {
 
 
 class Captured(fx.GraphModule):
-    """A graph that is pickled with the names of its nodes, and with its `meta`."""
+    """A graph that is pickled with the names of its nodes, and with its `meta`; it takes floats of any precision."""
+
+    def __init__(self, root: nn.Module, graph: fx.Graph, class_name: str = "Captured") -> None:
+        super().__init__(root, graph, class_name)
+        self.register_forward_pre_hook(_in_float32)
 
     def __reduce__(self) -> Any:
         return _unpickled, (to_plain(self.graph), dict(self._modules), self.meta, type(self).__name__)
+
+
+def _in_float32(_: nn.Module, planes: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return as_float32(planes)
 
 
 def _unpickled(nodes: list[Plain], modules: dict[str, nn.Module], meta: Plain, name: str) -> Captured:

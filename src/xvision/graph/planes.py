@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from xvision.graph.trace import input_names
 
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 Batch = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
 
 
@@ -19,15 +20,22 @@ def plane_names(network: nn.Module) -> tuple[str, ...]:
     """What a network needs, in order: a model of ours its planes, another one the arguments without a default."""
     if names := input_names(network):
         return names
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    known = [one for one in inspect.signature(network.forward).parameters.values() if one.kind in positional]
+    known = [one for one in parameters(network) if one.kind in POSITIONAL]
     needed = tuple(one.name for one in known if one.default is one.empty)
     return needed or tuple(one.name for one in known[:1]) or ("input",)
 
 
+def parameters(network: nn.Module) -> list[inspect.Parameter]:
+    """The arguments of a network's forward; none where it is not written in Python."""
+    try:
+        return list(inspect.signature(network.forward).parameters.values())
+    except ValueError:
+        return []
+
+
 def peeked(batches: Batch | Iterable[Batch]) -> tuple[Batch | None, Batch | Iterable[Batch]]:
     """The first batch, None if there is none, and all of them; what can be run through only once as well."""
-    if isinstance(batches, Tensor):
+    if isinstance(batches, Tensor | Mapping):
         return batches, batches
     walk = iter(batches)
     first = next(walk, None)
@@ -44,10 +52,18 @@ def planes_of(
 
     Raises: ValueError if a batch is none of these, or holds no image.
     """
-    for batch in [batches] if isinstance(batches, Tensor) else batches:
+    first: list[str] = []
+    for number, batch in enumerate([batches] if isinstance(batches, Tensor | Mapping) else batches, start=1):
         planes = _planes(who, names, batch)
         if not all(map(len, planes)):
             raise ValueError(f"{who}: expected batches of images, got an empty one; leave it out")
+        kinds = [f"{str(x.dtype).removeprefix('torch.')} Nx{'x'.join(map(str, x.shape[1:]))}" for x in planes]
+        first = first or kinds
+        if kinds != first:
+            raise ValueError(
+                f"{who}: expected batches of one kind, got {', '.join(kinds)} in batch {number} after "
+                f"{', '.join(first)}; bring all images to one size and type"
+            )
         yield planes
 
 

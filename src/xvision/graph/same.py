@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 
-from xvision.graph.exported import evaluated
+from xvision.graph.exported import evaluated, layer_of
 from xvision.graph.outputs import named
 from xvision.graph.planes import as_float32
 
@@ -19,21 +19,86 @@ TOLERANCE = 1e-3
 IMAGES = 8
 
 
-def check_same(graph: fx.GraphModule, network: nn.Module, example: Sequence[Tensor]) -> None:
+class Trial(NamedTuple):
+    """Images, and what the network makes of them."""
+
+    planes: tuple[Tensor, ...]
+    outputs: dict[str, Any]
+
+
+def tried(network: nn.Module, example: Sequence[Tensor]) -> list[Trial]:
+    """What the network makes of several images, and of one alone, as on a device.
+
+    It runs before it is captured: what it keeps in a cache of functions is then made of numbers.
+
+    Raises: ValueError that names the layer if it does not take such planes, or not one image alone.
+    """
+    several = as_float32(x[:IMAGES] if len(x) > 1 else x.repeat(2, *[1] * (x.ndim - 1)) for x in example)
+    trials = []
+    for planes in (several, tuple(x[:1] for x in several)):
+        with evaluated(network), torch.no_grad():
+            try:
+                trials.append(Trial(planes, named(network(*(x.clone() for x in planes)))))
+            except Exception as error:  # whatever the network raises
+                raise ValueError(_does_not_take(network, planes, error)) from error
+    return trials
+
+
+def _does_not_take(network: nn.Module, planes: Sequence[Tensor], error: Exception) -> str:
+    sizes = ["x".join(("N", *map(str, x.shape[1:]))) for x in planes]
+    layer = layer_of(network, error)
+    where = f"{type(network).__name__}{f', layer {layer}' if layer else ''}"
+    reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return (
+        f"{where}: expected a network that takes planes of {', '.join(sizes)}, got "
+        f"{type(error).__name__}: "
+        f"{reason.strip()[:200]}; check number, size, type and channels of the planes"
+    )
+
+
+def check_same(graph: fx.GraphModule, network: nn.Module, trials: Sequence[Trial]) -> None:
     """Raises: ValueError that names the first layer that differs, if the two give different outputs."""
-    planes = as_float32(x[:IMAGES] for x in example)
+    for planes, wanted in trials:
+        with torch.no_grad():
+            found = graph(*planes)
+        if len(planes[0]) == 1:  # a squeeze takes off the batch dimension of one image, which a file keeps
+            wanted = {name: _in_shape(value, found[name]) for name, value in wanted.items() if name in found}
+        different = [name for name in found if difference(wanted[name], found[name]) > TOLERANCE]
+        if different:
+            raise ValueError(_differs(graph, network, planes, wanted, found, different[0]))
+
+
+def _in_shape(value: Tensor, like: Tensor) -> Tensor:
+    return value.reshape(like.shape) if value.numel() == like.numel() else value
+
+
+def _differs(
+    graph: fx.GraphModule,
+    network: nn.Module,
+    planes: tuple[Tensor, ...],
+    wanted: Mapping[str, Tensor],
+    found: Mapping[str, Tensor],
+    name: str,
+) -> str:
+    who = type(network).__name__
     with evaluated(network), torch.no_grad():
-        wanted = named(network(*(x.clone() for x in planes)))
-        found = graph(*planes)
-    different = [name for name in found if difference(wanted[name], found[name]) > TOLERANCE]
-    if not different:
-        return
+        again = named(network(*(x.clone() for x in planes)))[name]
+    if difference(wanted[name], again) > 0:
+        return (
+            f"{who}: expected the same outputs of the same images, '{name}' is another one each time; leave out "
+            "what is random in eval mode"
+        )
+    if len(planes[0]) == 1:
+        return (
+            f"{who}: expected an image's outputs not to depend on the number of images, '{name}' is another one "
+            "for one image alone; write it without branches on the number of images"
+        )
     layer = _first_that_differs(graph, network, planes)
-    worst = max(difference(wanted[name], found[name]) for name in different)
-    raise ValueError(
-        f"{type(network).__name__}: expected the captured graph to compute what the network computes, output "
-        f"'{different[0]}' differs by {worst:.2g} of its largest value, first at {layer}; "
-        "please report this network, and write that layer in another way"
+    worst = difference(wanted[name], found[name])
+    return (
+        f"{who}: expected the captured graph to compute what the network computes, output '{name}' differs by "
+        f"{worst:.2g} of its largest value, first at {layer}; if that computes in a lower precision (autocast), switch "
+        "it off, else write it in another way, and please report it"
     )
 
 

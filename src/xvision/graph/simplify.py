@@ -22,6 +22,8 @@ ALIASES = {
 """In evaluation the input itself."""
 COPIES = {aten.clone, aten.contiguous, aten.lift_fresh_copy}
 """The input, in memory of its own where nothing is written in place."""
+CASTS = {aten.to, aten._to_copy, aten.type_as}
+"""Between precisions they do nothing: all is in float32."""
 SAME_IF_EQUAL = {aten.to, aten._to_copy, aten.expand, aten.expand_as, aten.slice, aten.flatten, aten.type_as}
 SAME_IF_EQUAL |= {one for one, name in FUNCTIONS.items() if name == "reshape"}
 """The input if nothing about it changes: type and shape are enough to tell."""
@@ -37,11 +39,24 @@ def drop_identities(graph: fx.GraphModule) -> None:
     """Copies, and changes of shape or type that change nothing."""
     for node in list(graph.graph.nodes):
         called = packet(node)
-        if called in COPIES or (called in SAME_IF_EQUAL and _alike(node, node.all_input_nodes[0])):
+        if called in COPIES or _changes_nothing(node):
             bypass(node)
         elif called is aten.copy and _alike(node, node.all_input_nodes[-1]):
             node.replace_all_uses_with(node.all_input_nodes[-1])
             graph.graph.erase_node(node)
+
+
+def _changes_nothing(node: fx.Node) -> bool:
+    called = packet(node)
+    if called not in SAME_IF_EQUAL and called not in CASTS:
+        return False
+    source = node.all_input_nodes[0]
+    return _alike(node, source) or (called in CASTS and _both_float(node, source))
+
+
+def _both_float(node: fx.Node, source: fx.Node) -> bool:
+    a, b = node.meta.get("val"), source.meta.get("val")
+    return isinstance(a, Tensor) and isinstance(b, Tensor) and a.is_floating_point() and b.is_floating_point()
 
 
 def _alike(node: fx.Node, source: fx.Node) -> bool:
@@ -88,7 +103,7 @@ def keep_leaves(graph: fx.GraphModule, network: nn.Module) -> None:
             graph.graph.erase_node(node)
 
 
-RESERVED = {*dir(fx.GraphModule), "quantizers", CONSTANTS}
+RESERVED = {*dir(fx.GraphModule(nn.Module(), fx.Graph())), "quantizers", CONSTANTS}
 
 
 def free_name(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from xvision.graph.outputs import named
 from xvision.graph.planes import Batch, plane_names, planes_of
@@ -65,6 +65,11 @@ def wrap(
     Raises: ValueError for means of another number than the network has channels.
     """
     known, channels = _published(network), _channels(network)
+    if (mean is None) != (std is None):
+        raise ValueError("wrap: expected mean and std, got one without the other; give both")
+    for name, values in (("mean", mean), ("std", std), ("size", size)):
+        if values is not None and not isinstance(values, Sequence):
+            raise ValueError(f"wrap: expected {name} as numbers in a tuple, got {type(values).__name__}")
     mean = tuple(mean or known.get("mean") or (0.0,) * channels)
     std = tuple(std or known.get("std") or (1.0,) * channels)
     if channels not in (1, 3) or (channels == 1 and pixels != "gray"):
@@ -100,7 +105,7 @@ def with_pixels(network: nn.Module, planes: Sequence[Tensor]) -> nn.Module:
 
     Warns where nothing says which mean and deviation it wants.
     """
-    ours = bool(input_names(network)) or "inputs" in getattr(network, "meta", {})
+    ours = bool(input_names(network)) or (isinstance(network, fx.GraphModule) and "inputs" in network.meta)
     if ours or len(planes) != 1 or planes[0].dtype != torch.uint8 or _takes(network, planes[0]):
         return network
     if not _published(network):

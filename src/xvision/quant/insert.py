@@ -111,7 +111,15 @@ def _rule(
         return "float"  # a functional convolution: its weights are computed, not stored
     if rule == "clip" and clip_bounds(node, modules) is None:
         return "float"
+    if rule == "own" and _masks_scores(node, modules):
+        return "float"
     return rule
+
+
+def _masks_scores(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether a stored mask is added before a softmax: its large negative numbers leave no codes for the scores."""
+    stored = any(source.op == "get_attr" for source in node.all_input_nodes)
+    return stored and bool(node.users) and all(operator(user, modules) == "softmax" for user in node.users)
 
 
 def _gives_floats(node: fx.Node) -> bool:
@@ -137,7 +145,7 @@ def _float_of(node: fx.Node) -> fx.Node:
 def _groups(graph: fx.GraphModule, modules: dict[str, nn.Module], scheme: QuantScheme) -> list[Group]:
     """Which tensors get a quantizer, and which share one."""
     rules = {node: _rule(node, modules, scheme) for node in graph.graph.nodes if "shape" in node.meta}
-    plain = [node for node in rules if _stays_float(node, rules) or _feeds_pixels(node, modules)]
+    plain = {node for node in rules if _stays_float(node, rules) or _feeds_pixels(node, modules)}
     fused = {node for node, kind in rules.items() if kind in ("layer", "own") and _has_own_clip(node, rules)}
     group_of: dict[fx.Node, Group] = {}
     for node, kind in rules.items():
@@ -164,8 +172,9 @@ def _has_pixels(group: Group, modules: dict[str, nn.Module]) -> bool:
 
 
 def _stays_float(node: fx.Node, rules: Mapping[fx.Node, str]) -> bool:
-    """A stored tensor that only operators without a rule read."""
-    return rules[node] == "constant" and all(rules.get(user, "float") == "float" for user in node.users)
+    """A tensor inside an island: stored, or made by an operator without a rule, and read by such operators alone."""
+    inside = all(user.op != "output" and _computes_in_float(user, rules) for user in node.users)
+    return rules[node] in ("constant", "float") and bool(node.users) and inside
 
 
 def _feeds_pixels(node: fx.Node, modules: dict[str, nn.Module]) -> bool:

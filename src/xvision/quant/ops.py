@@ -33,9 +33,11 @@ def squared_error(x: Tensor, wanted: Tensor) -> float:
 def decibels(signal: float, noise: float) -> float:
     """10 log10 of signal over noise, at most 200.
 
-    >>> decibels(100.0, 1.0), decibels(1.0, 0.0)
-    (20.0, 200.0)
+    >>> decibels(100.0, 1.0), decibels(1.0, 0.0), decibels(0.0, 0.0)
+    (20.0, 200.0, 200.0)
     """
+    if noise == 0:
+        return 200.0
     return min(200.0, 10 * math.log10(max(signal, 1e-300) / max(noise, 1e-300)))
 
 

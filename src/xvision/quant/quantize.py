@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator
 
+import torch
 from torch import fx, nn
 
 from xvision.config.parts import Part, part_of
@@ -43,10 +44,29 @@ def quantize(
     Raises: ValueError if the network cannot be captured, there is no batch, or the method needs labels.
     """
     scheme, method = part_of(schemes.scheme).parse(scheme), part_of(methods.method).parse(method)
+    _check_network(model)
+    if not isinstance(batches, Iterable):
+        raise ValueError(
+            f"quantize: expected batches of images, got {type(batches).__name__}; give a list of tensors"
+        )
     first, batches = peeked(batches)
     who, names = type(model).__name__, plane_names(model)
     network = fitting(model, first)
     return quantize_with(Context(network, scheme.build(), lambda: planes_of(who, names, batches)), method)
+
+
+def _check_network(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"quantize: expected a network (torch.nn.Module), got {type(model).__name__}; give an instance of one"
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(
+            f"{type(model).__name__}: expected a network in Python, got a scripted or traced one; give the nn.Module "
+            "that it was made of"
+        )
+    if isinstance(model, fx.GraphModule) and "scheme" in model.meta:
+        raise ValueError(f"{type(model).__name__}: is quantized already; quantize the float network")
 
 
 def quantize_with(context: Context, method: Part) -> fx.GraphModule:

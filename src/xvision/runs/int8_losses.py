@@ -10,8 +10,8 @@ from xvision.runs.measurements import Column, Measurement, by_column
 if TYPE_CHECKING:
     from xvision.tasks.contract import Task
 
-POINTS = 1.0  # of a metric in percent that may be lost
-SHARE = 0.03  # of any other metric
+POINTS = 1.0  # of an accuracy in percent that may be lost
+SHARE = 0.03  # of any other metric, such as an error
 
 
 def int8_losses(rows: Sequence[Measurement], task: Task) -> Iterator[str]:
@@ -32,7 +32,8 @@ def int8_losses(rows: Sequence[Measurement], task: Task) -> Iterator[str]:
 def _loss(task: Task, several: bool, before: float, after: float, who: str, split: str) -> Iterator[str]:
     spec = task.spec(task.primary)
     lost = (before - after) * (1 if spec.larger_is_better else -1)
-    if lost > (POINTS if spec.unit == "%" else SHARE * abs(before)):
+    in_points = spec.unit == "%" and spec.larger_is_better
+    if lost > (POINTS if in_points else SHARE * abs(before)):
         unit = "points" if spec.unit == "%" else spec.unit
         name = f"{task.name}: {spec.label}" if several else spec.label
         yield f"{who} {lost:.2f} {unit} of {name} on {split} ({before:.2f} -> {after:.2f})"

@@ -21,6 +21,9 @@ from xvision.quant.methods import method
 from xvision.quant.observer import observe, set_weight_scale
 from xvision.quant.quality import LayerQuality, Quality, heads_db
 
+MAY_LOSE_DB = 0.5
+"""What corrections may cost one output where they help the others more."""
+
 
 @method
 def ptq(
@@ -33,7 +36,8 @@ def ptq(
 
     `correct` says what may be fitted, layer by layer: nothing, the biases, or weights and biases. Ranges and
     corrections are judged on images that nothing was fitted to: in each layer the one of least error there is kept,
-    and all are dropped if the outputs are not nearer to the float ones with them. Several processes do the same each.
+    and all are dropped if the outputs together are no nearer to the float ones with them, or one of them is farther.
+    Several processes do the same each.
     """
     images = take(context.calibration(), num_images)
     warn_of_few(images)
@@ -53,7 +57,9 @@ def ptq(
         corrected = copy.deepcopy(graph)
         layers = _correct(corrected, reference, images, correct)
         after = heads_db(corrected, wanted, judged)
-        if sum(after.values()) > sum(db.values()):
+        if sum(after.values()) > sum(db.values()) and all(
+            after[name] > db[name] - MAY_LOSE_DB for name in db
+        ):
             graph, quality = corrected, replace(quality, heads_db=after, layers=layers)
         else:
             quality = replace(quality, dropped=True)
