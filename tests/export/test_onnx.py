@@ -275,7 +275,7 @@ def test_quantized_networks_of_others_take_floats(tmp_path: Path) -> None:
         (
             Foreign(),
             [torch.zeros(1, 2, 8, 8)],
-            r"Foreign.*: expected a network that takes planes of Nx2x8x8, .*Given",
+            r"Foreign, layer conv: expected a network that takes planes of 2x8x8 .*Given",
         ),
         (
             Foreign(),
