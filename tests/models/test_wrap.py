@@ -85,12 +85,16 @@ def test_timm_says_mean_and_size() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"mean": (0.5,), "std": (0.5,)}, "expected mean and std as 3 numbers each, std above 0, got (0.5,)"),
+        (
+            {"mean": (0.5,), "std": (0.5,)},
+            "expected mean and std as 3 numbers each, of pixels from 0 to 1, std above 0, got (0.5,)",
+        ),
         (
             {"mean": (0.5,) * 3, "std": (1.0, 1.0, 0.0)},
             "above 0, got (0.5, 0.5, 0.5) and (1.0, 1.0, 0.0); give",
         ),
         ({"mean": (0.5,) * 3}, "wrap: expected mean and std, got one without the other; give both"),
+        ({"mean": (123.0, 116.0, 103.0), "std": (58.0, 57.0, 57.0)}, "of pixels from 0 to 1"),
         ({"size": 16}, "wrap: expected size as numbers in a tuple, got int"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -13,16 +14,62 @@ from torch import Tensor, nn
 from xvision.graph.trace import input_names
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 Batch = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
 
 
 def plane_names(network: nn.Module) -> tuple[str, ...]:
     """What a network needs, in order: a model of ours its planes, another one the arguments without a default."""
+    if isinstance(network, Called):
+        return network.names
     if names := input_names(network):
         return names
     known = [one for one in parameters(network) if one.kind in POSITIONAL]
     needed = tuple(one.name for one in known if one.default is one.empty)
     return needed or tuple(one.name for one in known[:1]) or ("input",)
+
+
+class Called(nn.Module):
+    """A network that is called with planes under these names, or with all planes that there are (``*planes``)."""
+
+    def __init__(self, network: nn.Module, names: Sequence[str], *, by_name: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.names = tuple(names)
+        self._by_name = by_name
+
+    def forward(self, *planes: Tensor) -> Any:
+        if self._by_name:
+            return self.network(**dict(zip(self.names, planes, strict=True)))
+        return self.network(*planes)
+
+
+def called_with(network: nn.Module, batch: Batch) -> nn.Module:
+    """The network as batches like this one call it: a dict gives optional arguments too, ``*planes`` takes all tensors.
+
+    Warns where tensors of a tuple are left out that may be optional arguments, and no labels.
+    """
+    known = parameters(network)
+    optional = [
+        one.name for one in known if one.name not in plane_names(network) and one.kind not in VARIABLE
+    ]
+    if isinstance(batch, Mapping):
+        given = [one.name for one in known if isinstance(batch.get(one.name), Tensor)]
+        return Called(network, given, by_name=True) if set(given) & set(optional) else network
+    if not isinstance(batch, tuple | list):
+        return network
+    tensors = sum(isinstance(one, Tensor) for one in batch)
+    if [one.kind for one in known] == [inspect.Parameter.VAR_POSITIONAL] and tensors > 1:
+        return Called(network, [f"input{i}" for i in range(tensors)], by_name=False)
+    masks = [one.name for one in known if one.name in optional and one.default is None]
+    if masks and tensors > len(plane_names(network)):
+        names = ", ".join(plane_names(network))
+        warnings.warn(
+            f"{type(network).__name__}: takes {', '.join(masks)} too, what follows {names} in a batch is taken for "
+            "labels; give dicts by the names of arguments if it is not",
+            stacklevel=4,
+        )
+    return network
 
 
 def parameters(network: nn.Module) -> list[inspect.Parameter]:
@@ -64,12 +111,21 @@ def planes_of(
                 f"{who}: expected batches of one kind, got {', '.join(kinds)} in batch {number} after "
                 f"{', '.join(first)}; bring all images to one size and type"
             )
+        if any(x.is_floating_point() and not bool(x.isfinite().all()) for x in planes):
+            raise ValueError(
+                f"{who}: expected batches of finite numbers, got NaN or infinity in batch {number}; check the images"
+            )
         yield planes
 
 
 def _planes(who: str, names: Sequence[str], batch: Any) -> tuple[Tensor, ...]:
     needed = len(names)
     if isinstance(batch, Mapping):
+        images = [one for one in batch.values() if isinstance(one, Tensor) and one.ndim > 2]
+        if (
+            needed == len(images) == 1
+        ):  # whatever it is called: pixels are put in front under a name of theirs
+            batch = dict.fromkeys(names, images[0])
         if any(name not in batch for name in names):
             raise ValueError(
                 f"{who}: expected a batch with {', '.join(names)}, got a dict of {', '.join(map(str, batch))}; call "

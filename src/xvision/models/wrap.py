@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from xvision.graph.outputs import named
-from xvision.graph.planes import Batch, plane_names, planes_of
+from xvision.graph.planes import Batch, called_with, plane_names, planes_of
 from xvision.graph.shapes import in_eval_mode
 from xvision.graph.trace import input_names
 from xvision.models.folding import TrainedOn, pixels_to_training
@@ -77,10 +77,10 @@ def wrap(
             f"wrap: expected a network of images in colour (3 channels), or of gray ones (1) with pixels='gray', got "
             f"{channels} channels and pixels='{pixels}'; quantize it with the float batches that it takes"
         )
-    if not len(mean) == len(std) == channels or min(std) <= 0:
+    if not len(mean) == len(std) == channels or min(std) <= 0 or max(*mean, *std) > 1:
         raise ValueError(
-            f"wrap: expected mean and std as {channels} numbers each, std above 0, got {mean} and {std}; give those of "
-            "the network's training"
+            f"wrap: expected mean and std as {channels} numbers each, of pixels from 0 to 1, std above 0, got "
+            f"{mean} and {std}; give those of the network's training"
         )
     if size is None and "input_size" in known:
         height, width = known["input_size"][1:]
@@ -96,6 +96,8 @@ def fitting(network: nn.Module, first: Batch | None) -> nn.Module:
     """
     if first is None:
         return network
+    if not input_names(network) and not (isinstance(network, fx.GraphModule) and "inputs" in network.meta):
+        network = called_with(network, first)
     (planes,) = planes_of(type(network).__name__, plane_names(network), [first])
     return with_pixels(network, planes)
 

@@ -36,6 +36,8 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Opened:
     if one is not None and (found := RunFiles.around(path)):
         files, name = found
         files.checked(name)
+    if one is None and path.is_file():
+        raise ValueError(f"{path}: expected a run folder or an exported file, got a file of another kind")
     opened = _open_run(Run(path)) if one is None else _open_file(path, one.network, one.executor(path))
     recipe = override(opened.recipe, overrides)
     if foreign := [key for key in differing_keys(opened.recipe, recipe) if not key.startswith("data.")]:
@@ -60,7 +62,8 @@ def _open_file(path: Path, network: str, executor: Executor) -> Opened:
         classes = {field: tuple(names) for field, names in named.items()}
     except (KeyError, ValueError, AttributeError) as e:
         raise FileError(
-            f"{path}: says nothing of its preprocessing and classes ({e}); expected a file from `xvision export`"
+            f"{path}: expected the file of a run, which says its preprocessing and classes, got one without ({e}); a "
+            "file of xv.export is run with ONNX Runtime, see docs/own_network.md"
         ) from e
     return Opened(recipe, classes, {(network, executor.name): executor})
 

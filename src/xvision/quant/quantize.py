@@ -50,8 +50,8 @@ def quantize(
             f"quantize: expected batches of images, got {type(batches).__name__}; give a list of tensors"
         )
     first, batches = peeked(batches)
-    who, names = type(model).__name__, plane_names(model)
     network = fitting(model, first)
+    who, names = type(model).__name__, plane_names(network)
     return quantize_with(Context(network, scheme.build(), lambda: planes_of(who, names, batches)), method)
 
 
