@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from tests.graph.test_capture import WRITTEN
+from xvision.graph.lines import ON_MAPS
 from xvision.graph.operators import FUNCTIONS, LAYERS
 from xvision.quant.rules import RULES, Rule
 
@@ -56,6 +57,8 @@ def operators() -> list[tuple[str, str]]:
     names: dict[str, set[str]] = defaultdict(set)
     for called, name in FUNCTIONS.items():
         names[RULES.get(name, "float")].add(str(called).removeprefix("aten."))
+    for called, on_maps in ON_MAPS.items():
+        names[RULES[FUNCTIONS[on_maps]]].add(str(called).removeprefix("aten."))
     for module, name in LAYERS.items():
         names[RULES[name]].add(module.__name__)
     return [

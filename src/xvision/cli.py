@@ -16,12 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from xvision.console import Console
     from xvision.recipes.schema import Recipe
-    from xvision.runs.measurements import Measurement
-    from xvision.runs.record import ParityRow
 
 app = typer.Typer(
     add_completion=False,
@@ -273,6 +269,7 @@ def _pipeline(
     keep_trained: bool = False,
     refresh: bool = True,
 ) -> None:
+    from xvision.pipeline.outcome import outcome, tell
     from xvision.pipeline.run import run as pipeline
 
     console = _console(as_json)
@@ -281,57 +278,10 @@ def _pipeline(
     )
     if not done.processes.is_first:
         return
-    rows, parities = done.files.evaluation.measurements, done.files.parity
-    files, record = done.files.results(), done.files.record
-    losses = record.quantization.losses if record and record.quantization else ()
-    warned = [*done.warnings, *losses]
     if as_json:
-        about = {"folder": str(done.folder), "recipe": recipe.name, "recipe_id": done.recipe.id}
-        metrics = [row.model_dump() for row in rows]
-        print(json.dumps(about | {"warnings": warned, "metrics": metrics, **files}))
-        return
-    _print_metrics(console, rows)
-    if parities and (exceptions := done.recipe.quant.scheme.build().exceptions):
-        console.print(f"int8  {exceptions}")
-    for parity in parities:
-        between = f"between {parity.reference} and {parity.executor}"
-        if parity.max_error:  # of outputs without integer codes
-            console.print(f"parity  {parity.max_error:.1e} of the largest value {between} ({parity.version})")
-            continue
-        allowed = f"{parity.tolerance_lsb} LSB allowed, {parity.version}"
-        console.print(f"parity  {parity.max_lsb} LSB {between} ({allowed})")
-        for line in _about(parity):
-            console.print(f"        {line}")
-    for name, file in files.items():
-        console.print(f"{name}  {file}")
-    for line in warned:  # they stood far above
-        console.warn(line)
-
-
-def _about(parity: ParityRow) -> Iterator[str]:
-    """What to know of a file that computes what its network computes."""
-    if parity.sqnr_db:
-        noise = ", ".join(f"{name} {db:.1f} dB" for name, db in parity.sqnr_db.items())
-        yield f"signal over quantization noise: {noise}"
-    if parity.float_operators:
-        yield f"in float between integers: {', '.join(parity.float_operators)}"
-    if parity.float_in_runtime:
-        yield f"in float in {parity.executor}: {parity.float_in_runtime}"
-
-
-def _print_metrics(console: Console, rows: Sequence[Measurement]) -> None:
-    """A table with a row for each metric, and a column for each network and what computed it."""
-    from xvision.runs.measurements import by_column
-
-    found = by_column(rows)
-    if not found:
-        return
-    units = {row.metric: row.unit for row in rows}
-    values = [
-        [f"{v:.2f}" if (v := f.get(name)) is not None else "–" for f in found.values()] for name in units
-    ]
-    lines = [[name, *texts, unit] for (name, unit), texts in zip(units.items(), values, strict=True)]
-    console.table([["", *(network for network, _ in found), ""], ["", *(by for _, by in found), ""], *lines])
+        print(json.dumps(outcome(done)))
+    else:
+        tell(done, console)
 
 
 # ------------------------------------------------------------------------------------------- use a model
@@ -375,7 +325,9 @@ def val(
     if as_json:
         print(json.dumps({"target": target, "metrics": [row.model_dump() for row in rows]}))
     else:
-        _print_metrics(console, rows)
+        from xvision.pipeline.outcome import print_metrics
+
+        print_metrics(console, rows)
 
 
 @app.command()
@@ -417,9 +369,10 @@ def predict(
         kept = ("images", "metrics")
         print(json.dumps({key: found[key] for key in kept if key in found}))
     elif "metrics" in found:
+        from xvision.pipeline.outcome import print_metrics
         from xvision.runs.measurements import Measurement
 
-        _print_metrics(console, [Measurement(**row) for row in found["metrics"]])
+        print_metrics(console, [Measurement(**row) for row in found["metrics"]])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 
 import pytest
@@ -18,9 +17,5 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_garbage_collection() -> Iterator[None]:
-    """It takes a third of the time of an export, whose many objects stay in use until its end."""
-    gc.disable()
-    yield
-    gc.enable()
-    gc.collect()
+def _no_garbage_collection(no_garbage_collection: None) -> None:
+    """For all tests here."""

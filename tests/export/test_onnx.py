@@ -275,7 +275,12 @@ def test_quantized_networks_of_others_take_floats(tmp_path: Path) -> None:
         (
             Foreign(),
             [torch.zeros(1, 2, 8, 8)],
-            r"Foreign, layer conv: expected a network that takes planes of 2x8x8 .*Given",
+            r"Foreign, layer conv: expected a network that takes planes of Nx2x8x8, .*Given",
+        ),
+        (
+            Foreign(lambda y: torch.cummax(y, 1)[0]),
+            [torch.zeros(1, 3, 8, 8)],
+            r"layer cummax: expected operators that ONNX can express, got aten\.cummax\.default; replace that part",
         ),
         (
             Foreign(),

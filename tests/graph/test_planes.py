@@ -123,3 +123,9 @@ def test_a_batch_with_numbers_that_are_none_is_named() -> None:
         ValueError, match="net: expected batches of finite numbers, got NaN or infinity in batch 2"
     ):
         list(planes_of("net", ("x",), [torch.ones(2, 3, 4, 4), bad]))
+
+
+def test_a_name_that_is_there_counts() -> None:
+    rows, maps = torch.ones(2, 5), torch.ones(2, 3, 4, 4)
+    ((found,),) = planes_of("net", ("x",), [{"x": rows, "mask": maps}])
+    assert found is rows

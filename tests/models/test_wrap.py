@@ -143,3 +143,8 @@ def test_export_needs_a_size(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected inputs=\\(tensor, …\\), example inputs of the size"):
         xv.export(xv.wrap(Plain()), tmp_path / "float.onnx")
     assert xv.export(xv.wrap(Plain(), size=(16, 24)), tmp_path / "float.onnx").exists()
+
+
+def test_pixels_are_no_floats() -> None:
+    with pytest.raises(ValueError, match="Wrapped: expected uint8 planes, got float32; give the pixels"):
+        xv.quantize(xv.wrap(Plain()), [torch.zeros(4, 3, 16, 16)])

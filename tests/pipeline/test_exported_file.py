@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import gc
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +53,7 @@ FURTHER: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_garbage_collection() -> Iterator[None]:
-    """It takes a third of the time of an export, whose many objects stay in use until its end."""
-    gc.disable()
-    yield
-    gc.enable()
-    gc.collect()
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
 
 def write_weights(file: Path, recipe: Recipe) -> Path:

@@ -145,7 +145,7 @@ def test_operators_without_a_rule_are_named() -> None:
     [
         (
             "conv_relu",
-            (torch.zeros(2, 1, 8, 8),),
+            (torch.zeros(2, 1, 8, 8, dtype=torch.uint8),),
             r"Pattern, layer stem.0: .* takes planes of Nx1x8x8, got RuntimeError: Given groups=1, weight of size",
         ),
         (

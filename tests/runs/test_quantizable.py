@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,6 @@ from xvision.models.backbone import Backbone
 from xvision.models.decoders import decoder
 from xvision.models.decoders.classifier import classifier
 from xvision.models.outputs import OutputSpec
-from xvision.quant import insert
 from xvision.runs.build import SettingError
 
 SMALL = (
@@ -56,20 +56,18 @@ def test_a_float_network_alone_may_be_any(tmp_path: Path) -> None:
 def test_what_was_traced_before_training_is_not_traced_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    captured = []
-    real = insert.capture
+    traced = []
+    real = torch.export.export
 
-    def capture(network: nn.Module, *given: object) -> object:
-        captured.append(given[1])
-        return real(network, *given)  # type: ignore[arg-type]
+    def export(*args: Any, **settings: Any) -> Any:
+        traced.append(args)
+        return real(*args, **settings)
 
-    monkeypatch.setattr(insert, "capture", capture)
-    run = xv.run(xv.recipe("classification", *SMALL), tmp_path / "run", until="verify")
-    assert len(captured) == 2
-    assert captured[0] is captured[1] is run.program
-    assert run.record.parity[0].ok
-    again = xv.quantize(run.model, run.calibration(), method=run.recipe.quant.method)  # traced anew
-    assert captured[2] is None
+    monkeypatch.setattr(torch.export, "export", export)
+    run = xv.run(xv.recipe("classification", *SMALL), tmp_path / "run", until="quantize")
+    assert len(traced) == 1
+    again = xv.quantize(run.model, run.calibration(), method=run.recipe.quant.method)
+    assert len(traced) == 2
     (planes,) = list(run.planes("val"))[:1]
     with torch.no_grad():
         assert torch.equal(again(*planes)["class"], run.quantized(*planes)["class"])

@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from xvision.export.answers import answers
 from xvision.export.contract import Contents, Format
 from xvision.export.integers import is_quantized
+from xvision.graph.answers import answers
 from xvision.graph.planes import plane_names
 from xvision.models.inputs import Stream
 from xvision.models.model import Model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,11 @@ import onnx
 import onnx_ir as ir
 import torch
 from onnxscript import opset18, opset21
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from xvision.export.answers import answers
 from xvision.export.integers import REQUANTIZE
 from xvision.export.onnx_graph import CODES
+from xvision.graph.answers import answers
 from xvision.graph.trace import input_names
 
 
@@ -67,13 +68,27 @@ def translate(network: nn.Module, inputs: tuple[Tensor, ...], opset: int = 21) -
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise ValueError(
-            f"{type(network).__name__}: expected a network that ONNX can express, the exporter refused it "
-            f"({reason}); replace the operator it names"
-        ) from error
+        raise ValueError(_refusal(network, " ".join(str(error.__cause__ or error).split()))) from error
     assert program is not None
     return program.model
+
+
+def _refusal(network: nn.Module, said: str) -> str:
+    """Which operator ONNX does not know, and in which layer, where the exporter's words tell."""
+    found = re.search(r"torch\.ops\.([\w.]+)", said)
+    if found is None or not isinstance(network, fx.GraphModule):
+        return (
+            f"{type(network).__name__}: expected a network that ONNX can express, the exporter refused it "
+            f"({said[:300]}); replace the operator it names"
+        )
+    layers = (
+        node.meta.get("layer") or node.name for node in network.graph.nodes if str(node.target) == found[1]
+    )
+    where = next(layers, "")
+    return (
+        f"{f'layer {where}' if where else type(network).__name__}: expected operators that ONNX can express, got "
+        f"{found[1]}; replace that part of the network"
+    )
 
 
 @contextmanager

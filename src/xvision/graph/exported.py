@@ -94,7 +94,6 @@ def _check_sizes(program: ExportedProgram, who: str) -> None:
 @contextmanager
 def evaluated(network: nn.Module) -> Iterator[None]:
     """Eval mode and float32 for a while; then modes, precisions, buffers and what is kept on the side are as before."""
-    training = [module for module in network.modules() if module.training]
     kept = [(x, x.data) for x in (*network.parameters(), *network.buffers()) if _is_other_float(x)]
     buffers = [(x, x.detach().clone()) for x in network.buffers()]
     on_the_side = [(m, dict(m.__dict__), dict(m._buffers)) for m in network.modules()]
@@ -112,8 +111,6 @@ def evaluated(network: nn.Module) -> Iterator[None]:
             x.data = data
         for x, before in buffers:
             x.data.copy_(before)
-        for module in training:
-            module.training = True
 
 
 def _is_other_float(x: Tensor) -> bool:

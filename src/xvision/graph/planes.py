@@ -122,11 +122,10 @@ def _planes(who: str, names: Sequence[str], batch: Any) -> tuple[Tensor, ...]:
     needed = len(names)
     if isinstance(batch, Mapping):
         images = [one for one in batch.values() if isinstance(one, Tensor) and one.ndim > 2]
-        if (
-            needed == len(images) == 1
-        ):  # whatever it is called: pixels are put in front under a name of theirs
+        missing = any(name not in batch for name in names)
+        if missing and needed == len(images) == 1:  # pixels are put in front under a name of theirs
             batch = dict.fromkeys(names, images[0])
-        if any(name not in batch for name in names):
+        elif missing:
             raise ValueError(
                 f"{who}: expected a batch with {', '.join(names)}, got a dict of {', '.join(map(str, batch))}; call "
                 "its keys as the network's arguments"

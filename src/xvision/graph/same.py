@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
-from xvision.graph.exported import evaluated, layer_of
-from xvision.graph.outputs import named
+from xvision.graph.answers import answers
+from xvision.graph.exported import evaluated
 from xvision.graph.planes import as_float32
 
 TOLERANCE = 1e-3
@@ -34,26 +34,7 @@ def tried(network: nn.Module, example: Sequence[Tensor]) -> list[Trial]:
     Raises: ValueError that names the layer if it does not take such planes, or not one image alone.
     """
     several = as_float32(x[:IMAGES] if len(x) > 1 else x.repeat(2, *[1] * (x.ndim - 1)) for x in example)
-    trials = []
-    for planes in (several, tuple(x[:1] for x in several)):
-        with evaluated(network), torch.no_grad():
-            try:
-                trials.append(Trial(planes, named(network(*(x.clone() for x in planes)))))
-            except Exception as error:  # whatever the network raises
-                raise ValueError(_does_not_take(network, planes, error)) from error
-    return trials
-
-
-def _does_not_take(network: nn.Module, planes: Sequence[Tensor], error: Exception) -> str:
-    sizes = ["x".join(("N", *map(str, x.shape[1:]))) for x in planes]
-    layer = layer_of(network, error)
-    where = f"{type(network).__name__}{f', layer {layer}' if layer else ''}"
-    reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return (
-        f"{where}: expected a network that takes planes of {', '.join(sizes)}, got "
-        f"{type(error).__name__}: "
-        f"{reason.strip()[:200]}; check number, size, type and channels of the planes"
-    )
+    return [Trial(planes, answers(network, planes)) for planes in (several, tuple(x[:1] for x in several))]
 
 
 def check_same(graph: fx.GraphModule, network: nn.Module, trials: Sequence[Trial]) -> None:
@@ -81,9 +62,7 @@ def _differs(
     name: str,
 ) -> str:
     who = type(network).__name__
-    with evaluated(network), torch.no_grad():
-        again = named(network(*(x.clone() for x in planes)))[name]
-    if difference(wanted[name], again) > 0:
+    if difference(wanted[name], answers(network, planes)[name]) > 0:
         return (
             f"{who}: expected the same outputs of the same images, '{name}' is another one each time; leave out "
             "what is random in eval mode"

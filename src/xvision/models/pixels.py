@@ -61,7 +61,7 @@ PLANES: dict[str, tuple[Plane, ...]] = {
 
 @dataclass(frozen=True)
 class Coefficients:
-    """RGB to YUV in 1/256: Y = (y . RGB) / 256 + y_zero, U = (u . RGB) / 256 + 128, V likewise."""
+    """RGB to YUV in 1/256: Y = (y . RGB) / 256 + y_zero, U = (u . RGB) / 256 + 128, V alike."""
 
     y: tuple[int, int, int]
     u: tuple[int, int, int]

@@ -79,8 +79,7 @@ UNKNOWN = "unknown"
 
 
 def provenance(weights: str, published: Published | None) -> dict[str, str]:
-    """Where the weights that a training began with come from, and under which licence, for files; "unknown" if nobody
-    says it."""
+    """Origin and licence of the weights that a training began with, for files; "unknown" if nobody says it."""
     kind, _, rest = weights.partition(":")
     if weights == "none":
         return {"origin": "random", "licence": "none"}

@@ -96,7 +96,7 @@ def fitting(network: nn.Module, first: Batch | None) -> nn.Module:
     """
     if first is None:
         return network
-    if not input_names(network) and not (isinstance(network, fx.GraphModule) and "inputs" in network.meta):
+    if not _knows_its_planes(network):
         network = called_with(network, first)
     (planes,) = planes_of(type(network).__name__, plane_names(network), [first])
     return with_pixels(network, planes)
@@ -105,10 +105,16 @@ def fitting(network: nn.Module, first: Batch | None) -> nn.Module:
 def with_pixels(network: nn.Module, planes: Sequence[Tensor]) -> nn.Module:
     """The network itself; one that takes floats and is given uint8 pixels wrapped.
 
-    Warns where nothing says which mean and deviation it wants.
+    Warns where nothing says which mean and deviation it wants. Raises: ValueError for floats where pixels are taken.
     """
-    ours = bool(input_names(network)) or (isinstance(network, fx.GraphModule) and "inputs" in network.meta)
-    if ours or len(planes) != 1 or planes[0].dtype != torch.uint8 or _takes(network, planes[0]):
+    if input_names(network) and any(x.dtype != torch.uint8 for x in planes):
+        kinds = ", ".join(str(x.dtype).removeprefix("torch.") for x in planes)
+        raise ValueError(
+            f"{type(network).__name__}: expected uint8 planes, got {kinds}; give the pixels as they are"
+        )
+    if _knows_its_planes(network) or len(planes) != 1:
+        return network
+    if planes[0].dtype != torch.uint8 or _takes(network, planes[0]):
         return network
     if not _published(network):
         warnings.warn(
@@ -118,6 +124,11 @@ def with_pixels(network: nn.Module, planes: Sequence[Tensor]) -> nn.Module:
         )
     height, width = planes[0].shape[-2:]
     return wrap(network, size=(height, width), pixels="gray" if _channels(network) == 1 else "rgb")
+
+
+def _knows_its_planes(network: nn.Module) -> bool:
+    """Whether it is a model of ours, wrapped or captured."""
+    return bool(input_names(network)) or (isinstance(network, fx.GraphModule) and "inputs" in network.meta)
 
 
 def _takes(network: nn.Module, plane: Tensor) -> bool:
