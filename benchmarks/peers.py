@@ -19,6 +19,8 @@ CPU ms/img     of the process and its children, after the first epoch
 peak MiB       of the process, and what its loader processes hold beside it
 first step s   from the start of the process
 int8 s         from images to a verified int8 file, one epoch of training included; for xvision with the report; once
+
+Rows of a case are kept beside the record until it is whole, so that the script may be stopped between two cases.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial as partial_of
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +45,11 @@ from contenders.clock import Work
 from measurement import measured
 from stages import write_photographs
 
+from xvision.runs.environment import environment
+
 CONTENDERS = Path(__file__).parent / "contenders"
 BATCHES = {64: 64, 160: 32, 224: 16}
+CAMVID = "CamVid 192x256"
 OURS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
@@ -200,7 +206,15 @@ def camvid(options: argparse.Namespace) -> list[dict[str, Any]]:
         "images": str(folder), "size": 192, "batch": batch, "num_images": num_images,
         "workers": options.workers, "seconds": options.seconds,
     }  # fmt: skip
-    return compare("CamVid 192x256", segmenters(options), work, options)
+    return compare(CAMVID, segmenters(options), work, options)
+
+
+def kept(file: Path | None, commit: str) -> list[dict[str, Any]]:
+    """Rows of an earlier call, of the same commit."""
+    if file is None or not file.exists():
+        return []
+    entries = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [entry["row"] for entry in entries if entry["commit"] == commit]
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -227,19 +241,27 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="write a JSON file too")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the contender ends with it
-    rows: list[dict[str, Any]] = []
+    partial = options.record.with_suffix(".partial") if options.record else None
+    commit = environment()["commit"]
+    rows = kept(partial, commit)
+    done = {row["case"] for row in rows}
     with tempfile.TemporaryDirectory() as folder:
         write_photographs(Path(folder), options.images, 64)
-        for size in options.sizes:
-            found = photographs(size, folder, options)
+        cases = {f"{size} px": partial_of(photographs, size, folder, options) for size in options.sizes}
+        cases |= {CAMVID: partial_of(camvid, options)} if options.camvid else {}
+        for case, measure in cases.items():
+            if case in done:
+                continue
+            found = measure()
             show(found)
             rows += found
-    if options.camvid:
-        found = camvid(options)
-        show(found)
-        rows += found
+            if partial:
+                with partial.open("a", encoding="utf-8") as file:
+                    file.writelines(json.dumps({"commit": commit, "row": row}) + "\n" for row in found)
     if options.record:
         measured(rows).write(options.record)
+        assert partial is not None
+        partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
