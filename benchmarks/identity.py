@@ -152,9 +152,9 @@ def measure(words: tuple[str, ...], out: Path, old_names: Mapping[str, str]) -> 
         "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
         "losses": list(_losses(out / "metrics.jsonl")),
         "float weights": _hashes(load_file(out / "checkpoints/best.safetensors")),
-        "int8 codes": _hashes(_codes(load_file(out / "quant/model.safetensors"))),
-        "onnx initializers": _hashes(_initializers(out / "export/model.onnx")),
-        "onnx outputs": _onnx_outputs(out / "export/model.onnx"),
+        "int8 codes": _hashes(_codes(load_file(out / "quant/int8/model.safetensors"))),
+        "onnx initializers": _hashes(_initializers(out / "export/int8/model.onnx")),
+        "onnx outputs": _onnx_outputs(out / "export/int8/model.onnx"),
         "metrics": _metrics(json.loads(done.stdout)["metrics"]),
     }
 

@@ -3,6 +3,7 @@
     python benchmarks/kills.py                      # at every change of a file, and at 60 random moments
     python benchmarks/kills.py --chosen 12 --random 0
     python benchmarks/kills.py --over quantize          # of a run that is there already, quantized in another way
+    python benchmarks/kills.py --over another           # or quantized in another way beside the first
     python benchmarks/kills.py --over train             # or trained again, since its network was lost
 
 A small run is made undisturbed; then it is made again and killed (SIGKILL) just before one of its renames, removals,
@@ -49,7 +50,11 @@ RECIPE = (
     "train.log_every=1",
     "train.checkpoint_minutes=0.000001",
 )
-OVER = {"quantize": ["quant.num_images=8"], "train": []}
+OVER = {
+    "quantize": ["quant.num_images=8"],
+    "another": ["quant.num_images=8", "--as", "few"],
+    "train": [],
+}
 """What changes a finished run: further settings, or the loss of its network."""
 LIBRARIES = ("timm", "torchmetrics", "accelerate", "onnxruntime", "onnxscript", "torch.export", "torch._dynamo",
              "matplotlib.pyplot", "jinja2", "cv2")  # fmt: skip

@@ -1,6 +1,6 @@
 """An exported file, used by what its metadata says: nothing of xvision, as on a device's host.
 
-file = ExportedFile(Path("runs/street/export/model.onnx"))
+file = ExportedFile(Path("runs/street/export/int8/model.onnx"))
 image = cv2.imread("photo.jpg")[..., ::-1].copy()
 found = file(image)  # {"depth": metres (h, w), "segmentation": ids (h, w), …}
 """

@@ -186,7 +186,7 @@ def test_val_gives_the_same_metric_for_the_run_and_its_file(
     root, out = finished
     assert call("val", str(out), "--json") == 0
     run = of_json(json.loads(capsys.readouterr().out))
-    assert call("val", str(out / "export/model.onnx"), f"data.root={root}", "--json") == 0
+    assert call("val", str(out / "export/int8/model.onnx"), f"data.root={root}", "--json") == 0
     file = of_json(json.loads(capsys.readouterr().out))
     assert file == {FILE: run[INT8]}
     assert set(run) == {FLOAT, INT8}
@@ -197,7 +197,7 @@ def test_predict_gives_the_same_for_the_run_and_its_file(
 ) -> None:
     root, out = finished
     found = []
-    for target in (out, out / "export/model.onnx"):
+    for target in (out, out / "export/int8/model.onnx"):
         words = (str(target), str(root / "val"), "--out", str(tmp_path / "p"), "--fresh")
         assert call("predict", *words, "--json") == 0
         found.append(json.loads(capsys.readouterr().out))

@@ -2,9 +2,10 @@
 
     python -m tools.migrate_records [results/NAME.json …]
 
-Settings and metrics get today's names, metrics become rows, losses parts with a weight, and the framing that went
-without saying is said (`data.framing`). The recipe's id is that of today's recipe with the same settings; the
-old one is kept beside it. A record that is of today's form already is left alone.
+Settings and metrics get today's names, metrics become rows, losses parts with a weight, the framing that went without
+saying is said (`data.framing`), and how int8 was found stands under the name of its quantization. The recipe's id is
+that of today's recipe with the same settings; the old one is kept beside it. A record that is of today's form already
+is left alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from benchmarks.summary import Summary, aggregate
 from xvision.config.parts import parts_of
 from xvision.files import read_json
 from xvision.recipes.schema import Recipe
+from xvision.runs.names import DEFAULT
 from xvision.runs.record import Record
 from xvision.tasks import task
 from xvision.tasks.contract import Task
@@ -55,8 +57,19 @@ def renewed(plain: Mapping[str, Any]) -> Summary:
     for old in plain["records"]:
         recipe = {key: _renamed(value, SETTINGS.get(key, {})) for key, value in old["recipe"].items()}
         ids = {"recipe_id": Recipe.model_validate(recipe).id, "former_recipe_id": old["recipe_id"]}
-        records.append(Record.model_validate({**old, "recipe": recipe, **ids, "migrated": NOTE}))
+        changed = {"recipe": recipe, "quantization": _quantization(old, recipe), **ids, "migrated": NOTE}
+        records.append(Record.model_validate({**old, **changed}))
     return aggregate(records)
+
+
+def _is_unnamed(record: Mapping[str, Any]) -> bool:
+    """Whether it says of one quantization how it was found, not of each by its name."""
+    return "num_fitted" in (record.get("quantization") or {})
+
+
+def _quantization(old: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    found = old.get("quantization") or {}
+    return {DEFAULT: {"quant": recipe["quant"], **found}} if _is_unnamed(old) else found
 
 
 def _record(old: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,6 +87,7 @@ def _record(old: Mapping[str, Any]) -> dict[str, Any]:
         "heads": {HEADS.get(name, name): cost for name, cost in (old.get("heads") or {}).items()},
         "primary": _key(made, old["primary"]),
         "metrics": list(_rows(made, old)),
+        "quantization": _quantization(old, recipe),
         "parity": [_parity(old)] if old.get("parity") else [],
     }
 
@@ -158,7 +172,10 @@ def main(names: Sequence[str]) -> None:
         plain = read_json(file)
         if isinstance(plain["metrics"], dict):
             migrated(plain).write(file)
-        elif any("formats" in record["recipe"].get("export", {}) for record in plain["records"]):
+        elif any(
+            _is_unnamed(record) or "formats" in record["recipe"].get("export", {})
+            for record in plain["records"]
+        ):
             renewed(plain).write(file)
         else:
             continue

@@ -72,7 +72,7 @@ ROWS = (
     Row(42, "Surgery to lite models"),
     Row(43, "Inference on images, videos and a camera with pictures, PNGs of ids and depth, per-frame scores", WORKS, "xvision predict RUN clip.mp4 --out DIR", "tests/predict/test_predict.py::test_pictures_and_videos_in_one_call"),
     Row(44, "Offline evaluation of PNG dumps (ids, depth, motion)", WORKS, "xvision val --predictions DIR data=camvid data.root=DIR task=segmentation", "tests/predict/test_score.py::test_files_score_as_the_network_that_wrote_them"),
-    Row(45, "ONNX Runtime inference and validation", WORKS, "xvision val RUN/export/model.onnx data.root=DIR", "tests/test_cli.py::test_val_gives_the_same_metric_for_the_run_and_its_file"),
+    Row(45, "ONNX Runtime inference and validation", WORKS, "xvision val RUN/export/int8/model.onnx data.root=DIR", "tests/test_cli.py::test_val_gives_the_same_metric_for_the_run_and_its_file"),
     Row(46, "Layer-level integer dumps"),
     Row(47, "Object detection"),
     Row(48, "Keypoints, human pose"),

@@ -32,8 +32,8 @@ from xvision.files import write_text
 from xvision.quant.schemes import scheme
 from xvision.report import numbers
 from xvision.report.part_text import part_kind, part_text
+from xvision.runs.names import DEFAULT
 from xvision.runs.record import Record
-from xvision.runs.run import INT8
 from xvision.tasks import task as task_registry
 from xvision.tasks.contract import Task
 from xvision.tasks.multi import build_task
@@ -151,7 +151,7 @@ def _bits(summaries: Iterable[Summary]) -> str:
     found = {
         part_of(scheme).parse(summary.records[0].recipe["quant"]["scheme"]).build().exceptions
         for summary in summaries
-        if any(row.network == INT8 for row in summary.metrics)
+        if any(row.network == DEFAULT for row in summary.metrics)
     }
     return f"\nint8: {' or '.join(sorted(found - {''}))}.\n" if found - {""} else ""
 

@@ -37,6 +37,15 @@ Target = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder (default: runs/RECIPE-N).")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; progress goes to stderr.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move an old folder to FOLDER.old-N first.")]
+As = Annotated[
+    str | None,
+    typer.Option(
+        "--as", metavar="NAME", help="Of the quantization of this name alone; others stay as they are."
+    ),
+]
+Network = Annotated[
+    str | None, typer.Option("--as", metavar="NAME", help="One network of a run: float, or a quantization.")
+]
 
 
 def main() -> None:
@@ -112,13 +121,13 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A recipe (name or YAML file), a section (train), a setting (train.decay), a part."
+            help="A recipe (name or YAML file), a run folder, a section (train), a setting (train.decay), a part."
         ),
     ],
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Show a recipe with all its settings, or what settings of a section or a part mean, and their defaults."""
+    """Show a recipe or a run with all its settings, or what those of a section or a part mean, and their defaults."""
     from xvision.recipes.describe import all_registries, described
 
     registries = all_registries()
@@ -127,13 +136,36 @@ def show(
         recipe = _recipe(name, overrides)
         print(json.dumps(recipe.to_dict()) if as_json else f"# {recipe.id}\n{recipe.to_yaml()}", end="")
         return
-    found = described(name, registries)
+    try:
+        found = described(name, registries)
+    except ValueError:
+        if not Path(name).is_dir():
+            raise
+        _show_run(name, overrides, as_json)
+        return
     if overrides:
         raise ValueError(f"show: '{name}' is a {next(iter(found))}; only a recipe takes key=value")
     if as_json:
         print(json.dumps({kind: one.plain() for kind, one in found.items()}))
         return
     print("\n\n".join(f"{kind} {name}: {one.text()}" for kind, one in found.items()))
+
+
+def _show_run(folder: str, overrides: list[str] | None, as_json: bool) -> None:
+    from xvision.report.quantizations import quant_text
+    from xvision.runs.run import Run
+
+    if overrides:
+        raise ValueError(f"show: {folder} is a run folder; only a recipe takes key=value")
+    run = Run(folder)
+    plain = run.recipe.to_dict()
+    sections = {name: quant.model_dump(mode="json") for name, quant in run.quantizations.items()}
+    if as_json:
+        print(json.dumps({"folder": folder, "recipe": plain, "quantizations": sections}))
+        return
+    print(f"# {run.recipe.id}\n{run.recipe.to_yaml()}\nquantizations:")
+    for name, quant in sections.items():
+        print(f"  {name}  {quant_text(quant)}{'' if name in run.networks else '  (not there yet)'}")
 
 
 def _recipe(name: str, overrides: list[str] | None) -> Recipe:
@@ -151,15 +183,20 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Drawn scenes -> train -> quantize -> export -> verify -> report, offline, in about a minute."""
-    _pipeline(_recipe("demo", None), out, "report", False, as_json)
+    _pipeline(_recipe("demo", None), out, "report", as_json)
 
 
 @app.command()
 def run(
-    name: str, overrides: Overrides = None, out: Out = None, fresh: Fresh = False, as_json: Json = False
+    name: str,
+    overrides: Overrides = None,
+    out: Out = None,
+    quantization: As = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
 ) -> None:
     """Run a recipe from images to a verified int8 file; again in the same folder: only what changed."""
-    _pipeline(_recipe(name, overrides), out, "report", fresh, as_json)
+    _pipeline(_recipe(name, overrides), out, "report", as_json, quantization=quantization, fresh=fresh)
 
 
 @app.command()
@@ -181,28 +218,40 @@ def train(
     if (name is None) == (resume is None):
         raise ValueError("train: expected a recipe, or --resume RUN (not both)")
     if resume is not None:
-        _pipeline(Run(resume).recipe, resume, "train", False, as_json)
+        _pipeline(Run(resume).recipe, resume, "train", as_json)
     else:
         assert name is not None
-        _pipeline(_recipe(name, overrides), out, "train", fresh, as_json)
+        _pipeline(_recipe(name, overrides), out, "train", as_json, fresh=fresh)
 
 
 @app.command()
-def quantize(run: Target, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Quantize the trained network of a run (quant.* keys may be changed)."""
-    _advance(run, overrides, "quantize", as_json)
+def quantize(
+    run: Target,
+    overrides: Overrides = None,
+    quantization: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="NAME", help="What to call it beside others of the run (default: int8)."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Quantize the trained network of a run (quant.* keys may be changed); several ways side by side with --as."""
+    from xvision.runs.names import DEFAULT
+
+    _advance(run, overrides, "quantize", as_json, DEFAULT if quantization is None else quantization)
 
 
 @app.command()
-def export(run: Target, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Write the file of each format of a run (export.* keys may be changed)."""
-    _advance(run, overrides, "export", as_json)
+def export(run: Target, overrides: Overrides = None, quantization: As = None, as_json: Json = False) -> None:
+    """Write the files of each format of a run (export.* keys may be changed)."""
+    _advance(run, overrides, "export", as_json, quantization)
 
 
 @app.command()
-def verify(run: Target, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Compare the exported file on the runtime with the simulation, tensor by tensor."""
-    _advance(run, overrides, "verify", as_json)
+def verify(run: Target, overrides: Overrides = None, quantization: As = None, as_json: Json = False) -> None:
+    """Compare the exported files on the runtime with the simulation, tensor by tensor."""
+    _advance(run, overrides, "verify", as_json, quantization)
 
 
 @app.command()
@@ -215,19 +264,20 @@ def report(
             "--out", help="Write the report of what the run has so far here: a folder, or FILE.html."
         ),
     ] = None,
+    quantization: As = None,
     as_json: Json = False,
 ) -> None:
     """Write record.json and report.html of a run."""
     if out is None:
-        _advance(run, overrides, "report", as_json)
+        _advance(run, overrides, "report", as_json, quantization)
         return
     from xvision.files import write_text
     from xvision.report.html import page
     from xvision.runs.files import REPORT
     from xvision.runs.run import Run
 
-    if overrides:
-        raise ValueError(f"{overrides[0]}: --out writes a report of what is there; leave the setting out")
+    if given := [*(overrides or []), *(["--as"] if quantization else [])]:
+        raise ValueError(f"{given[0]}: --out writes a report of what is there; leave it out")
     file = out if out.suffix == Path(REPORT).suffix else out / REPORT
     write_text(file, page(Run(run).files))
     if as_json:
@@ -236,21 +286,38 @@ def report(
         print(f"report  {file}")
 
 
-def _advance(folder: str, overrides: list[str] | None, until: str, as_json: bool) -> None:
-    """Bring an existing run up to date, up to one stage; what it was trained with and on may not change."""
+def _advance(
+    folder: str, overrides: list[str] | None, until: str, as_json: bool, quantization: str | None
+) -> None:
+    """Bring an existing run up to date, up to one step; what it was trained with and on may not change.
+
+    Settings of `quant` are those of the quantization named, and only `quantize` makes a new one.
+    """
     from xvision.recipes.overrides import override
     from xvision.recipes.schema import differing_keys
     from xvision.runs.checks import FREE_OF_TRAINING
+    from xvision.runs.names import DEFAULT, check_known
     from xvision.runs.run import Run
 
-    before = Run(folder).recipe
+    made = Run(folder)
+    if until != "quantize" and quantization is not None:
+        check_known(folder, quantization, list(made.quantizations))
+    before = made.recipe_of(DEFAULT if quantization is None else quantization)
     recipe = override(before, overrides or ())
     if foreign := [key for key in differing_keys(before, recipe) if not key.startswith(FREE_OF_TRAINING)]:
         raise ValueError(
             f"{foreign[0]}: {folder} is trained already, only quant.*, export.* and the place of the data (data.root) "
             "can be changed here"
         )
-    _pipeline(recipe, Path(folder), until, False, as_json, keep_trained=True, refresh=until == "verify")
+    _pipeline(
+        recipe,
+        Path(folder),
+        until,
+        as_json,
+        quantization=quantization,
+        keep_trained=True,
+        refresh=until == "verify",
+    )
 
 
 def _console(as_json: bool) -> Console:
@@ -263,9 +330,10 @@ def _pipeline(
     recipe: Recipe,
     out: Path | None,
     until: str,
-    fresh: bool,
     as_json: bool,
     *,
+    quantization: str | None = None,
+    fresh: bool = False,
     keep_trained: bool = False,
     refresh: bool = True,
 ) -> None:
@@ -274,7 +342,14 @@ def _pipeline(
 
     console = _console(as_json)
     done = pipeline(
-        recipe, out, until=until, fresh=fresh, keep_trained=keep_trained, refresh=refresh, console=console
+        recipe,
+        out,
+        quantization=quantization,
+        until=until,
+        fresh=fresh,
+        keep_trained=keep_trained,
+        refresh=refresh,
+        console=console,
     )
     if not done.processes.is_first:
         return
@@ -299,18 +374,23 @@ def val(
             "--predictions", help="Score the PNGs of ids or depth in this folder instead of a network."
         ),
     ] = None,
+    network: Network = None,
     as_json: Json = False,
 ) -> None:
     """Measure a run's networks, an exported file, or predictions in files, on the validation samples.
 
-    `xvision val RUN [data=…]`, or `xvision val --predictions DIR data=camvid data.root=DIR task=segmentation`: what
-    `predict --out` wrote knows its task and data.
+    `xvision val RUN [data=…] [--as NAME]`, or `xvision val --predictions DIR data=camvid data.root=DIR
+    task=segmentation`: what `predict --out` wrote knows its task and data.
     """
     from xvision.train.allocator import keep_memory
 
     keep_memory()
     console = _console(as_json)
     if predictions is not None:
+        if network is not None:
+            raise ValueError(
+                "--as: expected a run folder to choose a network of, got --predictions; leave it out"
+            )
         from xvision.predict.score import score
 
         words = [*([] if target is None else [target]), *(overrides or [])]
@@ -321,7 +401,7 @@ def val(
     else:
         from xvision.predict.open import validate
 
-        rows = validate(Path(target), overrides or [], console)
+        rows = validate(Path(target), overrides or [], console, network)
     if as_json:
         print(json.dumps({"target": target, "metrics": [row.model_dump() for row in rows]}))
     else:
@@ -349,10 +429,11 @@ def predict(
     frames: Annotated[
         int | None, typer.Option("--frames", min=1, help="At most so many frames of each video and camera.")
     ] = None,
+    network: Network = None,
     fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
-    """Run the int8 network of a run, or an exported file, on images, videos, a camera or a data set.
+    """Run a network of a run (default: int8), or an exported file, on images, videos, a camera or a data set.
 
     Of images: a picture each, and what was found as a PNG (class ids; depth in mm, 16 bits). Of videos and cameras: one
     MP4, and the PNGs in a folder beside it; Ctrl-C ends a camera. With settings of a data set, such as data=camvid
@@ -364,7 +445,7 @@ def predict(
 
     keep_memory()
     console = _console(as_json)
-    found = run_predict(Path(target), inputs, out, console, frames, fresh=fresh)
+    found = run_predict(Path(target), inputs, out, console, frames, network=network, fresh=fresh)
     if as_json:
         kept = ("images", "metrics")
         print(json.dumps({key: found[key] for key in kept if key in found}))

@@ -54,7 +54,7 @@ class PlainRuntime(Executor):
 class PlainFloat(Format):
     name = "plain_float"
     suffix = ".plain.onnx"
-    network = "float"
+    quantized = False
     version = PlainRuntime.version
 
     def write(
@@ -104,13 +104,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_both_files_are_there_and_in_the_record(run: Path) -> None:
-    assert sorted(file.name for file in (run / "export").glob("*.onnx")) == [
-        "model.onnx",
-        "model.plain.onnx",
-        "model_float.onnx",
+    assert sorted(file.relative_to(run / "export").as_posix() for file in run.glob("export/*/*.onnx")) == [
+        "float/model.plain.onnx",
+        "float/model_float.onnx",
+        "int8/model.onnx",
     ]
     record = json.loads((run / "record.json").read_text())
-    assert {"export/model.onnx", "export/model.plain.onnx"} <= record["artefacts"].keys()
+    assert {"export/int8/model.onnx", "export/float/model.plain.onnx"} <= record["artefacts"].keys()
     assert record["recipe"]["export"]["format"] == {"onnx": {}, "plain_float": {}, "onnx_float": {}}
     figures = of_json(record)
     assert figures[COLUMN] == pytest.approx(figures[FLOAT], abs=1)
@@ -118,7 +118,7 @@ def test_both_files_are_there_and_in_the_record(run: Path) -> None:
     assert (proof["network"], proof["reference"], proof["file"]) == (
         "float",
         "pytorch",
-        "export/model.plain.onnx",
+        "export/float/model.plain.onnx",
     )
     assert proof["ok"]
     assert 0 < proof["max_error"] < 1e-3
@@ -128,7 +128,7 @@ def test_both_files_are_there_and_in_the_record(run: Path) -> None:
 def test_the_report_has_a_column_for_it(run: Path) -> None:
     page = (run / "report.html").read_text()
     assert "plain_runtime" in page
-    assert "export/model.plain.onnx" in page
+    assert "export/float/model.plain.onnx" in page
 
 
 def test_the_command_line_knows_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,18 +141,19 @@ def test_the_command_line_knows_it(run: Path, capsys: pytest.CaptureFixture[str]
     assert call("verify", str(run), "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert of_json(shown)[COLUMN] == of_json(json.loads((run / "record.json").read_text()))[COLUMN]
-    for key, name in (
-        ("onnx", "model.onnx"),
-        ("plain.onnx", "model.plain.onnx"),
-        ("float.onnx", "model_float.onnx"),
-    ):
-        assert shown[key] == str(run / "export" / name)
+    assert shown["exported"] == {
+        "float": {
+            "plain.onnx": str(run / "export/float/model.plain.onnx"),
+            "float.onnx": str(run / "export/float/model_float.onnx"),
+        },
+        "int8": {"onnx": str(run / "export/int8/model.onnx")},
+    }
 
 
 def test_its_file_can_be_measured_and_used(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = run / "export/model.plain.onnx"
+    file = run / "export/float/model.plain.onnx"
     assert call("val", str(file), "--json") == 0
     measured = of_json(json.loads(capsys.readouterr().out))
     assert measured == {COLUMN: of_json(json.loads((run / "record.json").read_text()))[COLUMN]}

@@ -35,7 +35,7 @@ def test_a_map_task_goes_from_scenes_to_a_verified_file(
     found = figures(record)
     assert found[INT8] == found[FILE]
     assert f"{name}/{primary}" in found[FLOAT]
-    file = run.folder / "export/model.onnx"
+    file = run.folder / "export/int8/model.onnx"
     assert (run.folder / "report.html").read_text().count("data:image/png") >= 4
 
     photo = tmp_path / "photo.png"
@@ -95,14 +95,14 @@ def test_ids_of_cut_images_in_the_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert call("report", str(folder)) == 0
     assert "train: up to date" in capsys.readouterr().out
     run = xv.run(xv.recipe("segmentation", *SMALL, "data.crop_rect=16,0,64,60", "export.argmax=true"), folder)
-    file = run.folder / "export/model.onnx"
+    file = run.folder / "export/int8/model.onnx"
     assert [parity.ok for parity in run.record.parity] == [True]
     assert figures(run.record)[INT8] == figures(scores)[INT8]  # neither trained nor quantized again
     assert (
         run.record.artefacts["checkpoints/best.safetensors"]
         == scores.artefacts["checkpoints/best.safetensors"]
     )
-    assert run.record.artefacts["export/model.onnx"] != scores.artefacts["export/model.onnx"]
+    assert run.record.artefacts["export/int8/model.onnx"] != scores.artefacts["export/int8/model.onnx"]
 
     capsys.readouterr()
     assert call("val", str(file), "--json") == 0

@@ -130,7 +130,7 @@ def check(name: str, settings: tuple[str, ...], tmp_path: Path) -> None:
     weights = write_weights(tmp_path / "weights.safetensors", recipe)
     recipe = recipe.model_copy(update={"net": recipe.net.model_copy(update={"weights": str(weights)})})
     run = xv.run(recipe, tmp_path / "run", until="verify")
-    path = run.folder / "export/model.onnx"
+    path = run.folder / "export/int8/model.onnx"
     check_explained(OnnxRuntime(path).metadata)
     file = ExportedFile(path)
     frames = ("image", "previous") if run.inputs.fields != ("image",) else ("image",)

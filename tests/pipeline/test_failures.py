@@ -73,8 +73,8 @@ def undo(out: Path, stage: str) -> None:
     """Let the stage have something to do, and leave what it is to keep."""
     lost = {
         "train": "checkpoints/best.safetensors",
-        "export": "export/model.onnx",
-        "verify": "export/parity.json",
+        "export": "export/int8/model.onnx",
+        "verify": "export/int8/parity.json",
         "record": "record.json",
         "report": "report.html",
     }

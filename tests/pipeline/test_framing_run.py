@@ -90,7 +90,7 @@ def prepared(image: np.ndarray[Any, Any], framing: str) -> tuple[np.ndarray[Any,
 def test_a_map_of_the_file_lies_where_its_metadata_says(
     run: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = run.folder / "export/model.onnx"
+    file = run.folder / "export/int8/model.onnx"
     metadata = {p.key: p.value for p in onnx.load(file).metadata_props}
     (frame,) = [one for one in json.loads(metadata["preprocessing"])["steps"] if one["operation"] == "frame"]
     framing = frame["framing"]

@@ -27,7 +27,7 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
     assert [parity.ok for parity in record.parity] == [True]
     measured = figures(record)
     assert measured[INT8] == measured[FILE]
-    file = run.folder / "export/model.onnx"
+    file = run.folder / "export/int8/model.onnx"
     assert record.primary == "score"
     assert {"segmentation/miou", "depth/abs_rel", "score"} <= measured[FLOAT].keys()
     assert record.heads.keys() == {"segmentation", "depth"}

@@ -68,7 +68,7 @@ def test_the_command_in_two_processes(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout.count(expected) == 1
         if expected == "train …":
-            (out / "quant/model.json").unlink()  # so that the second run measures int8 again
+            (out / "quant/int8/model.json").unlink()  # so that the second run measures int8 again
     evaluation = json.loads((out / "evaluation.json").read_text())
     tables = {(row["network"], row["executor"]): row["table"] for row in evaluation["confusions"]}
     assert {column: sum(map(sum, table)) for column, table in tables.items()} == {

@@ -18,7 +18,6 @@ from tests.pipeline.results import everything, figures
 from tests.test_cli import call
 from xvision.console import Console
 from xvision.files import sha256
-from xvision.pipeline.run import STAGES
 from xvision.pipeline.stage import StageError
 from xvision.pipeline.verify import VerificationError
 from xvision.recipes.overrides import override
@@ -30,7 +29,8 @@ from xvision.runs.lock import LOCK, FolderInUse, locked
 from xvision.runs.run import Run
 
 TINY = ("data.num_train=8", "data.num_val=4", "data.size=32x32")
-ALL = [stage.name for stage in STAGES]
+OF_INT8 = ["quantize int8", "export int8", "verify int8"]
+ALL = ["train", *OF_INT8, "record", "report"]
 
 
 def small(root: Path, *texts: str) -> Recipe:
@@ -79,7 +79,7 @@ def test_one_recipe_goes_from_images_to_a_verified_file(made: tuple[Path, Path])
         "status.json",
         "record.json",
         "report.html",
-        "export/model.onnx",
+        "export/int8/model.onnx",
     ):
         assert (out / name).is_file(), name
     run = Run(out)
@@ -92,7 +92,7 @@ def test_one_recipe_goes_from_images_to_a_verified_file(made: tuple[Path, Path])
     assert found["float", "pytorch"].keys() == found["int8", "simulation"].keys()
     assert {row.metric for row in record.metrics} >= {"classification/top1"}
     assert {row.unit for row in record.metrics} == {"%"}
-    assert set(record.stages) == {"train", "quantize", "export", "verify"}
+    assert set(record.stages) == {"train", *OF_INT8}
     assert not list(out.rglob("*.tmp"))
 
 
@@ -116,7 +116,7 @@ def test_a_rerun_executes_nothing(finished: tuple[Path, Path], capsys: pytest.Ca
 def test_new_int8_numbers_leave_no_old_file_beside_them(finished: tuple[Path, Path]) -> None:
     root, out = finished
     xv.run(small(root, "quant.num_images=8"), out, until="quantize")
-    assert not (out / "export/model.onnx").exists()
+    assert not (out / "export/int8/model.onnx").exists()
     assert not (out / "report.html").exists()
     assert (out / "checkpoints/best.safetensors").exists()
 
@@ -218,8 +218,8 @@ def test_a_lost_file_executes_its_stage_again(
     finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, out = finished
-    (out / "export/model.onnx").unlink()
-    assert executed(small(root), out, capsys) == ["export"]  # the same bytes: nothing after it is stale
+    (out / "export/int8/model.onnx").unlink()
+    assert executed(small(root), out, capsys) == ["export int8"]  # the same bytes: nothing after it is stale
 
 
 def test_a_different_recipe_in_the_same_folder_is_refused(finished: tuple[Path, Path]) -> None:
@@ -293,16 +293,18 @@ def test_a_failed_verification_is_kept_and_exits_with_6(finished: tuple[Path, Pa
     import onnx
 
     root, out = finished
-    model = onnx.load(out / "export/model.onnx")
+    model = onnx.load(out / "export/int8/model.onnx")
     weight = next(
         t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4
     )
     codes = onnx.numpy_helper.to_array(weight).copy()
     codes.flat[:50] += 3
     weight.CopyFrom(onnx.numpy_helper.from_array(codes, weight.name))
-    onnx.save(model, out / "export/model.onnx")
+    onnx.save(model, out / "export/int8/model.onnx")
     status = json.loads((out / "status.json").read_text())
-    status["stages"]["export"]["outputs"]["export/model.onnx"] = sha256(out / "export/model.onnx")
+    status["stages"]["export int8"]["outputs"]["export/int8/model.onnx"] = sha256(
+        out / "export/int8/model.onnx"
+    )
     (out / "status.json").write_text(json.dumps(status))
     message = (
         r"verify: .*model.onnx computes something else than its simulation: expected at most 0 LSB, got \d+"
@@ -331,7 +333,7 @@ def test_what_later_stages_found_before_does_not_stand_beside_new_results(
     run = xv.run(small(root, "quant.num_images=8"), out, until="quantize")
     assert set(figures(run.record)) == {("float", "pytorch"), ("int8", "simulation")}
     assert run.record.parity == ()
-    assert set(run.record.stages) == {"train", "quantize"}
+    assert set(run.record.stages) == {"train", "quantize int8"}
 
 
 def test_zero_epochs_take_the_weights_as_they_are(made: tuple[Path, Path], tmp_path: Path) -> None:
@@ -353,7 +355,7 @@ def test_a_set_without_training_images_can_be_measured_but_not_quantized(
     recipe = small(tmp_path / "images", "train.max_steps=0", "train.epochs=0", f"net.weights={out}")
     xv.run(recipe, tmp_path / "run", until="train")
     with pytest.raises(
-        StageError, match=r"quantize: image_folder: expected a split 'train', has val"
+        StageError, match=r"quantize int8: image_folder: expected a split 'train', has val"
     ) as caught:
         xv.run(recipe, tmp_path / "run")
     assert caught.value.exit_code == 3
@@ -363,7 +365,7 @@ def test_the_file_says_nothing_of_the_folders_it_came_from(made: tuple[Path, Pat
     import onnx
 
     root, out = made
-    metadata = {p.key: p.value for p in onnx.load(out / "export/model.onnx").metadata_props}
+    metadata = {p.key: p.value for p in onnx.load(out / "export/int8/model.onnx").metadata_props}
     assert str(root) not in str(metadata)
     assert json.loads(metadata["recipe"])["data"]["dataset"]["image_folder"]["val_ratio"] == 0.2
 
@@ -407,9 +409,9 @@ def test_settings_of_the_network_are_usage_errors(
     ("name", "code"),
     [
         ("checkpoints/best.safetensors", 4),
-        ("quant/model.safetensors", 5),
-        ("export/model.onnx", 5),
-        ("export/parity.json", 6),
+        ("quant/int8/model.safetensors", 5),
+        ("export/int8/model.onnx", 5),
+        ("export/int8/parity.json", 6),
         ("report.html", 5),
     ],
 )
@@ -438,7 +440,7 @@ def test_a_changed_file_is_refused_and_not_overwritten(
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [
-        ("export/model.onnx", 5, ["predict", "{run}/export/model.onnx", "{data}/val"]),
+        ("export/int8/model.onnx", 5, ["predict", "{run}/export/int8/model.onnx", "{data}/val"]),
         (
             "checkpoints/best.safetensors",
             4,
@@ -515,7 +517,8 @@ def test_another_version_makes_proof_and_figures_stale_and_nothing_else(
 ) -> None:
     root, out = finished
     status = json.loads((out / "status.json").read_text())
-    for name, version in (("train", "torch 1.0"), ("quantize", "torch 1.0"), ("verify", "onnxruntime 1.0")):
+    old = (("train", "torch 1.0"), ("quantize int8", "torch 1.0"), ("verify int8", "onnxruntime 1.0"))
+    for name, version in old:
         status["stages"][name]["version"] = version
     (out / "status.json").write_text(json.dumps(status))
     before = everything(out)
@@ -526,15 +529,15 @@ def test_another_version_makes_proof_and_figures_stale_and_nothing_else(
     assert call("verify", str(out)) == 0
     said = capsys.readouterr().out
     assert "train: up to date, measured again" in said
-    assert "export: up to date\nverify …" in said
-    assert (out / "export/model.onnx").read_bytes() == before["export/model.onnx"]
+    assert "export int8: up to date\nverify int8 …" in said
+    assert (out / "export/int8/model.onnx").read_bytes() == before["export/int8/model.onnx"]
     assert (out / "report.html").is_file()  # the figures are the same: it is not stale
     assert executed(small(root), out, capsys) == []
     status = json.loads((out / "status.json").read_text())
-    runtime = status["stages"]["verify"]["version"].partition(", ")[2]
-    status["stages"]["verify"]["version"] = f"torch 1.0, {runtime}"
+    runtime = status["stages"]["verify int8"]["version"].partition(", ")[2]
+    status["stages"]["verify int8"]["version"] = f"torch 1.0, {runtime}"
     (out / "status.json").write_text(json.dumps(status))
-    assert "verify" in executed(small(root), out, capsys)
+    assert "verify int8" in executed(small(root), out, capsys)
     assert {row.version.partition(" ")[0] for row in Run(out).record.parity} == {"torch"}
 
 

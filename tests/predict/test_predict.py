@@ -37,7 +37,7 @@ def test_pictures_and_videos_in_one_call(
     write_video(inputs / "b/clip.avi", 3)
     cv2.imwrite(str(inputs / "photo.png"), np.zeros((120, 128, 3), np.uint8))
     out = tmp_path / "out"
-    model = str(trained / "export/model.onnx")
+    model = str(trained / "export/int8/model.onnx")
     assert call("predict", model, str(inputs), "--out", str(out), "--frames", "9", "--json") == 0
     found = json.loads(capsys.readouterr().out)["images"]
     written = read(out / "predictions.json")
@@ -63,7 +63,7 @@ def test_pictures_and_videos_in_one_call(
 
 
 def test_a_folder_is_of_one_call(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model, inputs, out = str(trained / "export/model.onnx"), tmp_path / "in", tmp_path / "out"
+    model, inputs, out = str(trained / "export/int8/model.onnx"), tmp_path / "in", tmp_path / "out"
     inputs.mkdir()
     for name in "ab":
         cv2.imwrite(str(inputs / f"{name}.png"), np.zeros((120, 128, 3), np.uint8))
@@ -106,7 +106,7 @@ def test_nothing_outside_of_the_folder_is_written_or_removed(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What predictions.json says is not trusted, nor are links in the folder."""
-    model, image, out = str(trained / "export/model.onnx"), str(tmp_path / "a.png"), tmp_path / "out"
+    model, image, out = str(trained / "export/int8/model.onnx"), str(tmp_path / "a.png"), tmp_path / "out"
     cv2.imwrite(image, np.zeros((120, 128, 3), np.uint8))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -148,7 +148,7 @@ def test_a_foreign_predictions_json_is_refused_by_name(
 ) -> None:
     image, out = str(tmp_path / "a.png"), tmp_path / "out"
     cv2.imwrite(image, np.zeros((120, 128, 3), np.uint8))
-    words = ("predict", str(trained / "export/model.onnx"), image, "--out", str(out))
+    words = ("predict", str(trained / "export/int8/model.onnx"), image, "--out", str(out))
     assert call(*words) == 0
     (out / "predictions.json").write_text(json.dumps(plain))
     for verb in (words, ("val", "--predictions", str(out))):
@@ -164,7 +164,7 @@ def test_a_full_disk_ends_it_with_whole_files_alone(
     noise = np.random.default_rng(0).integers(0, 255, (120, 128, 3), np.uint8)
     for name in "abc":
         cv2.imwrite(str(inputs / f"{name}.png"), noise)
-    words = ("predict", str(trained / "export/model.onnx"), str(inputs), "--out", str(out))
+    words = ("predict", str(trained / "export/int8/model.onnx"), str(inputs), "--out", str(out))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # as a full disk: write() fails half-way
     try:
@@ -185,7 +185,7 @@ def test_what_cannot_be_read_is_left_out_and_told(
         cv2.imwrite(str(tmp_path / name), np.zeros((120, 128, 3), np.uint8))
     (tmp_path / "a1.png").write_bytes(b"no image")
     cv2.imwrite(str(tmp_path / "a3.png"), np.zeros((100, 128, 3), np.uint8))
-    words = (str(trained / "export/model.onnx"), str(tmp_path), "--out", str(tmp_path / "out"))
+    words = (str(trained / "export/int8/model.onnx"), str(tmp_path), "--out", str(tmp_path / "out"))
     assert call("predict", *words) == 3
     error = capsys.readouterr().err
     assert f"{tmp_path / 'a1.png'}: cannot be decoded" in error
@@ -267,13 +267,15 @@ def test_a_camera_runs_until_it_ends_or_is_interrupted(
     monkeypatch.setattr(cv2, "VideoCapture", lambda of: Camera(of) if of == 7 else of_files(of))
     for name, more, num_frames in (("all", [], 4), ("some", ["--frames", "2"], 2)):
         assert (
-            call("predict", str(trained / "export/model.onnx"), "7", "--out", str(tmp_path / name), *more)
+            call(
+                "predict", str(trained / "export/int8/model.onnx"), "7", "--out", str(tmp_path / name), *more
+            )
             == 0
         )
         assert len(read(tmp_path / name / "predictions.json")["images"]) == num_frames
         assert len(list((tmp_path / name / "camera7").glob("*_depth.png"))) == num_frames
     monkeypatch.setattr(Camera, "then", staticmethod(lambda: signal.raise_signal(signal.SIGINT)))
-    assert call("predict", str(trained / "export/model.onnx"), "7", "--out", str(tmp_path / "cut")) == 0
+    assert call("predict", str(trained / "export/int8/model.onnx"), "7", "--out", str(tmp_path / "cut")) == 0
     monkeypatch.undo()
     assert "7 frame 2" in capsys.readouterr().out
     assert len(read(tmp_path / "cut/predictions.json")["images"]) == 3
@@ -294,7 +296,8 @@ def test_an_interrupted_video_keeps_what_was_found(
 
     monkeypatch.setattr(os, "replace", once)
     assert (
-        call("predict", str(trained / "export/model.onnx"), str(video), "--out", str(tmp_path / "out")) == 130
+        call("predict", str(trained / "export/int8/model.onnx"), str(video), "--out", str(tmp_path / "out"))
+        == 130
     )
     assert "interrupted after 4 images" in capsys.readouterr().err
     assert len(read(tmp_path / "out/predictions.json")["images"]) == 4
@@ -307,7 +310,7 @@ def test_what_cannot_be_looked_at_is_named(
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "notes.txt").write_text("neither")
     (tmp_path / "empty").mkdir()
-    model = str(trained / "export/model.onnx")
+    model = str(trained / "export/int8/model.onnx")
     cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((120, 128, 3), np.uint8))
     cases = {
         ("broken.mp4",): (3, "broken.mp4: expected a video, OpenCV cannot open it"),

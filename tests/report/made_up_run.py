@@ -53,7 +53,12 @@ def make_record(seed: int = 1, top1: float = 87.31, **changes: Any) -> Record:
                 "wall_s": s,
                 "cpu_s": s,
             }
-            for name, s in (("train", 1104.2), ("quantize", 14.2), ("export", 3.1), ("verify", 4.25))
+            for name, s in (
+                ("train", 1104.2),
+                ("quantize int8", 14.2),
+                ("export int8", 3.1),
+                ("verify int8", 4.25),
+            )
         },
         "data": {
             "train": {"num_samples": 50000, "sha256": sha256("train")},
@@ -64,7 +69,7 @@ def make_record(seed: int = 1, top1: float = 87.31, **changes: Any) -> Record:
         "primary": "classification/top1",
         "metrics": make_rows(top1),
         "parity": [make_parity()],
-        "artefacts": {"export/model.onnx": {"sha256": sha256("onnx"), "bytes": 4}},
+        "artefacts": {"export/int8/model.onnx": {"sha256": sha256("onnx"), "bytes": 4}},
         "commit": "4f53b3d",
         "dirty": False,
         "versions": {"python": "3.12.1", "torch": "2.14.1", "onnxruntime": "1.27.0", "xvision": "0.1.0"},
@@ -97,7 +102,7 @@ def make_parity(lsb: int = 0, first_difference: str | None = None, **changes: An
         "network": "int8",
         "reference": "simulation",
         "executor": "onnxruntime",
-        "file": "export/model.onnx",
+        "file": "export/int8/model.onnx",
         "ok": lsb == 0,
         "max_lsb": lsb,
         "agreement": 1.0,
@@ -121,8 +126,8 @@ def make_run(folder: Path, *, until: str = "report", recipe: dict[str, Any] = RE
         return folder
     _write_json(folder / "cost.json", make_layers())
     _write_samples(folder / "samples")
-    (folder / "export").mkdir()
-    (folder / "export/model.onnx").write_text("onnx")
+    (folder / "export/int8").mkdir(parents=True)
+    (folder / "export/int8/model.onnx").write_text("onnx")
     make_record().write(folder / "record.json")
     return folder
 

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -155,13 +156,15 @@ def test_a_difference_comes_first(tmp_path: Path) -> None:
 def test_what_integers_cost_comes_first(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     lost = "int8 loses 2.00 points of top-1 accuracy on val (87.31 -> 85.31); most noise in layer4.1.conv1 (12 dB)"
-    made = {
+    made: dict[str, Any] = {
+        "quant": RECIPE["quant"],
         "num_fitted": 192,
         "num_judged": 64,
         "corrections": {"weights": 20, "nothing": 1},
         "dropped": False,
     }
-    make_record(quantization={**made, "losses": [lost]}).write(folder / "record.json")
+    made["losses"] = [lost]
+    make_record(quantization={"int8": made}).write(folder / "record.json")
     page = report(folder)
     assert "Verified: 0 LSB, but integers cost accuracy" in page
     assert html.escape(lost) in page
@@ -173,8 +176,8 @@ def test_what_integers_cost_comes_first(tmp_path: Path) -> None:
 
 def test_corrections_that_did_not_help(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    made = {"num_fitted": 8, "num_judged": 0, "corrections": {}, "dropped": True}
-    make_record(quantization=made).write(folder / "record.json")
+    made = {"quant": RECIPE["quant"], "num_fitted": 8, "num_judged": 0, "corrections": {}, "dropped": True}
+    make_record(quantization={"int8": made}).write(folder / "record.json")
     page = report(folder)
     assert (
         "Ranges from 8 calibration images, judged on the same ones; no correction of layers helped there"
@@ -213,22 +216,22 @@ def test_a_run_that_was_killed_in_training_shows_its_curves(tmp_path: Path) -> N
 def test_a_verified_run_without_record_shows_what_it_has(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     (folder / "record.json").unlink()
-    (folder / "export/parity.json").write_text(json.dumps([make_parity()]))
+    (folder / "export/int8/parity.json").write_text(json.dumps([make_parity()]))
     page = report(folder)
     assert "Verified: 0 LSB" in page
     assert "No record yet" in page
     assert "−0.10 against float" in page  # from evaluation.json
     assert "multiply-accumulates and" in page  # from cost.json
-    (folder / "export/parity.json").unlink()
+    (folder / "export/int8/parity.json").unlink()
     assert "stopped before verification" in report(folder)
 
 
 def test_files_that_changed_since_the_record_are_marked(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     assert "changed since" not in report(folder)
-    (folder / "export/model.onnx").write_text("another")
+    (folder / "export/int8/model.onnx").write_text("another")
     assert "changed since" in report(folder)
-    (folder / "export/model.onnx").unlink()
+    (folder / "export/int8/model.onnx").unlink()
     assert ">missing<" in report(folder)
 
 
@@ -252,11 +255,12 @@ def test_a_new_executor_format_and_network_appear_by_themselves(tmp_path: Path) 
     folder = make_run(tmp_path)
     more = ("int4", "npu")
     rows = make_rows(columns=(*COLUMNS, more))
-    other = make_parity(1, network="int4", reference="golden", executor="npu", file="export/model.blob",
+    other = make_parity(1, network="int4", reference="golden", executor="npu", file="export/int4/model.blob",
                         ok=True, tolerance_lsb=2)  # fmt: skip
     make_record(metrics=rows, parity=[make_parity(), other]).write(folder / "record.json")
     (folder / "evaluation.json").write_text(json.dumps(make_evaluation(CLASSES, (*COLUMNS, more))))
-    (folder / "export/model.blob").write_text("blob")
+    (folder / "export/int4").mkdir()
+    (folder / "export/int4/model.blob").write_text("blob")
     found = report(folder)
     assert "Verified: 1 LSB" in found
     assert "model.blob in npu differs from the int4 network in golden by up to 1 LSB" in found
@@ -265,12 +269,14 @@ def test_a_new_executor_format_and_network_appear_by_themselves(tmp_path: Path) 
     assert "int4: top-1 accuracy, %" in section(found, "summary")
     assert "4 B</b><span>model.blob" in section(found, "summary")
     assert section(found, "confusion").count("<svg") == 4
-    assert "export/model.blob in npu against golden" in section(found, "quantization")
+    assert "export/int4/model.blob in npu against golden" in section(found, "quantization")
 
 
 def test_a_float_file_is_compared_by_its_error(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    near = make_parity(network="float", reference="pytorch", file="export/model.plain", max_error=2.5e-7)
+    near = make_parity(
+        network="float", reference="pytorch", file="export/float/model.plain", max_error=2.5e-7
+    )
     make_record(parity=[near]).write(folder / "record.json")
     found = report(folder)
     assert "differs from the float network in pytorch by up to 2.5e-07 of the largest value" in found
@@ -325,3 +331,24 @@ def test_a_broken_folder_names_the_file(
     (folder / name).write_text(content)
     with pytest.raises(ValueError, match=message):
         report(folder)
+
+
+def test_several_quantizations_stand_side_by_side(tmp_path: Path) -> None:
+    """One that is not verified yet does not hide behind one that is."""
+    folder = make_run(tmp_path)
+    other = {"quant": {"scheme": {"pow2": {"head_bits": 16}}, "method": "ptq"}, "losses": ["w4 loses much"]}
+    made = {"int8": {"quant": RECIPE["quant"]}, "w4": other}
+    more = ("w4", "simulation")
+    make_record(quantization=made, metrics=make_rows(columns=(*COLUMNS, more))).write(folder / "record.json")
+    found = report(folder)
+    assert "Verified: 0 LSB, but integers cost accuracy" in found
+    assert "Not verified yet: w4." in found
+    assert "w4 loses much." in found
+    quantization = section(found, "quantization")
+    for name, bits in (("int8", 8), ("w4", 16)):
+        _, _, own = quantization.partition(f"<h3>{name}</h3>")
+        assert f"pow2:tensor head_bits={bits}</dd>" in own.partition("</dl>")[0]
+    assert "w4<br><small>outputs in 16 bits</small><br>simulation" in found
+    del other["losses"]
+    make_record(quantization=made).write(folder / "record.json")
+    assert "Verified: 0 LSB, but not every network" in report(folder)

@@ -102,7 +102,7 @@ def test_a_swap_that_was_stopped_anywhere_is_finished_later(
 def test_a_file_is_compared_with_what_was_written(files: RunFiles) -> None:
     files.stage()
     files.write("a.txt", "new")
-    files.swap(Status(stages={"export": done(a_txt=sha256(files.path("a.txt")))}))
+    files.swap(Status(stages={"export int8": done(a_txt=sha256(files.path("a.txt")))}))
     files = RunFiles(files.folder)
     assert files.text("a.txt") == "new"
     (files.folder / "a.txt").write_text("forged")
@@ -122,7 +122,7 @@ def test_a_swap_by_another_process_is_no_changed_file(
     def swap(content: str) -> None:
         files.stage()
         files.write("a.txt", content)
-        files.swap(Status(stages={"export": done(a_txt=sha256(files.path("a.txt")))}))
+        files.swap(Status(stages={"export int8": done(a_txt=sha256(files.path("a.txt")))}))
 
     swap("first")
     reader, read_status, pending = RunFiles(files.folder), RunFiles.status.fget, ["second"]

@@ -52,7 +52,7 @@ def both() -> Task:
     ],
 )
 def test_losses(both: Task, metric: tuple[str, str], values: tuple[float, ...], said: str | None) -> None:
-    assert list(int8_losses(rows(metric, *values), both)) == ([said] if said else [])
+    assert list(int8_losses(rows(metric, *values), both, "int8")) == ([said] if said else [])
 
 
 def test_every_split_and_task_is_looked_at(both: Task) -> None:
@@ -61,4 +61,13 @@ def test_every_split_and_task_is_looked_at(both: Task) -> None:
         *rows(DEPTH, 20.0, 30.0),
         *rows(SEGMENTATION, 50.0, 45.0, split="test"),
     ]
-    assert [line.split()[2] for line in int8_losses(found, both)] == ["10.00", "10.00", "5.00"]
+    assert [line.split()[2] for line in int8_losses(found, both, "int8")] == ["10.00", "10.00", "5.00"]
+
+
+def test_each_network_is_compared_with_the_float_one(both: Task) -> None:
+    """And not with the quantization before it."""
+    other = [row.model_copy(update={"network": "w4"}) for row in rows(SEGMENTATION, 70.0, 65.0)[1:]]
+    found = [*rows(SEGMENTATION, 70.0, 60.0), *other]
+    assert [line.partition(" points")[0] for line in int8_losses(found, both, "w4")] == ["w4 loses 5.00"]
+    assert [line.partition(" points")[0] for line in int8_losses(found, both, "int8")] == ["int8 loses 10.00"]
+    assert not list(int8_losses(found, both, "a16"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.records import JOBS, Job, stale
-from benchmarks.summary import Summary
+from benchmarks.summary import Summary, aggregate
 from tests.report.made_up_run import make_parity, make_record
 from tools.migrate_records import main, migrated
 
@@ -79,6 +79,25 @@ def test_names_and_structure_are_todays() -> None:
     assert [row.statistics.values for row in new.metrics if row.metric == "depth/abs_rel_rng1"] == 2 * [
         (7.25, 8.25)
     ]
+
+
+def test_how_int8_was_found_gets_the_name_of_its_quantization(tmp_path: Path) -> None:
+    found = {
+        "num_fitted": 8,
+        "num_judged": 2,
+        "corrections": {"bias": 3},
+        "dropped": False,
+        "losses": ["much"],
+    }
+    record = json.loads(make_record(quantization={}).model_dump_json()) | {"quantization": found}
+    summary = json.loads(aggregate([make_record()]).model_dump_json()) | {"records": [record]}
+    file = tmp_path / "one.json"
+    file.write_text(json.dumps(summary))
+    main([str(file)])
+    (new,) = Summary.read(file).records
+    assert new.quantization.keys() == {"int8"}
+    assert new.quantization["int8"].model_dump(mode="json") == {"quant": record["recipe"]["quant"], **found}
+    assert json.loads(new.model_dump_json())["metrics"] == record["metrics"]
 
 
 @pytest.mark.parametrize("where", ["record", "statistics"])

@@ -119,8 +119,8 @@ class Format(ABC):
     """The name of its builder."""
     suffix: str
     """How its files end, such as ``.onnx``; no two formats share one, the longest that fits decides."""
-    network: str = "int8"
-    """Which network of a run it takes: float or int8."""
+    quantized: bool = True
+    """Whether it takes the quantized networks of a run, or the float one."""
     version: str
     """That of the executor of its files."""
 

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from xvision.console import Console
+from xvision.report.quantizations import quant_text
 from xvision.runs.measurements import Measurement, by_column
-from xvision.runs.record import ParityRow
-from xvision.runs.run import INT8, Run
+from xvision.runs.record import ParityRow, Quantization
+from xvision.runs.run import Run
 
 
 def outcome(run: Run) -> dict[str, Any]:
     """Plain values: the run, warnings, figures and files."""
     about = {"folder": str(run.folder), "recipe": run.recipe.name, "recipe_id": run.recipe.id}
     metrics = [row.model_dump() for row in run.files.evaluation.measurements]
-    return about | {"warnings": _warnings(run), "metrics": metrics, **run.files.results()}
+    quantizations = {name: plain.quant for name, plain in _quantizations(run).items()}
+    made = {"quantizations": quantizations, **run.files.results(), "exported": run.files.exported()}
+    return about | {"warnings": _warnings(run), "metrics": metrics, **made}
 
 
 def tell(run: Run, console: Console) -> None:
     """Figures, what is proved of each file, where the files are, and again the warnings, which stood far above."""
     print_metrics(console, run.files.evaluation.measurements)
-    parities = run.files.parity
-    if parities and (exceptions := run.recipe.quant.scheme.build().exceptions):
-        console.print(f"{INT8}  {exceptions}")
-    for parity in parities:
+    for name, made in _quantizations(run).items():
+        console.print(f"{name}  {quant_text(made.quant)}")
+    for parity in run.files.parity:
         for line in _proved(parity):
             console.print(line)
     for name, file in run.files.results().items():
         console.print(f"{name}  {file}")
+    for network, files in run.files.exported().items():
+        for file in files.values():
+            console.print(f"{network}  {file}")
     for line in _warnings(run):
         console.warn(line)
 
 
-def _warnings(run: Run) -> list[str]:
+def _quantizations(run: Run) -> Mapping[str, Quantization]:
+    """Those that the record knows, by name."""
     record = run.files.record
-    losses = record.quantization.losses if record and record.quantization else ()
-    return [*run.warnings, *losses]
+    return record.quantization if record else {}
+
+
+def _warnings(run: Run) -> list[str]:
+    return [*run.warnings, *(line for made in _quantizations(run).values() for line in made.losses)]
 
 
 def _proved(parity: ParityRow) -> Iterator[str]:
@@ -46,7 +55,8 @@ def _proved(parity: ParityRow) -> Iterator[str]:
     if parity.max_error:  # of outputs without integer codes
         off = f"{off} and {parity.max_error:.1e}" if parity.max_lsb else f"{parity.max_error:.1e}"
         off, allowed = f"{off} of the largest value", parity.version
-    yield f"parity  {off} between {parity.reference} and {parity.executor} ({allowed})"
+    who = f"{parity.reference} and {parity.executor} of {parity.network}"
+    yield f"parity  {off} between {who} ({allowed})"
     if parity.sqnr_db:
         noise = ", ".join(f"{name} {db:.1f} dB" for name, db in parity.sqnr_db.items())
         yield f"        signal over quantization noise: {noise}"

@@ -1,22 +1,43 @@
-"""Stage: give the trained network integer numbers."""
+"""Stage: give the trained network integer numbers, once for each quantization."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xvision.pipeline import train
-from xvision.pipeline.stage import Left, Measured, Stage, torch_version
+from xvision.pipeline.stage import Left, Measured, Sections, Stage, torch_version
 from xvision.recipes.schema import digest
-from xvision.runs.files import BEST, QUANTIZED, QUANTIZING
-from xvision.runs.run import INT8, Run
+from xvision.runs.files import BEST, quant_section, quantized, quantizing
+
+if TYPE_CHECKING:
+    from xvision.runs.run import Run
 
 
-def _execute(run: Run) -> Left:
+def stage(name: str) -> Stage:
+    """That of the quantization of this name."""
+    return Stage(
+        "quantize",
+        lambda run: _execute(run, name),
+        keys=(),
+        exit_code=5,
+        network=name,
+        after=(train.STAGE.name,),
+        quantizes=lambda run: _section(run, name),
+        measured=lambda run: _measured(run, name),
+        version=torch_version,
+        several=True,
+    )
+
+
+def _execute(run: Run, name: str) -> Left:
+    import yaml
+
     from xvision.quant.context import Context
     from xvision.quant.quantize import quantize_with
     from xvision.quant.state import save
 
-    quant = run.recipe.quant
+    quant = run.quantizations[name]
     context = Context(
         network=run.model,
         scheme=quant.scheme.build(),
@@ -25,37 +46,31 @@ def _execute(run: Run) -> Left:
         train_loader=lambda: run.loader("train", train=True, shared=True),
         val_loader=lambda: run.loader("val", shared=True),
         settings=quant,
-        folder=_folder(run),
+        folder=_folder(run, name),
         program=run.program,
         seed=run.recipe.seed,
         console=run.console,
         processes=run.processes,
     )
-    quantized = quantize_with(context, quant.method)
+    made = quantize_with(context, quant.method)
     if run.processes.is_first:
-        save(quantized, run.files.new(QUANTIZED))
+        save(made, run.files.new(quantized(name)))
+        run.files.write(quant_section(name), yaml.safe_dump(_section(run, name)[name], sort_keys=False))
     run.changed()
-    return Left(gone=(QUANTIZING,))
+    return Left(gone=(quantizing(name),))
 
 
-def _folder(run: Run) -> Path:
+def _section(run: Run, name: str) -> Sections:
+    return {name: run.quantizations[name].model_dump(mode="json")}
+
+
+def _folder(run: Run, name: str) -> Path:
     """Where a method may resume after a kill: of this network and these settings alone."""
     trained = run.files.status.stages[train.STAGE.name]
-    return run.folder / QUANTIZING / digest([run.recipe.deciding()["quant"], trained.outputs[BEST]])
+    return run.folder / quantizing(name) / digest([_section(run, name)[name], trained.outputs[BEST]])
 
 
-def _measured(run: Run) -> Measured:
+def _measured(run: Run, name: str) -> Measured:
     from xvision.export.executors import executor
 
-    yield INT8, executor.simulation().build(run.quantized)
-
-
-STAGE = Stage(
-    "quantize",
-    _execute,
-    keys=("quant",),
-    exit_code=5,
-    measured=_measured,
-    version=torch_version,
-    several=True,
-)
+    yield name, executor.simulation().build(run.network(name))

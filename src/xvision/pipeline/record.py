@@ -11,7 +11,6 @@ from xvision.recipes.schema import digest
 from xvision.runs.files import COST, DRAWING, EVALUATION, RECORD
 from xvision.runs.int8_losses import int8_losses
 from xvision.runs.record import Quantization, Record
-from xvision.runs.run import INT8
 
 if TYPE_CHECKING:
     from xvision.graph.cost import Cost
@@ -37,8 +36,9 @@ def _record(run: Run, cost: Cost) -> Record:
     from xvision.runs.record import Artefact, Complexity, HeadCost, SplitData, StageTime
 
     recipe, status = run.recipe, run.files.status
-    quantization = _quantization(run)
-    for line in quantization.losses if quantization else ():
+    made = [name for name in run.networks if name in status.quantizations]
+    quantization = {name: _quantization(run, name) for name in made}
+    for line in (line for one in quantization.values() for line in one.losses):
         run.console.warn(line)
     heads = head_costs(run.model, cost) if len(run.task.parts) > 1 else {}
     stages = {name: done for name, done in status.stages.items() if name not in (STAGE.name, "report")}
@@ -78,24 +78,25 @@ def _record(run: Run, cost: Cost) -> Record:
     )
 
 
-def _quantization(run: Run) -> Quantization | None:
-    """How the integer network was made, and what is much worse in it; None before, and of methods that do not say."""
-    if INT8 not in run.networks:
-        return None
-    quality: Quality | None = vars(run.quantized)["meta"].get("quality")
+def _quantization(run: Run, network: str) -> Quantization:
+    """How an integer network was made, as far as its method says it, and what is much worse in it."""
+    quant = run.files.status.quantizations[network]
+    losses = list(int8_losses(run.files.evaluation.measurements, run.task, network))
+    quality: Quality | None = vars(run.network(network))["meta"].get("quality")
     if quality is None:
-        return None
-    lines = [
-        *int8_losses(run.files.evaluation.measurements, run.task),
-        *(f"'{name}' has {db:.1f} dB of signal over quantization noise" for name, db in quality.poor.items()),
+        return Quantization(quant=quant, losses=tuple(losses))
+    losses += [
+        f"output '{name}' of {network} has {db:.1f} dB of signal over quantization noise"
+        for name, db in quality.poor.items()
     ]
     weakest = f"; most noise in {quality.weakest}" if quality.layers else ""
     return Quantization(
+        quant=quant,
         num_fitted=quality.num_fitted,
         num_judged=quality.num_judged,
         corrections=Counter(layer.correction for layer in quality.layers.values()),
         dropped=quality.dropped,
-        losses=tuple(f"{line}{weakest}" for line in lines),
+        losses=tuple(f"{line}{weakest}" for line in losses),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xvision.pipeline.stage import Left, Stage
 from xvision.runs.contents import Sample
 from xvision.runs.files import REPORT, SAMPLES
+from xvision.runs.names import answering
 
 if TYPE_CHECKING:
     from xvision.runs.run import Run
@@ -40,14 +41,14 @@ def _write_samples(run: Run) -> None:
     with torch.inference_mode():
         planes = run.inputs.encode(batch)
         found = {name: task.decode(run.network(name)(*planes), inverses) for name in names}
-    last, rows = found[names[-1]], []
+    shown, rows = found[answering(names)], []
     for i, (image, label) in enumerate(zip(images, task.ground_truth(batch), strict=True)):
         name = f"sample_{i:02}.png"
-        picture = task.view.draw(image.permute(1, 2, 0).contiguous().numpy(), last[i], label)
+        picture = task.view.draw(image.permute(1, 2, 0).contiguous().numpy(), shown[i], label)
         beside = [titled(field, seen) for field, seen in _second_input(batch, i).items()]
         write_png(run.files.new(SAMPLES).with_name(name), side_by_side([*beside, picture]))
         texts = {key: task.view.caption(of_one[i]) for key, of_one in found.items()}
-        correct = task.view.is_right(last[i], label)
+        correct = task.view.is_right(shown[i], label)
         rows.append(Sample(image=name, label=task.view.caption(label), found=texts, correct=correct))
     run.files.write(SAMPLES, [row.model_dump() for row in rows])
 
@@ -62,4 +63,4 @@ def _second_input(batch: Mapping[str, Any], i: int) -> dict[str, Any]:
     return {field: pictures[field](batch[field][i].permute(1, 2, 0).contiguous().numpy())} if field else {}
 
 
-STAGE = Stage("report", _execute, keys=(), exit_code=5)
+STAGE = Stage("report", _execute, keys=(), exit_code=5, after=("record",))

@@ -1,41 +1,51 @@
-"""The whole pipeline on one screen: data -> train -> quantize -> export -> verify -> report."""
+"""The whole pipeline on one screen: data -> train -> quantize -> export -> verify -> report.
+
+A run has the float network and any number of quantizations of it, each with a name; every network is exported and
+verified for itself, so that one never makes another stale.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from xvision.console import Console
 from xvision.pipeline import export, quantize, record, report, train, verify
-from xvision.pipeline.stage import blaming, bring_up_to_date, read_by
+from xvision.pipeline.stage import Stage, blaming, bring_up_to_date, read_by, reading
 from xvision.recipes.idle import idle_settings
 from xvision.recipes.schema import Recipe, digest
 from xvision.runs.build import complete
 from xvision.runs.checks import (
+    check_alone,
     check_moved,
     check_quantizable,
     check_recipe,
     check_settings,
     check_unchanged,
 )
-from xvision.runs.files import BEST
+from xvision.runs.files import BEST, RECIPE, RunFiles
 from xvision.runs.folder import claim, leaving_nothing, next_folder, set_aside
 from xvision.runs.lock import locked
+from xvision.runs.names import DEFAULT, FLOAT
 from xvision.runs.run import Run
 from xvision.train.allocator import keep_memory
 from xvision.train.hardware import use_threads
-from xvision.train.processes import init
+from xvision.train.processes import Processes, init
 
-STAGES = (train.STAGE, quantize.STAGE, export.STAGE, verify.STAGE, record.STAGE, report.STAGE)
+STEPS = ("train", "quantize", "export", "verify", "record", "report")
 
 
 def run(
-    recipe: Recipe, out: str | Path | None = None, *, until: str = "report", fresh: bool = False,
-    keep_trained: bool = False, refresh: bool = True, console: Console | None = None,
+    recipe: Recipe, out: str | Path | None = None, *, quantization: str | None = None, until: str = "report",
+    fresh: bool = False, keep_trained: bool = False, refresh: bool = True, console: Console | None = None,
 ) -> Run:  # fmt: skip
-    """Bring the run folder `out` up to date with `recipe`, up to and with the stage `until`.
+    """Bring the run folder `out` up to date with `recipe`, up to and with the step `until`.
+
+    With a `quantization` the recipe's `quant` section is that of the quantization of this name, and of the run's
+    quantizations this one alone is brought up to date; without, all are, and the section is that of the default one.
 
     A network that was trained on data which has changed since is trained again, unless `keep_trained`. `refresh`: what
     was proved or measured under other versions of the libraries is made again.
@@ -46,31 +56,68 @@ def run(
     """
     keep_memory()
     processes, console = init(), console or Console(quiet=True)
-    last = [stage.name for stage in STAGES].index(until)
+    last = STEPS.index(until)
     if processes.world > 1 and out is None:
         raise ValueError("--out: several processes must agree on a folder; name one")
     folder = Path(out) if out else next_folder(recipe.name)
     said = console if processes.is_first else None
-    this = Run(folder, complete(recipe), said, processes, writing=True)
-    with _writing(this, fresh=fresh):
+    this = _opened(folder, complete(recipe), quantization, said, processes, fresh=fresh)
+    with _writing(this, fresh=fresh, alone=quantization):
         use_threads(recipe.train.threads, processes.local_world)
-        to_quantize = not this.files.has(BEST) and quantize.STAGE in STAGES[: last + 1]
-        before = _check(this, keep_trained=keep_trained, to_quantize=to_quantize)
-        for i, stage in enumerate(STAGES):
-            if stage is record.STAGE:
-                before = record.before(this)
-            elif last < i:
+        names = list(this.quantizations) if quantization is None else [quantization]
+        networks = [FLOAT, *names] if quantization is None else names
+        to_quantize = not this.files.has(BEST) and last >= STEPS.index("quantize")
+        data = _check(this, keep_trained=keep_trained, to_quantize=names if to_quantize else [])
+        stages, left = _stages(this), dict[str, str]()
+        for stage in stages:
+            if not _is_wanted(this, stage, networks, last):
                 continue
-            before = bring_up_to_date(this, stage, before, STAGES[i + 1 :], refresh=refresh)
+            if stage.step == "record":
+                before = record.before(this)
+            else:
+                before = left[stage.after[0]] if stage.after else data
+            left[stage.name] = bring_up_to_date(this, stage, before, reading(stage, stages), refresh=refresh)
         if processes.is_first:
             this.files.keep_recipe(this.recipe)
-    if last >= STAGES.index(verify.STAGE):
-        verify.check(this)
+    if last >= STEPS.index("verify"):
+        verify.check(this, networks)
     return this
 
 
+def _opened(
+    folder: Path, recipe: Recipe, name: str | None, console: Console | None, processes: Processes, *, fresh: bool
+) -> Run:  # fmt: skip
+    """The run; where the recipe quantizes under a name, recipe.yaml keeps the `quant` section that it has."""
+    asked, there = {DEFAULT if name is None else name: recipe.quant}, RunFiles(folder)
+    if DEFAULT not in asked and not fresh and there.has(RECIPE):
+        recipe = recipe.model_copy(update={"quant": there.recipe.quant})
+    return Run(folder, recipe, console, processes, quantizations=asked, writing=True)
+
+
+def _stages(run: Run) -> list[Stage]:
+    """All stages of the run, each after those that it reads."""
+    names = list(run.quantizations)
+    networks = [FLOAT, *names]
+    made = [
+        train.STAGE,
+        *map(quantize.stage, names),
+        *map(export.stage, networks),
+        *map(verify.stage, networks),
+    ]
+    return [*made, replace(record.STAGE, after=tuple(stage.name for stage in made)), report.STAGE]
+
+
+def _is_wanted(run: Run, stage: Stage, networks: list[str], last: int) -> bool:
+    """Whether a stage is of these networks and has something to do, or to take away; the record always is."""
+    if stage.step != "record" and STEPS.index(stage.step) > last:
+        return False
+    if stage.network and stage.network not in networks:
+        return False
+    return stage.applies(run) or stage.name in run.files.status.stages
+
+
 @contextmanager
-def _writing(run: Run, *, fresh: bool) -> Iterator[None]:
+def _writing(run: Run, *, fresh: bool, alone: str | None) -> Iterator[None]:
     """Be the one that writes into the folder; without anything done in it, it does not stay."""
     if not run.processes.is_first:
         run.processes.barrier()
@@ -84,6 +131,8 @@ def _writing(run: Run, *, fresh: bool) -> Iterator[None]:
     with locked(run.folder, run.console.warn), leaving_nothing(run.folder, "run"):
         run.files.recover()
         check_recipe(run)
+        if alone is not None:
+            check_alone(run, alone)
         check_unchanged(run)
         run.processes.barrier()
         try:
@@ -92,7 +141,7 @@ def _writing(run: Run, *, fresh: bool) -> Iterator[None]:
             run.files.unstage()
 
 
-def _check(run: Run, *, keep_trained: bool, to_quantize: bool) -> str:
+def _check(run: Run, *, keep_trained: bool, to_quantize: list[str]) -> str:
     """Say what is there, refuse what cannot be done; the digest of the data."""
     with blaming("data", 2), warnings.catch_warnings(record=True) as said:  # a DataError says 3 itself
         warnings.simplefilter("always")
@@ -106,6 +155,8 @@ def _check(run: Run, *, keep_trained: bool, to_quantize: bool) -> str:
         run.console.print(f"{len(classes)} classes  {some}")
     for line in (*idle_settings(run.recipe), *run.task.advice(run.inputs.fields)):
         run.warn(line)
+    if run.files.of_older_version:
+        run.console.warn(f"{run.folder}: {run.older_version}")
     check_settings(run)
     for line in _advice(run):
         run.warn(line)
@@ -113,7 +164,7 @@ def _check(run: Run, *, keep_trained: bool, to_quantize: bool) -> str:
         before = digest(run.digests)
     check_moved(run, read_by(run, train.STAGE, before), keep=keep_trained)
     if to_quantize:
-        check_quantizable(run)
+        check_quantizable(run, to_quantize)
     if run.processes.is_first and not run.files.status.stages:
         run.files.keep_recipe(run.recipe)
     return before

@@ -1,4 +1,4 @@
-"""What a stage is: one step of the pipeline, what decides whether it must run again, and how it is brought up to date.
+"""What a stage is: a step of the pipeline, what decides whether it must run again, and how it is brought up to date.
 
 status.json keeps for every stage a digest of what it read (the recipe's keys, the data, what the stages before left)
 and the hashes of what it left. A stage runs when the digest has changed or a file is gone; so a rerun executes nothing,
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xvision.data.resources import ResourceError, explaining_resources
 from xvision.files import sha256
@@ -24,6 +24,7 @@ from xvision.runs.contents import Done, Status
 from xvision.runs.environment import source_state
 from xvision.runs.files import EVALUATION, RECIPE
 from xvision.runs.measurements import Measurements
+from xvision.runs.names import stage_name
 
 if TYPE_CHECKING:
     from xvision.export.contract import Executor
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Measured = Iterable[tuple[str, "Executor"]]
 """Networks of a run and what computes them."""
+Sections = dict[str, dict[str, Any]]
+"""The `quant` sections of quantizations by their names, in plain values."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,22 @@ class Left:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the pipeline."""
+    """One step of the pipeline, of the run or of one of its networks."""
 
-    name: str
+    step: str
     execute: Callable[[Run], Left]
     """Stages files (`run.files.new`, `run.files.write`), or raises; called in the first process alone, or in all."""
     keys: tuple[str, ...]
     """Keys of the recipe that it reads."""
     exit_code: int
+    network: str = ""
+    """Whose step it is, where each network has its own."""
+    after: tuple[str, ...] = ()
+    """The stages whose results it reads."""
+    applies: Callable[[Run], bool] = lambda run: True
+    """Whether there is anything to do for it, by the recipe."""
+    quantizes: Callable[[Run], Sections] = lambda run: {}
+    """The quantization that it makes: its `quant` section by its name."""
     needed: tuple[str, ...] = ()
     """What later stages read of the files that it leaves: without one it runs again; all of them if none is named."""
     reads: tuple[str, ...] = ()
@@ -66,6 +77,10 @@ class Stage:
     proves: bool = False
     several: bool = False
     """Whether all processes take part."""
+
+    @property
+    def name(self) -> str:
+        return stage_name(self.step, self.network) if self.network else self.step
 
 
 class StageError(ValueError):
@@ -85,6 +100,16 @@ def blaming(stage: str, exit_code: int) -> Iterator[None]:
             yield
     except (ValueError, OSError) as e:
         raise StageError(stage, exit_code, e) from e
+
+
+def reading(stage: Stage, stages: Iterable[Stage]) -> list[Stage]:
+    """Those of `stages`, each after those that it reads, that read what a stage leaves, directly or through others."""
+    found, names = [], {stage.name}
+    for other in stages:
+        if names & {*other.after}:
+            found.append(other)
+            names.add(other.name)
+    return found
 
 
 def bring_up_to_date(run: Run, stage: Stage, before: str, later: Iterable[Stage], *, refresh: bool) -> str:
@@ -120,7 +145,10 @@ def read_by(run: Run, stage: Stage, before: str) -> str:
     """The digest of all that a stage reads."""
     plain = run.recipe.deciding() | {"places": run.recipe.places}
     files = {name: sha256(path) for name in stage.reads if (path := run.files.path(name)).is_file()}
-    return digest({"before": before, "files": files, **{key: plain[key] for key in stage.keys}})
+    settings = {key: plain[key] for key in stage.keys}
+    if sections := stage.quantizes(run):
+        settings["quant"] = sections
+    return digest({"before": before, "files": files, **settings})
 
 
 def _is_current(run: Run, stage: Stage, done: Done | None, inputs: str, refresh: bool) -> bool:
@@ -204,6 +232,7 @@ def _swap(
     new = Status(
         recipe=run.recipe.to_dict(),
         recipe_id=run.recipe.id,
+        quantizations={**status.quantizations, **stage.quantizes(run)},
         evaluation=sha256(run.files.path(EVALUATION)),
         stages=kept | {stage.name: done},
     )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from xvision.pipeline.stage import Left, Measured, Stage, torch_version
 from xvision.recipes.schema import digest
 from xvision.runs.files import AFFINITY, BEST, BEST_INFO, CHECKPOINTS, LOG, RETRAINING, TENSORBOARD
-from xvision.runs.run import FLOAT, Run
+from xvision.runs.names import FLOAT
+from xvision.runs.run import Run
 
 if TYPE_CHECKING:
     from xvision.data.loader import Loader

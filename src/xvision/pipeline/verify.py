@@ -1,13 +1,14 @@
-"""Stage: compare each exported file, run by what runs such files, with the network that it was made from."""
+"""Stage: compare each file of a network, run by what runs such files, with the network that it was made from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from xvision.pipeline.stage import Left, Measured, Stage, torch_version
-from xvision.runs.files import PARITY
+from xvision.pipeline import export
+from xvision.pipeline.stage import Left, Stage, torch_version
+from xvision.runs.files import parity_of
 from xvision.runs.record import ParityRow
 
 if TYPE_CHECKING:
@@ -23,44 +24,48 @@ class VerificationError(ValueError):
     exit_code = 6
 
 
-def _execute(run: Run) -> Left:
+def stage(network: str) -> Stage:
+    """That of the files of the network of this name."""
+    return Stage(
+        "verify",
+        lambda run: _execute(run, network),
+        keys=(),
+        exit_code=6,
+        network=network,
+        after=(export.stage(network).name,),
+        applies=lambda run: bool(run.formats(network)),
+        measured=lambda run: ((network, runtime) for _, runtime in _files(run, network)),
+        version=lambda run: ", ".join((torch_version(run), *(one.version for one in run.formats(network)))),
+        proves=True,
+    )
+
+
+def _execute(run: Run, network: str) -> Left:
     from xvision.export.export import as_executor
     from xvision.export.verify import verify
 
     found = []
-    for one, runtime in _files(run):
-        reference = as_executor(run.network(one.network))
+    for one, runtime in _files(run, network):
+        reference = as_executor(run.network(network))
         parity = verify(reference, runtime, islice(run.planes("val"), NUM_BATCHES))
         versions = f"{reference.version}, {runtime.version}"
-        about = {"network": one.network, "file": run.exported(one), "version": versions}
+        about = {"network": network, "file": run.exported(network, one), "version": versions}
         found.append(ParityRow.model_validate(parity.to_dict() | about))
-    run.files.write(PARITY, [parity.model_dump(mode="json") for parity in found])
+    run.files.write(parity_of(network), [parity.model_dump(mode="json") for parity in found])
     return Left()
 
 
-def _files(run: Run) -> Iterator[tuple[Format, Executor]]:
-    for one in run.formats():
-        yield one, one.executor(run.files.checked(run.exported(one)))
+def _files(run: Run, network: str) -> Iterator[tuple[Format, Executor]]:
+    for one in run.formats(network):
+        yield one, one.executor(run.files.checked(run.exported(network, one)))
 
 
-def _measured(run: Run) -> Measured:
-    for one, runtime in _files(run):
-        yield one.network, runtime
-
-
-def _version(run: Run) -> str:
-    return ", ".join((torch_version(run), *(one.version for one in run.formats())))
-
-
-def check(run: Run) -> None:
-    """Raise VerificationError for what the last verification has found wrong."""
+def check(run: Run, networks: Iterable[str]) -> None:
+    """Raise VerificationError for what the last verification of networks has found wrong."""
     for parity in run.files.parity:
-        if not parity.ok:
+        if parity.network in networks and not parity.ok:
             raise VerificationError(
                 f"verify: {run.folder / parity.file} computes something else than its {parity.reference}: expected at "
                 f"most {parity.tolerance_lsb} LSB, got {parity.max_lsb}, first at {parity.first_difference}; see "
-                f"{run.folder / PARITY}"
+                f"{run.folder / parity_of(parity.network)}"
             )
-
-
-STAGE = Stage("verify", _execute, keys=(), exit_code=6, measured=_measured, version=_version, proves=True)

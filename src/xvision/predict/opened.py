@@ -22,6 +22,7 @@ from xvision.predict.sources import Frame, split_of
 from xvision.recipes.schema import Recipe
 from xvision.runs.build import Classes, make_loader, open_split
 from xvision.runs.measurements import Column
+from xvision.runs.names import answering
 from xvision.tasks.contract import Task
 from xvision.tasks.multi import build_task
 from xvision.tasks.view import Prediction
@@ -38,7 +39,7 @@ class Opened:
     """By network and executor, in the order in which they were made."""
 
     def predict(self, image: str | Path | Pixels, previous: str | Path | Pixels | None = None) -> Prediction:
-        """What the last network finds in one image: a file, or pixels (H, W, 3) uint8 in RGB.
+        """What the network that answers finds in one image: a file, or pixels (H, W, 3) uint8 in RGB.
 
         `previous` is the frame before it, for networks that see motion. Maps are as large as the image (of what
         `data.crop_rect` leaves of it).
@@ -49,7 +50,7 @@ class Opened:
         return prediction
 
     def find(self, frames: Sequence[Frame]) -> Iterator[tuple[Pixels, Prediction, Array | None]]:
-        """Of each frame what of it is used, what the last network finds there, and the flow that the network saw.
+        """Of each frame what of it is used, what the network that answers finds there, and the flow that it saw.
 
         Shapes: the flow (H, W, 2), in pixels of the network's input.
 
@@ -73,13 +74,19 @@ class Opened:
         images = [cut_pixels(frame.image, data.crop_rect) for frame in frames]
         inverses = [batch["framing"].inverse(image.shape[:2]) for image in images]
         with torch.inference_mode():
-            predictions = self.task.decode(forward(self.last, batch, self.inputs), inverses)
+            predictions = self.task.decode(forward(self.executor, batch, self.inputs), inverses)
         yield from zip(images, predictions, flows_of(batch), strict=True)
 
     @property
-    def last(self) -> Executor:
-        """The one that is nearest to the device."""
-        return list(self.executors.values())[-1]
+    def column(self) -> Column:
+        """The network that answers, and what runs it: of several the recipe's own quantization, or the last one."""
+        name = answering([network for network, _ in self.executors])
+        return [column for column in self.executors if column[0] == name][-1]
+
+    @property
+    def executor(self) -> Executor:
+        """What runs the network that answers."""
+        return self.executors[self.column]
 
     @property
     def inputs(self) -> Inputs:

@@ -20,7 +20,7 @@ from xvision.predict.output import METRICS, Output, file_stem, open_output, writ
 from xvision.predict.sources import BATCH_SIZE, Clip, Frame, Pictures, Source, batches, find_sources
 from xvision.runs.folder import leaving_nothing
 from xvision.runs.measure import as_rows
-from xvision.runs.run import FLOAT
+from xvision.runs.names import FLOAT
 from xvision.tasks.contract import Task
 from xvision.tasks.metrics.contract import Outputs
 from xvision.tasks.missing_labels import rows_of, which
@@ -40,13 +40,15 @@ def predict(
     console: Console,
     most_frames: int | None = None,
     *,
+    network: str | None = None,
     fresh: bool = False,
 ) -> dict[str, Any]:
     """What a run or an exported file finds in what the words of a command line name.
 
     The words are images, folders, videos and cameras, or ``data=…`` overrides: then it is the validation split of that
-    data set, and metrics are given too. A run answers with its int8 network if it has one. With `data.crop_rect` images
-    are cut to it as in training, and maps and pictures are of the cut image.
+    data set, and metrics are given too. A run answers with the `network` of this name, by default with the quantization
+    that its recipe describes, if it has one. With `data.crop_rect` images are cut to it as in training, and maps and
+    pictures are of the cut image.
 
     The folder `out` is new, empty or written by the same call before; `fresh` moves another one aside.
 
@@ -63,10 +65,14 @@ def predict(
         raise ValueError("--frames: expected a video or a camera to bound, got a data set; leave it out")
     if fresh and out is None:
         raise ValueError("--fresh: it moves the folder of --out aside; name one")
-    opened = load(path, settings)
-    if path.is_dir() and list(opened.executors)[-1][0] == FLOAT:
+    opened = load(path, settings, network=network)
+    answers, networks = opened.column[0], [name for name, _ in opened.executors]
+    if len(networks) > 2:
+        console.print(f"by the {answers} network; --as NAME chooses another of {', '.join(networks)}")
+    if path.is_dir() and network is None and answers == FLOAT:
         console.print(f"by the float network; `xvision quantize {path}` makes the int8 one")
-    call = [str(path), *words, *(("--frames", str(most_frames)) if most_frames else ())]
+    chosen = {"--as": network, "--frames": most_frames}
+    call = [str(path), *words, *(str(x) for option in chosen.items() if option[1] for x in option)]
     if out is not None:
         open_output(out, call, fresh=fresh)
     keeping = leaving_nothing(out, "predictions") if out else nullcontext()
@@ -197,7 +203,7 @@ def _entry(
 def _of_data(opened: Opened, path: Path, output: Output | None, console: Console) -> dict[str, Any]:
     """The validation split as `xvision val` sees it, sample by sample; frames of one sequence are a film too."""
     opened, dataset = open_labelled(opened, path)
-    task, model = opened.task, opened.last
+    task, model = opened.task, opened.executor
     loader = opened.val_loader(dataset)
     stored = within(dataset.splits["val"], opened.recipe.data.crop_rect, None)  # without flow
     metric, entries = metric_over(task), []
@@ -223,8 +229,7 @@ def _of_data(opened: Opened, path: Path, output: Output | None, console: Console
             if signals.received:
                 raise Interrupted(signals.received, f"predict: interrupted after {len(entries)} images")
     found_metrics = defined(metric.compute(), task.primary)
-    (column, executor) = list(opened.executors.items())[-1]
-    rows_of_split = as_rows(column, "val", found_metrics, task, executor.version)
+    rows_of_split = as_rows(opened.column, "val", found_metrics, task, model.version)
     summary = _summary(opened, entries, metrics=[row.model_dump() for row in rows_of_split])
     if output is not None:
         write_metrics(output.folder / METRICS, [entry["image"] for entry in entries], rows)

@@ -18,10 +18,11 @@ from xvision.report import numbers, plots
 from xvision.report.confusion import Confusions, confusions
 from xvision.report.measured import Table, tables
 from xvision.report.part_text import part_kind, part_text
+from xvision.report.quantizations import Quantized, quantizations
 from xvision.runs.contents import LayerCost, Sample, TrainLine, ValLine
 from xvision.runs.files import DRAWING, RunFiles
+from xvision.runs.names import answering
 from xvision.runs.record import ParityRow, Record
-from xvision.runs.run import INT8
 
 if TYPE_CHECKING:
     from xvision.tasks.contract import Task
@@ -135,8 +136,7 @@ class Page:
 
     def exceptions(self, network: str) -> str:
         """What in a network has other bits than its name says."""
-        exceptions: str = self.files.recipe.quant.scheme.build().exceptions
-        return exceptions if network == INT8 else ""
+        return next((one.exceptions for one in self.quantizations if one.name == network), "")
 
     @cached_property
     def parities(self) -> tuple[ParityRow, ...]:
@@ -152,29 +152,12 @@ class Page:
         if not all(parity.ok for parity in found):
             return Verdict("bad", "Not equal", lines)
         title = f"Verified: {max(parity.max_lsb for parity in found)} LSB"
-        quantization = self.record.quantization if self.record else None
-        if quantization and quantization.losses:
-            losses = [f"{line}." for line in quantization.losses]
+        proved = {parity.network for parity in found}
+        if others := [one.name for one in self.quantizations if one.made and one.name not in proved]:
+            lines.append(f"Not verified yet: {', '.join(others)}.")
+        if losses := [f"{line}." for one in self.quantizations if one.made for line in one.made.losses]:
             return Verdict("open", f"{title}, but integers cost accuracy", [*lines, *losses])
-        return Verdict("good", title, lines)
-
-    @property
-    def corrections(self) -> str | None:
-        """What was corrected in the integer network, and on which images that was judged."""
-        found = self.record.quantization if self.record else None
-        if found is None:
-            return None
-        images = f"{found.num_fitted} calibration images"
-        images += (
-            f", judged on {found.num_judged} others" if found.num_judged else ", judged on the same ones"
-        )
-        if found.dropped:
-            return f"Ranges from {images}; no correction of layers helped there, so none is in."
-        kept = ", ".join(
-            f"{name} in {number} layer{'s' * (number != 1)}"
-            for name, number in sorted(found.corrections.items())
-        )
-        return f"Ranges and corrections from {images}. Corrected: {kept or 'nothing'}."
+        return Verdict("open" if others else "good", title + ", but not every network" * bool(others), lines)
 
     @cached_property
     def _stopped(self) -> str:
@@ -196,7 +179,8 @@ class Page:
         for parity in self.parities:
             if self.files.has(parity.file):
                 path = self.files.path(parity.file)
-                yield "Exported file", numbers.size_bytes(path.stat().st_size), path.name
+                title = f"{parity.network}: exported file"
+                yield title, numbers.size_bytes(path.stat().st_size), path.name
 
     def _primary_cards(self, table: Table) -> Iterator[tuple[str, str, str]]:
         """The primary metric of each network; the first beside what was expected, the others beside the first."""
@@ -299,6 +283,11 @@ class Page:
         except OSError as e:
             raise ValueError(f"{file}: named in samples.json but cannot be read ({e.strerror})") from e
 
+    @property
+    def drawn(self) -> str:
+        """The network whose findings are drawn into the samples."""
+        return answering(list(self.files.samples[0].found))
+
     @cached_property
     def sample_width_px(self) -> int:
         """The room that a picture needs so that what is written in it can be read."""
@@ -326,9 +315,9 @@ class Page:
         return self.files.text(DRAWING).replace(' xmlns="http://www.w3.org/2000/svg"', "")
 
     @cached_property
-    def quant(self) -> list[tuple[str, str]]:
-        """The quantization settings of the recipe."""
-        return [(key, part_text(value)) for key, value in self.recipe["quant"].items()]
+    def quantizations(self) -> list[Quantized]:
+        """Those of the run; before there are any, the one that the recipe describes."""
+        return quantizations(self.record, self.recipe)
 
     @cached_property
     def artefacts(self) -> list[tuple[str, str, str, str]]:

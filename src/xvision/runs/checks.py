@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from xvision.data.dataset import DataError
 from xvision.recipes.schema import Recipe, differing_keys
 from xvision.runs.build import SettingError
 from xvision.runs.files import RECIPE
+from xvision.runs.names import FLOAT, check_name
 from xvision.runs.run import Run
 
 FREE_OF_TRAINING = ("quant.", "export.")
@@ -37,6 +40,20 @@ def check_recipe(run: Run) -> None:
 def _said(value: object) -> str:
     """A value of a setting; a recipe with other parts may not have it."""
     return "nothing" if value is None else repr(value)
+
+
+def check_alone(run: Run, name: str) -> None:
+    """Raise ValueError if one quantization cannot be made alone: by its name, or since all networks share a setting."""
+    check_name(name, [FLOAT, *(other for other in run.quantizations if other != name)])
+    status = run.files.status
+    made = Recipe.model_validate(status.recipe) if status.recipe else run.recipe
+    changed = differing_keys(made, run.recipe)
+    if shared := [key for key in changed if key.startswith("export.")]:
+        was, asked = changed[shared[0]]
+        raise ValueError(
+            f"{shared[0]}: expected {_said(was)}, which all networks of {run.folder} share, got {_said(asked)}; "
+            f"change it with `xvision export {run.folder}`"
+        )
 
 
 def check_unchanged(run: Run) -> None:
@@ -125,8 +142,8 @@ def check_settings(run: Run) -> None:
         raise SettingError(str(e)) from e
 
 
-def check_quantizable(run: Run) -> None:
-    """Raise SettingError before hours of training if the network could not be quantized after them.
+def check_quantizable(run: Run, names: Iterable[str]) -> None:
+    """Raise SettingError before hours of training if the network could not be quantized after them, in any way asked.
 
     The network is built without weights, captured, folded and given quantizers, on random images. What it was exported
     to is kept for the trained one. Operators that would compute in float are told.
@@ -143,10 +160,11 @@ def check_quantizable(run: Run) -> None:
         for plane in run.inputs.example(size, batch=2)
     )
     model = run.build(weights=False).eval()
-    try:
-        run.program = exported(model, planes)
-        graph = prepare(model, planes, run.recipe.quant.scheme.build(), run.program)
-    except ValueError as e:
-        raise SettingError(f"net: expected a network that can be quantized: {e}") from e
-    if unknown := graph.meta["float_operators"]:
-        run.console.warn(f"the int8 network will compute in float between integers: {listed(unknown)}")
+    for name in names:
+        try:
+            run.program = run.program or exported(model, planes)
+            graph = prepare(model, planes, run.quantizations[name].scheme.build(), run.program)
+        except ValueError as e:
+            raise SettingError(f"net: expected a network that can be quantized: {e}") from e
+        if unknown := graph.meta["float_operators"]:
+            run.console.warn(f"the {name} network will compute in float between integers: {listed(unknown)}")

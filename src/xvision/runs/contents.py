@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from xvision.runs.measurements import Column
+from xvision.runs.names import DEFAULT, stage_name
 from xvision.runs.record import Frozen
 
 
@@ -34,9 +35,26 @@ class Status(Frozen):
 
     recipe: dict[str, Any] = Field(default_factory=dict)
     recipe_id: str = ""
+    quantizations: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """The `quant` section that each quantization was made with, by its name."""
     evaluation: str = ""
     """sha256 of evaluation.json, which several stages write."""
     stages: dict[str, Done] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_quantization(cls, plain: Any) -> Any:
+        """What a version wrote that knew one quantization: its stages are those of the default, to be done again."""
+        stages = plain.get("stages") if isinstance(plain, dict) else None
+        if not isinstance(stages, dict):
+            return plain
+        found = {}
+        for name, done in stages.items():
+            if name in ("quantize", "export", "verify") and isinstance(done, dict):
+                found[stage_name(name, DEFAULT)] = {**done, "inputs": ""}
+            else:
+                found[name] = done
+        return {**plain, "stages": found}
 
     def writer(self, name: str) -> Done | None:
         """The stage that wrote a file."""

@@ -20,9 +20,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from xvision.config.messages import explain
 from xvision.files import read_json, sha256, write_json, write_text
+from xvision.quant.settings import Quant
 from xvision.recipes.schema import Recipe, differing_keys, read_recipe
 from xvision.runs.contents import Best, LayerCost, Line, Sample, Status, TrainLine, ValLine
 from xvision.runs.measurements import Measurements
+from xvision.runs.names import DEFAULT, FLOAT, stage_name
 from xvision.runs.record import Affinity, ParityRow, Record
 from xvision.train.places import Places
 
@@ -40,17 +42,43 @@ TENSORBOARD = "tensorboard"
 CHECKPOINTS = "checkpoints"
 BEST = "checkpoints/best.safetensors"
 BEST_INFO = "checkpoints/best.json"
-QUANTIZED = "quant/model.safetensors"
-EXPORT = "export"
-PARITY = "export/parity.json"
 AFFINITY = "affinity.json"
 SAMPLES = "samples/samples.json"
 
 STAGING = ".staging"
 SWAP = ".swap"  # a staging folder whose stage has succeeded
 RETRAINING = ".training"  # of a network that is to take the place of a trained one
-QUANTIZING = ".quantizing"  # of a method that trains
 GONE = "gone.json"  # in a staging folder: what leaves the run at the swap
+
+
+def quant_file(name: str, file_name: str) -> str:
+    """A file about a quantization."""
+    return f"quant/{name}/{file_name}"
+
+
+def quantized(name: str) -> str:
+    """The file of a quantization's network."""
+    return quant_file(name, "model.safetensors")
+
+
+def quant_section(name: str) -> str:
+    """The `quant` section that a quantization was made with, as in recipe.yaml."""
+    return quant_file(name, "quant.yaml")
+
+
+def quantizing(name: str) -> str:
+    """The folder of a quantization's method that trains."""
+    return f".quantizing-{name}"
+
+
+def exported(network: str, file_name: str) -> str:
+    """A file that a network was exported to."""
+    return f"export/{network}/{file_name}"
+
+
+def parity_of(network: str) -> str:
+    """What verification found of a network's files."""
+    return exported(network, "parity.json")
 
 
 class ChangedFileError(ValueError):
@@ -130,15 +158,21 @@ class RunFiles:
         return Places(folder / CHECKPOINTS, folder / LOG, folder / TENSORBOARD)
 
     def results(self) -> dict[str, str]:
-        """What people and programs look for, as far as it is there: record, report and exported files."""
+        """What people look for first, as far as it is there."""
+        named = {"record": RECORD, "report": REPORT}
+        return {key: str(self.folder / name) for key, name in named.items() if self.status.writer(name)}
+
+    def exported(self) -> dict[str, dict[str, str]]:
+        """The exported files by network, then by how their names end."""
         made = [name for done in self.status.stages.values() for name in done.outputs]
-        exported = {
-            Path(n).name.removeprefix("model").lstrip("._"): n
-            for n in made
-            if n.startswith(f"{EXPORT}/") and n != PARITY
-        }
-        named = {"record": RECORD, "report": REPORT} | exported
-        return {key: str(self.folder / name) for key, name in named.items() if name in made}
+        found: dict[str, dict[str, str]] = {}
+        for network in (FLOAT, *self.quantizations):
+            folder = Path(parity_of(network)).parent
+            files = [Path(n) for n in made if Path(n).parent == folder and n != parity_of(network)]
+            if files:
+                endings = {file.name.removeprefix("model").lstrip("._"): file for file in files}
+                found[network] = {ending: str(self.folder / file) for ending, file in endings.items()}
+        return found
 
     @classmethod
     def around(cls, file: Path) -> tuple[RunFiles, str] | None:
@@ -250,6 +284,18 @@ class RunFiles:
         return there
 
     @property
+    def quantizations(self) -> dict[str, Quant]:
+        """The `quant` section of each quantization by its name, the recipe's own first."""
+        made = {name: Quant.model_validate(plain) for name, plain in self.status.quantizations.items()}
+        return {DEFAULT: self.recipe.quant, **made}
+
+    @property
+    def of_older_version(self) -> bool:
+        """Whether the integer network lies where an older version put it, and is to be made again."""
+        done = self.status.stages.get(stage_name("quantize", DEFAULT))
+        return done is not None and quantized(DEFAULT) not in done.outputs
+
+    @property
     def recipe_yaml(self) -> str:
         return self.path(RECIPE).read_text(encoding="utf-8", errors="replace")
 
@@ -271,8 +317,9 @@ class RunFiles:
 
     @property
     def parity(self) -> tuple[ParityRow, ...]:
-        """What verification found, a row for each file."""
-        return tuple(self._read(PARITY, list[ParityRow]) or ())
+        """What verification found, a row for each file, network by network."""
+        names = [parity_of(network) for network in (FLOAT, *self.quantizations)]
+        return tuple(row for name in names for row in self._read(name, list[ParityRow]) or ())
 
     @property
     def affinity(self) -> Affinity | None:

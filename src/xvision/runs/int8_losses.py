@@ -14,19 +14,20 @@ POINTS = 1.0  # of an accuracy in percent that may be lost
 SHARE = 0.03  # of any other metric, such as an error
 
 
-def int8_losses(rows: Sequence[Measurement], task: Task) -> Iterator[str]:
-    """A sentence for each network and task whose primary metric is too far behind that of the network before it."""
+def int8_losses(rows: Sequence[Measurement], task: Task, network: str) -> Iterator[str]:
+    """A sentence for each task whose primary metric a network has too far behind the float one, the first of all."""
     for split in dict.fromkeys(row.split for row in rows):
         figures = by_column([row for row in rows if row.split == split])
         networks: dict[str, Column] = {}
         for column in figures:
             networks.setdefault(column[0], column)  # what the first executor measured
-        first, *others = networks.values()
-        for column in others:
-            for part in task.parts:
-                before, after = (figures[one].get(part.primary) for one in (first, column))
-                if before is not None and after is not None:
-                    yield from _loss(part, len(task.parts) > 1, before, after, f"{column[0]} loses", split)
+        if network not in networks:
+            continue
+        first = next(iter(networks.values()))
+        for part in task.parts:
+            before, after = (figures[one].get(part.primary) for one in (first, networks[network]))
+            if before is not None and after is not None:
+                yield from _loss(part, len(task.parts) > 1, before, after, f"{network} loses", split)
 
 
 def _loss(task: Task, several: bool, before: float, after: float, who: str, split: str) -> Iterator[str]:

@@ -72,11 +72,13 @@ class Measurements(BaseModel):
         return Measurements(classes=self.classes if rows else {}, measurements=rows, confusions=tables)
 
     def joined(self, other: Measurements) -> Measurements:
-        """Both; of a column in both the other one's, in its place here."""
+        """Both, network by network; of a column in both the other one's, in its place here."""
         kept = self.without(other.columns)
-        order = {column: i for i, column in enumerate(dict.fromkeys((*self.columns, *other.columns)))}
+        both = list(dict.fromkeys((*self.columns, *other.columns)))
+        networks = list(dict.fromkeys(network for network, _ in both))
+        order = {column: (networks.index(column[0]), i) for i, column in enumerate(both)}
 
-        def place(row: Measurement | Confusion) -> int:
+        def place(row: Measurement | Confusion) -> tuple[int, int]:
             return order[row.network, row.executor]
 
         return Measurements(

@@ -139,14 +139,17 @@ class ParityRow(Frozen):
 class Quantization(Frozen):
     """How integer numbers were found: from how many images, with which corrections of layers, and what that cost.
 
-    With `num_judged` 0 too few images were there to hold some back. `dropped`: no correction helped on those.
+    With `num_judged` 0 too few images were there to hold some back. `dropped`: no correction helped on those. A method
+    that says nothing of these leaves them empty.
     """
 
-    num_fitted: Count
-    num_judged: Count
-    corrections: dict[str, Count]
+    quant: dict[str, Any]
+    """The `quant` section that it was made with."""
+    num_fitted: Count = 0
+    num_judged: Count = 0
+    corrections: dict[str, Count] = {}
     """How many layers kept which."""
-    dropped: bool
+    dropped: bool = False
     losses: tuple[str, ...] = ()
     """What is so much worse than in float that a reader must know."""
 
@@ -163,9 +166,9 @@ class Record(JsonFile):
 
     `metrics` are rows: network, executor, split, metric, value, unit; shares are in percent. Keys of `artefacts` are
     paths relative to the run folder. A run that never reached a stage has no entry for it. `heads` and `affinity` are
-    of networks with several tasks; `parity` has a row for each exported file; `warnings` are those of settings and
-    data, such as a unit that is probably wrong. `migrated` says what was renamed in a record of an older form, and
-    `former_recipe_id` how its recipe was called then.
+    of networks with several tasks; `parity` has a row for each exported file, `quantization` each quantization by its
+    name; `warnings` are those of settings and data, such as a unit that is probably wrong. `migrated` says what was
+    renamed in a record of an older form, and `former_recipe_id` how its recipe was called then.
     """
 
     name: str
@@ -186,7 +189,7 @@ class Record(JsonFile):
     primary: str
     metrics: tuple[Measurement, ...]
     parity: tuple[ParityRow, ...] = ()
-    quantization: Quantization | None = None
+    quantization: dict[str, Quantization] = {}
     warnings: tuple[str, ...] = ()
     migrated: str = ""
     former_recipe_id: str = ""

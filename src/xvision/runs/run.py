@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xvision.console import Console
+from xvision.quant.settings import Quant
 from xvision.recipes.schema import Recipe
 from xvision.runs import build
 from xvision.runs.build import Classes
-from xvision.runs.files import BEST, EXPORT, QUANTIZED, RECIPE, RunFiles
+from xvision.runs.files import BEST, RECIPE, RunFiles, exported, quantized
 from xvision.runs.measure import measure
 from xvision.runs.measurements import Measurements
+from xvision.runs.names import DEFAULT, FLOAT, check_known
 from xvision.train.processes import Processes
 
 if TYPE_CHECKING:
@@ -30,17 +32,12 @@ if TYPE_CHECKING:
     from xvision.tasks.contract import Task
 
 
-FLOAT, INT8 = "float", "int8"
-NETWORKS = {FLOAT: (BEST, "model"), INT8: (QUANTIZED, "quantized")}
-"""Networks of a run by name: their file, and where `Run` has them."""
-
-
 class Run:
     """A recipe in a folder; without a recipe, what is in the folder.
 
     `classes` are those of a network that is trained, by field: with them nothing but measuring and calibration needs
     the data set. A run that is read from its folder knows them; of a training that was interrupted the data set must
-    say them.
+    say them. `quantizations` are to be made: the `quant` section of each by its name; of others the run's own counts.
 
     Raises: ValueError if there is no run in the folder, or its recipe was edited.
     """
@@ -53,6 +50,7 @@ class Run:
         processes: Processes | None = None,
         classes: Classes | None = None,
         *,
+        quantizations: Mapping[str, Quant] | None = None,
         writing: bool = False,
     ) -> None:
         self.folder = Path(folder)
@@ -68,6 +66,8 @@ class Run:
         self.program: ExportedProgram | None = None
         """The network's, where it was exported before its training (see `check_quantizable`)."""
         self._classes = classes
+        self._asked = dict(quantizations or {})
+        self._quantized: dict[str, nn.Module] = {}
 
     def _check_there(self) -> None:
         if not self.files.has(RECIPE):
@@ -76,11 +76,21 @@ class Run:
             )
 
     def check_trained(self) -> None:
-        """Raise ValueError if nothing is trained there."""
+        """Raise ValueError if nothing is trained there, or its integer network was made by an older version."""
         if not self.files.has(BEST):
             raise ValueError(
                 f"{self.folder}: nothing is trained there yet; `xvision train --resume {self.folder}` continues"
             )
+        if self.files.of_older_version:
+            raise ValueError(f"{self.folder}: {self.older_version}")
+
+    @property
+    def older_version(self) -> str:
+        """What to do about an integer network that an older version has made."""
+        return (
+            f"its {DEFAULT} network was made by an older version of xvision, whose files lie elsewhere; "
+            f"`xvision quantize {self.folder}` makes it again"
+        )
 
     def warn(self, line: str) -> None:
         """Say it now, and keep it for the record."""
@@ -163,36 +173,56 @@ class Run:
         load_weights(model, self.files.checked(BEST))
         return model.eval()
 
-    @cached_property
+    @property
     def quantized(self) -> nn.Module:
-        """The network as the device computes it, simulated."""
-        from xvision.quant.state import load
-
-        return load(self.files.checked(QUANTIZED))
+        """The network as the device computes it, simulated: of the quantization that the recipe describes."""
+        return self.network(DEFAULT)
 
     def changed(self) -> None:
         """Forget the networks: a stage has written one, or has had one in its hands."""
-        for name in ("model", "quantized"):
-            vars(self).pop(name, None)
+        vars(self).pop("model", None)
+        self._quantized.clear()
+
+    @property
+    def quantizations(self) -> dict[str, Quant]:
+        """The `quant` section of each quantization by its name: of those to be made, and of those that were."""
+        made = {name: Quant.model_validate(plain) for name, plain in self.files.status.quantizations.items()}
+        return {DEFAULT: self.recipe.quant, **made, **self._asked}
 
     @property
     def networks(self) -> tuple[str, ...]:
         """The names of the networks that the run has, in the order of the pipeline."""
-        return tuple(name for name, (file, _) in NETWORKS.items() if self.files.has(file))
+        files = {FLOAT: BEST} | {name: quantized(name) for name in self.quantizations}
+        return tuple(name for name, file in files.items() if self.files.has(file))
 
     def network(self, name: str) -> nn.Module:
-        """A network by its name."""
-        found: nn.Module = getattr(self, NETWORKS[name][1])
-        return found
+        """A network by its name: float, or a quantization, as the device computes it, simulated.
 
-    def formats(self) -> list[Format]:
-        """The formats that the recipe names."""
-        return [part.build() for part in self.recipe.export.format]
+        Raises: ValueError if the run has none of this name, ChangedFileError if its file is not what was written.
+        """
+        from xvision.quant.state import load
+
+        check_known(self.folder, name, self.networks)
+        if name == FLOAT:
+            return self.model
+        if name not in self._quantized:
+            self._quantized[name] = load(self.files.checked(quantized(name)))
+        return self._quantized[name]
+
+    def recipe_of(self, network: str) -> Recipe:
+        """The recipe that makes a network: with the `quant` section of its quantization."""
+        sections = self.quantizations
+        return self.recipe.model_copy(update={"quant": sections[network]} if network in sections else {})
+
+    def formats(self, network: str) -> list[Format]:
+        """The formats that the recipe names for a network."""
+        made = [part.build() for part in self.recipe.export.format]
+        return [one for one in made if one.quantized == (network != FLOAT)]
 
     @staticmethod
-    def exported(one: Format) -> str:
+    def exported(network: str, one: Format) -> str:
         """The file of a format, relative to the folder."""
-        return f"{EXPORT}/{one.file_name}"
+        return exported(network, one.file_name)
 
     @property
     def id_maps(self) -> tuple[str, ...]:

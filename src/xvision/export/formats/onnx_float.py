@@ -12,7 +12,7 @@ class OnnxFloat(Onnx):
 
     name = "onnx_float"
     suffix = "_float.onnx"
-    network = "float"
+    quantized = False
 
 
 @export_format
