@@ -64,6 +64,8 @@ LONG = {
     "pipeline/test_new_task.py::test_a_new_task_with_a_map_needs_no_other_file",
     "pipeline/test_multi_run.py::test_two_data_sets_with_different_labels",
     "pipeline/test_processes.py::test_the_command_in_two_processes",
+    "pipeline/test_quantizations.py::test_a_run_of_several_executes_what_changed",
+    "pipeline/test_quantizations.py::test_a_second_quantization_that_fails_leaves_the_first",
     "pipeline/test_quantize_run.py::test_a_scheme_with_free_scales_and_a_method_that_trains",
     "pipeline/test_run.py::test_an_edited_image_executes_everything",
     "pipeline/test_run.py::test_scenes_need_no_files",

@@ -356,7 +356,7 @@ def test_a_second_quantization_that_fails_leaves_the_first(
     third = tiny(root, "quant.head_bits=8", "quant.num_images=8")
     names = ("quant/", "export/", "checkpoints/", "recipe.yaml", "status.json", "evaluation.json")
     failed = 0
-    for at in (1, 3, 8, 15):
+    for at in (1, 6, 14):
         out = Path(shutil.copytree(first, tmp_path / f"run{at}"))
         before = {name: content for name, content in everything(out).items() if name.startswith(names)}
         error = attempt(third, out, at)
@@ -369,7 +369,7 @@ def test_a_second_quantization_that_fails_leaves_the_first(
         run = xv.run(third, out, quantization="third")
         assert {row.network: row.max_lsb for row in run.record.parity} == {"int8": 0, NAME: 0, "third": 0}
         assert not list(out.glob(".quantizing*"))
-    assert failed >= 3
+    assert failed >= 2
 
 
 def make_old(out: Path) -> None:
