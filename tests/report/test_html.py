@@ -347,7 +347,7 @@ def test_several_quantizations_stand_side_by_side(tmp_path: Path) -> None:
     quantization = section(found, "quantization")
     for name, bits in (("int8", 8), ("w4", 16)):
         _, _, own = quantization.partition(f"<h3>{name}</h3>")
-        assert f"pow2:tensor head_bits={bits}</dd>" in own.partition("</dl>")[0]
+        assert f"pow2 head_bits={bits}</dd>" in own.partition("</dl>")[0]
     assert "w4<br><small>outputs in 16 bits</small><br>simulation" in found
     del other["losses"]
     make_record(quantization=made).write(folder / "record.json")

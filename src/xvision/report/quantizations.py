@@ -63,7 +63,7 @@ def quant_settings(quant: Mapping[str, Any]) -> list[tuple[str, str]]:
 def quant_text(quant: Mapping[str, Any]) -> str:
     """A `quant` section in a line.
 
-    >>> quant_text({"scheme": {"pow2": {"granularity": "tensor", "head_bits": 16}}, "method": "ptq"})
+    >>> quant_text({"scheme": {"pow2": {"weights": "tensor", "head_bits": 16}}, "method": "ptq"})
     'pow2:tensor head_bits=16, ptq, outputs in 16 bits'
     """
     parts = ("scheme", "method")
