@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import count
 
+import ml_dtypes
 import onnx_ir as ir
 
 CODES = ".codes"  # ends the name of the integer tensor of each quantizer
@@ -30,6 +31,27 @@ def unshare_weights(graph: ir.Graph) -> None:
             )
             graph.insert_before(node, twin)
             use.node.replace_input_with(use.idx, twin.outputs[0])
+
+
+def store_in_4_bits(graph: ir.Graph, weights: Collection[str]) -> None:
+    """Keep the codes of these weights as INT4, two in a byte; each is read by one DequantizeLinear."""
+    for node in graph:
+        stored = node.inputs[0] if node.op_type == "DequantizeLinear" else None
+        if stored is None or not {stored.name, str(stored.name).rpartition(".")[0]} & set(weights):
+            continue
+        codes, zero_point = _in_4_bits(stored), _in_4_bits(node.inputs[2])
+        zero_point.name = f"{stored.name}.zero_point"  # the exporter shares that of all layers
+        node.replace_input_with(0, codes)
+        del graph.initializers[str(stored.name)]
+        for value in (codes, zero_point):
+            graph.register_initializer(value)
+        node.replace_input_with(2, zero_point)
+
+
+def _in_4_bits(stored: ir.Value | None) -> ir.Value:
+    assert stored is not None
+    assert stored.const_value is not None
+    return ir.val(stored.name, const_value=ir.tensor(stored.const_value.numpy().astype(ml_dtypes.int4)))
 
 
 def _copy(graph: ir.Graph, stored: ir.Value) -> ir.Value:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from torch import Tensor, fx, nn
 
 from xvision.graph.operators import Layer, PaddedConv2d, arguments, aten, packet
-from xvision.graph.simplify import constant, free_path
+from xvision.graph.simplify import constant, free_path, store, tidy
 
 OPERATORS = (aten.conv2d, aten.conv_transpose2d, aten.linear, aten.matmul)
 Kind = TypeVar("Kind", bound=Layer)
@@ -32,6 +33,40 @@ def make_layers(graph: fx.GraphModule) -> None:
         call.meta = dict(node.meta)
         node.replace_all_uses_with(call)
         graph.graph.erase_node(node)
+
+
+def make_operators(graph: fx.GraphModule, nodes: Iterable[fx.Node]) -> None:
+    """The opposite of `make_layers` for those of the nodes that call a layer: they stay in float."""
+    for node in nodes:
+        if node.op != "call_module":
+            continue
+        layer, source = graph.get_submodule(str(node.target)), node.args[0]
+        if not isinstance(layer, Layer):
+            continue
+        with graph.graph.inserting_before(node):
+            stored = [
+                None if values is None else store(graph, f"{node.name}_{key}", values)
+                for key, values in (("weight", layer.weight), ("bias", layer.bias))
+            ]
+            if isinstance(layer, PaddedConv2d):
+                source = graph.graph.call_function(aten.constant_pad_nd.default, (source, list(layer.pad)))
+            call = graph.graph.call_function(*_operator(layer, [source, *stored]))
+        call.meta = dict(node.meta)
+        call.meta["layer"] = node.meta.get("layer") or str(node.target)
+        node.replace_all_uses_with(call)
+        graph.graph.erase_node(node)
+    tidy(graph)
+
+
+def _operator(layer: Layer, operands: list[Any]) -> tuple[Any, tuple[Any, ...]]:
+    """The operator that computes a layer of these operands, and its arguments."""
+    if isinstance(layer, nn.Linear):
+        return aten.linear.default, tuple(operands)
+    window = list(layer.stride), list(layer.padding)
+    if isinstance(layer, nn.ConvTranspose2d):
+        more = (list(layer.output_padding), layer.groups, list(layer.dilation))
+        return aten.conv_transpose2d.input, (*operands, *window, *more)
+    return aten.conv2d.default, (*operands, *window, list(layer.dilation), layer.groups)
 
 
 def parents(path: str) -> list[str]:

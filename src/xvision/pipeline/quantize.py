@@ -40,7 +40,7 @@ def _execute(run: Run, name: str) -> Left:
     quant = run.quantizations[name]
     context = Context(
         network=run.model,
-        scheme=quant.scheme.build(),
+        scheme=quant.numbers(),
         calibration=run.calibration,
         task=run.task,
         train_loader=lambda: run.loader("train", train=True, shared=True),

@@ -1,7 +1,8 @@
-"""How large sums get, in steps of their accumulator: float32 holds them exactly below 2^24."""
+"""How large sums get, in steps of their accumulator: float32 is exact below 2^24, a device has so many bits."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,6 +11,19 @@ from torch import Tensor, fx, nn
 
 from xvision.graph.operators import operator
 from xvision.quant.fake import EXACT, Quantizer, QuantLayer
+
+
+def check_accumulators(graph: fx.GraphModule, bits: int) -> None:
+    """Raise ValueError for the layer that could need the widest accumulator, if that is wider than `bits`."""
+    bounds = {name: m.accumulator_bound() for name, m in graph.named_modules() if isinstance(m, QuantLayer)}
+    name = max(bounds, key=bounds.__getitem__, default=None)
+    if name is None or bounds[name] < 1 << bits - 1:
+        return
+    number = sum(bound >= 1 << bits - 1 for bound in bounds.values())
+    raise ValueError(
+        f"quant.accumulator_bits: expected sums below 2^{bits - 1}, got up to 2^{math.log2(bounds[name]):.1f} in layer "
+        f"'{name}' ({number} layers in all); give it coarser weights (quant.layers={name}:w6), or split the layer"
+    )
 
 
 def sums_beyond_float32(

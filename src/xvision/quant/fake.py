@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xvision.graph.operators import LAYERS, Layer, PaddedConv2d
-from xvision.quant.numbers import QuantScheme, TensorQuant
+from xvision.quant.fixed_point import first_rounding
+from xvision.quant.numbers import QuantScheme, Rounding, TensorQuant
 from xvision.quant.ops import dequantize, rounded, steps
+from xvision.quant.weight_clip import clipped
 
 EXACT = 1 << 24
 """Sums of integers are exact in float32 below this, whatever their order."""
@@ -31,21 +33,25 @@ class FakeQuantize(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
-        whole = rounded(x, scale)
+    def forward(
+        ctx: Any, x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor, rounding: Rounding
+    ) -> Tensor:
+        whole = rounded(x, scale, rounding)
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward((whole >= low) & (whole <= high))
         return whole.clamp_(low, high).mul_(scale)  # type: ignore[arg-type]  # both are numbers, or both tensors
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         (inside,) = ctx.saved_tensors
-        return grads[0] * inside, None, None, None
+        return grads[0] * inside, None, None, None, None
 
 
-def fake_quantize(x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
+def fake_quantize(
+    x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor, rounding: Rounding = "half_even"
+) -> Tensor:
     """`x` rounded to whole steps of `scale` in [low, high], differentiable (straight-through)."""
-    result: Tensor = FakeQuantize.apply(x, scale, low, high)
+    result: Tensor = FakeQuantize.apply(x, scale, low, high, rounding)
     return result
 
 
@@ -109,11 +115,13 @@ class Quantizer(Scaled):
             return x
         # numbers are the fastest bounds on a CPU; on an accelerator to read them would be to wait for it
         zero: int | Tensor = int(self.zero_point) if x.device.type == "cpu" else self.zero_point
-        return fake_quantize(x, self.scale, self.numbers.low - zero, self.numbers.high - zero)
+        low, high = self.numbers.low - zero, self.numbers.high - zero
+        return fake_quantize(x, self.scale, low, high, self.numbers.rounding)
 
     def codes(self, x: Tensor) -> Tensor:
         """The integer codes of `x`, int32."""
-        return (steps(x, self.scale, self.low, self.high) + self.zero_point).to(torch.int32)
+        whole = steps(x, self.scale, self.low, self.high, self.numbers.rounding)
+        return (whole + self.zero_point).to(torch.int32)
 
     def extra_repr(self) -> str:
         sign = "int" if self.numbers.signed else "uint"
@@ -131,7 +139,7 @@ class LayerForm:
     bias: TensorQuant
 
     @classmethod
-    def of(cls, layer: Layer, scheme: QuantScheme) -> LayerForm:
+    def of(cls, layer: Layer, scheme: QuantScheme, name: str = "") -> LayerForm:
         kind = LAYERS[type(layer)]
         options = {
             key: getattr(layer, key)
@@ -139,7 +147,7 @@ class LayerForm:
             if hasattr(layer, key) and (key != "output_padding" or kind == "conv_transpose")
         }
         pad = layer.pad if isinstance(layer, PaddedConv2d) else (0, 0, 0, 0)
-        return cls(kind, pad, options, scheme.weights, scheme.bias)
+        return cls(kind, pad, options, scheme.weights_of(name), scheme.bias)
 
 
 class QuantLayer(Scaled):
@@ -148,13 +156,16 @@ class QuantLayer(Scaled):
     `weight` and `bias` are float parameters that are rounded at every call (they can be trained), or after
     `freeze` the integer codes themselves, in buffers; a state_dict brings either form. The bias is in steps of the
     accumulator, scale of the input times scale of the weights, in simulation too: a float bias would be rounded
-    behind our back by the runtime.
+    behind our back by the runtime. Outside of training sums that could go beyond 2^24 are made in float64, which holds
+    them exactly.
     """
 
     weight: Tensor
     bias: Tensor
     weight_scale: Tensor
     bias_scale: Tensor
+    _target: tuple[Quantizer, ...] = ()
+    _wide: bool | None = None
 
     def __init__(self, form: LayerForm, weight: Tensor, bias: Tensor, source: Quantizer) -> None:
         super().__init__()
@@ -169,11 +180,12 @@ class QuantLayer(Scaled):
         self.register_buffer("weight_scale", torch.zeros(len(bias) if per_channel else ()))
 
     @classmethod
-    def of(cls, layer: Layer, scheme: QuantScheme, source: Quantizer) -> QuantLayer:
-        """The quantized form of a layer, whose scale is still to be set."""
+    def of(cls, layer: Layer, scheme: QuantScheme, source: Quantizer, name: str = "") -> QuantLayer:
+        """The quantized form of the layer of that name, whose scale is still to be set."""
         outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
         bias = layer.weight.new_zeros(outputs) if layer.bias is None else layer.bias
-        return cls(LayerForm.of(layer, scheme), layer.weight, bias, source)
+        weight = clipped(layer.weight) if scheme.weight_clip else layer.weight
+        return cls(LayerForm.of(layer, scheme, name), weight, bias, source)
 
     def scales(self) -> Tensor:
         return self.weight_scale
@@ -184,11 +196,32 @@ class QuantLayer(Scaled):
         return self._source[0]
 
     @property
+    def target(self) -> Quantizer | None:
+        """The quantizer of the output, known where computed values are rounded twice: the first time is the layer's."""
+        return self._target[0] if self._target else None
+
+    def round_twice(self, target: Quantizer) -> None:
+        """Round the output as a fixed-point multiplication does before `target` rounds it again."""
+        self._target = (target,)
+
+    @property
     def frozen(self) -> bool:
         return not self.weight.is_floating_point()
 
     def set_weight_scale(self, scale: Tensor) -> None:
         self.weight_scale.copy_(scale)
+        self._wide = None
+
+    def train(self, mode: bool = True) -> QuantLayer:
+        self._wide = None
+        return super().train(mode)
+
+    @property
+    def wide(self) -> bool:
+        """Whether some input could make a sum that float32 does not hold exactly."""
+        if self._wide is None:
+            self._wide = self.ready and self.source.ready and self.accumulator_bound() >= EXACT
+        return self._wide
 
     def accumulator_scale(self) -> Tensor:
         return self.source.scale * self.weight_scale
@@ -210,14 +243,32 @@ class QuantLayer(Scaled):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._compute(x, *self.parameters_on_grid())
+        weight, bias = self.parameters_on_grid()
+        if self.training or not self.wide:
+            y = self._compute(x, weight, bias)
+        else:
+            y = self._compute(x.double(), weight.double(), bias.double())
+        if self.target is not None and self.target.ready:
+            y = self._rounded_once(y, self.target.scale)
+        return y.to(x.dtype)
+
+    def _rounded_once(self, y: Tensor, scale: Tensor) -> Tensor:
+        """The output after the first of two roundings, as numbers; straight-through in training."""
+        step = self._along_channels(self.accumulator_scale(), y).double()
+        with torch.no_grad():
+            product, right = first_rounding(torch.round(y / step).long(), step / scale)
+            rounded_once = torch.ldexp(product.double(), -right) * scale
+        return y + (rounded_once - y).detach() if y.requires_grad else rounded_once
+
+    def _along_channels(self, scale: Tensor, y: Tensor) -> Tensor:
+        """A scale for each output channel in a shape that broadcasts against the output."""
+        return scale.reshape(-1, *[1] * (y.ndim - 2)) if scale.ndim and self.kind != "linear" else scale
 
     def magnitudes(self, x: Tensor) -> Tensor:
         """The sums of the magnitudes of products and bias, in steps of the accumulator."""
         weight, bias = (one.abs() for one in self.parameters_on_grid())
-        scale = self.accumulator_scale()
-        spread = scale.reshape(-1, *[1] * (x.ndim - 2)) if scale.ndim and self.kind != "linear" else scale
-        return self._compute(x.abs().double(), weight.double(), bias.double()) / spread
+        sums = self._compute(x.abs().double(), weight.double(), bias.double())
+        return sums / self._along_channels(self.accumulator_scale(), sums)
 
     def _compute(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if self.kind == "linear":
@@ -255,6 +306,7 @@ class QuantLayer(Scaled):
         self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        self._wide = None
         theirs = state_dict.get(f"{prefix}weight", self.weight)
         if theirs.is_floating_point() and self.frozen:
             self._become_float()

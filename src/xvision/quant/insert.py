@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from xvision.graph.capture import capture
+from xvision.graph.layers import make_operators
 from xvision.graph.operators import Layer, clip_bounds, operator
 from xvision.graph.simplify import free_name
 from xvision.graph.surgery import insert_module
@@ -68,8 +69,13 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
     """Give every float tensor of a captured graph a quantizer and every layer integer weights, in place.
 
     Ranges are still to be set: until then the graph computes what it computed before. In `graph.meta` are then
-    the `scheme` and the `float_operators`, those without a rule (see `quant.islands`).
+    the `scheme` and the `float_operators`, those without a rule and those of layers that are to stay in float (see
+    `quant.islands`).
+
+    Raises: ValueError for a layer of the scheme that the network does not have.
     """
+    scheme.check_layers({_layer(node) for node in graph.graph.nodes if "shape" in node.meta} - {""})
+    make_operators(graph, [node for node in graph.graph.nodes if scheme.bits(_layer(node)).in_float])
     modules = dict(graph.named_modules(remove_duplicate=False))
     groups = _groups(graph, modules, scheme)
     graph.meta["scheme"] = scheme
@@ -90,8 +96,26 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
             (source,) = node.all_input_nodes
             before = graph.get_submodule(str(source.target))
             assert isinstance(before, Quantizer)
-            graph.set_submodule(str(node.target), QuantLayer.of(cast(Layer, layer), scheme, before))
+            made = QuantLayer.of(cast(Layer, layer), scheme, before, _layer(node))
+            if scheme.rounding == "double":
+                made.round_twice(_quantizer_after(node, graph))
+            graph.set_submodule(str(node.target), made)
     graph.recompile()
+
+
+def _layer(node: fx.Node) -> str:
+    """The name of the layer that a node is of."""
+    return node.meta.get("layer") or (str(node.target) if node.op == "call_module" else "")
+
+
+def _quantizer_after(node: fx.Node, graph: fx.GraphModule) -> Quantizer:
+    """The quantizer of a layer's output, a clip between them or not."""
+    (user,) = node.users
+    while user.op != "call_module":
+        (user,) = user.users
+    found = graph.get_submodule(str(user.target))
+    assert isinstance(found, Quantizer)
+    return found
 
 
 def _rule(
@@ -104,6 +128,8 @@ def _rule(
     made_by = node
     while made_by.target is getitem:  # one of several tensors is what their operator is
         made_by = made_by.all_input_nodes[0]
+    if scheme.bits(_layer(made_by)).in_float:
+        return "float"
     rule = scheme.rule(operator(made_by, modules))
     if made_by is not node and rule != "same":
         return "float"
@@ -146,16 +172,22 @@ def _groups(graph: fx.GraphModule, modules: dict[str, nn.Module], scheme: QuantS
     """Which tensors get a quantizer, and which share one."""
     rules = {node: _rule(node, modules, scheme) for node in graph.graph.nodes if "shape" in node.meta}
     plain = {node for node in rules if _stays_float(node, rules) or _feeds_pixels(node, modules)}
-    fused = {node for node, kind in rules.items() if kind in ("layer", "own") and _has_own_clip(node, rules)}
+    fused = {
+        node
+        for node, kind in rules.items()
+        if kind in ("layer", "own", "join") and _has_own_clip(node, rules)
+    }
     group_of: dict[fx.Node, Group] = {}
     for node, kind in rules.items():
         if node in fused or node in plain:
             continue
+        made_by = _source(node) if kind == "clip" and _source(node) in fused else node
         ties: Iterable[fx.Node] = ()
-        if kind == "same" or (kind == "clip" and _source(node) not in fused):
+        if rules[made_by] in ("same", "clip"):
             ties = [_source(node)]
-        elif kind == "join":  # the pixels' scale is given: they keep theirs
-            ties = [s for s in map(_float_of, node.all_input_nodes) if not _has_pixels(group_of[s], modules)]
+        elif rules[made_by] == "join":  # the pixels' scale is given: they keep theirs
+            sources = map(_float_of, made_by.all_input_nodes)
+            ties = [s for s in sources if s in group_of and not _has_pixels(group_of[s], modules)]
         group = Group([node])
         for other in {id(group_of[t]): group_of[t] for t in ties}.values():
             group.members = other.members + group.members
@@ -207,7 +239,7 @@ def _quantizer(group: Group, modules: dict[str, nn.Module], scheme: QuantScheme)
         quantizer.set_range(1 / STEPS, ZERO_POINT)
         return quantizer
     known = [scheme.known_ranges.get(operator(node, modules)) for node in group.members]
-    numbers = scheme.heads if group.head and not any(known) else scheme.activations
+    numbers = scheme.tensor_of(map(_layer, group.members), head=group.head and not any(known))
     quantizer = Quantizer(numbers)
     if known[0] is not None and all(_rule(node, modules, scheme) == "same" for node in others):
         smallest, largest = known[0]

@@ -126,7 +126,8 @@ def weight_candidates(layer: QuantLayer, largest: Tensor) -> list[Tensor]:
     bias = layer.bias.detach().abs()
     bias = bias if largest.ndim else bias.amax()
     # a bias of a quarter of the exact range leaves the rest for the products
-    floor = power_of_two_above(bias.double() / (EXACT / 4) / layer.source.scale)
+    most = min(EXACT / 4, layer.bias_numbers.high)
+    floor = power_of_two_above(bias.double() / most / layer.source.scale)
     tried = candidates(largest, layer.numbers.high + 1, layer.numbers.power_of_two)
     return [torch.where(bias > 0, torch.maximum(scale, floor), scale) for scale in tried]
 

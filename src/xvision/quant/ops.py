@@ -10,19 +10,28 @@ import math
 import torch
 from torch import Tensor
 
+from xvision.quant.fixed_point import half_away
+from xvision.quant.numbers import Rounding
 
-def steps(x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor) -> Tensor:
+
+def steps(
+    x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor, rounding: Rounding = "half_even"
+) -> Tensor:
     """The formula of quantization: whole steps of `scale` from zero, saturated to [low, high].
 
-    Divides (times 1 / scale would move ties), rounds half to even, saturates. `scale` broadcasts against `x`. All
-    in one new tensor, since memory is what this waits for. Source: ONNX operator QuantizeLinear.
+    Divides (times 1 / scale would move ties), rounds, saturates. `scale` broadcasts against `x`. All in one new tensor,
+    since memory is what this waits for. Source: ONNX operator QuantizeLinear, which rounds half to even.
     """
-    return rounded(x, scale).clamp_(low, high)  # type: ignore[arg-type]  # both are numbers, or both tensors
+    whole = rounded(x, scale, rounding)
+    return whole.clamp_(low, high)  # type: ignore[arg-type]  # both are numbers, or both tensors
 
 
-def rounded(x: Tensor, scale: Tensor) -> Tensor:
-    """Whole steps of `scale` from zero, half to even."""
-    return torch.div(x, scale).round_()
+def rounded(x: Tensor, scale: Tensor, rounding: Rounding = "half_even") -> Tensor:
+    """Whole steps of `scale` from zero; with "double" the second of the two roundings, a layer does the first."""
+    whole = torch.div(x, scale)
+    if rounding == "half_even":
+        return whole.round_()
+    return whole.add_(0.5).floor_() if rounding == "half_up" else half_away(whole)
 
 
 def squared_error(x: Tensor, wanted: Tensor) -> float:

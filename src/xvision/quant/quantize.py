@@ -13,10 +13,10 @@ from xvision.config.parts import Part, part_of
 from xvision.graph.planes import Batch, peeked, plane_names, planes_of
 from xvision.models.wrap import fitting
 from xvision.quant import methods, schemes
-from xvision.quant.accumulator import sums_beyond_float32
+from xvision.quant.accumulator import check_accumulators, sums_beyond_float32
 from xvision.quant.context import Context
 from xvision.quant.islands import listed
-from xvision.quant.numbers import LEAST_DB
+from xvision.quant.numbers import LEAST_DB, QuantScheme
 from xvision.quant.quality import Quality
 
 SOME = 8
@@ -27,23 +27,25 @@ def quantize(
     model: nn.Module,
     batches: Batch | Iterable[Batch],
     *,
-    scheme: Part | str = "pow2",
+    scheme: Part | str | QuantScheme = "pow2",
     method: Part | str = "ptq",
 ) -> nn.Module:
     """A copy of a network that simulates integer arithmetic to the last bit; takes what the network takes.
 
-    `scheme` and `method` are parts or their names. `batches` are training images on the device of the model, each a
-    tensor, a tuple of planes (labels after them are left out) or a dict by the names of the network's arguments.
-    Networks that are not ours are given uint8 pixels as `xv.wrap` says; or batches of the floats that they take, whose
-    range is found too. The result returns a dict of named outputs; those of a network that returns a tensor, tuple or
-    list are called out0, out1, …
+    `scheme` and `method` are parts or their names; a scheme may be one of your own. `batches` are training images on
+    the device of the model, each a tensor, a tuple of planes (labels after them are left out) or a dict by the names of
+    the network's arguments. Networks that are not ours are given uint8 pixels as `xv.wrap` says; or batches of the
+    floats that they take, whose range is found too. The result returns a dict of named outputs; those of a network that
+    returns a tensor, tuple or list are called out0, out1, …
 
     Warns about operators that no rule covers, which compute in float between two integer tensors, and about sums that
     float32 does not hold exactly.
 
     Raises: ValueError if the network cannot be captured, there is no batch, or the method needs labels.
     """
-    scheme, method = part_of(schemes.scheme).parse(scheme), part_of(methods.method).parse(method)
+    method = part_of(methods.method).parse(method)
+    if not isinstance(scheme, QuantScheme):
+        scheme = part_of(schemes.scheme).parse(scheme).build()
     _check_network(model)
     if not isinstance(batches, Iterable):
         raise ValueError(
@@ -52,7 +54,7 @@ def quantize(
     first, batches = peeked(batches)
     network = fitting(model, first)
     who, names = type(model).__name__, plane_names(network)
-    return quantize_with(Context(network, scheme.build(), lambda: planes_of(who, names, batches)), method)
+    return quantize_with(Context(network, scheme, lambda: planes_of(who, names, batches)), method)
 
 
 def _check_network(model: nn.Module) -> None:
@@ -72,6 +74,7 @@ def _check_network(model: nn.Module) -> None:
 def quantize_with(context: Context, method: Part) -> fx.GraphModule:
     """What a method makes of a context, in evaluation mode; warns as `quantize` does."""
     quantized: fx.GraphModule = method.build(context)
+    check_accumulators(quantized, context.scheme.accumulator_bits)
     for line in (*_islands(quantized), *_sums(quantized, context), *_noise(quantized)):
         warnings.warn(f"{type(context.network).__name__}: {line}", stacklevel=3)
     return quantized.eval()

@@ -19,6 +19,7 @@ from xvision.graph.exported import CONSTANTS, keep
 from xvision.graph.plain import from_plain, to_plain
 from xvision.models.outputs import OutputSpec
 from xvision.models.pixels import Pixels
+from xvision.quant.bits import Bits
 from xvision.quant.fake import LayerForm, Quantizer, QuantLayer
 from xvision.quant.insert import scheme_of
 from xvision.quant.islands import FloatOperator
@@ -27,7 +28,7 @@ from xvision.quant.quality import LayerQuality, Quality
 from xvision.train.checkpoint import read_tensors, write_tensors
 from xvision.train.errors import CheckpointError
 
-FORMAT = "xvision-quantized-4"
+FORMAT = "xvision-quantized-5"
 
 
 def save(q: nn.Module, path: str | Path) -> Path:
@@ -103,6 +104,8 @@ def _modules(plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Modu
             form = LayerForm(**{**one["layer"], **numbers, "pad": tuple(one["layer"]["pad"])})
             weight, bias = (torch.zeros(tensors[f"{path}.{key}"].shape) for key in ("weight", "bias"))
             made = QuantLayer(form, weight, bias, quantizers[one["source"]])
+            if one["target"] is not None:
+                made.round_twice(quantizers[one["target"]])
         _place(root, path, made)
     for key, tensor in tensors.items():
         if key.startswith(f"{CONSTANTS}."):
@@ -149,7 +152,8 @@ def _described(frozen: fx.GraphModule) -> dict[str, Any]:
     for path, module in modules.items():
         if isinstance(module, QuantLayer):
             form = asdict(module.form) | {"options": dict(module.form.options)}
-            found[path] = {"layer": form, "source": paths[module.source]}
+            target = paths[module.target] if module.target is not None else None
+            found[path] = {"layer": form, "source": paths[module.source], "target": target}
         elif isinstance(module, Pixels):
             found[path] = {"pixels": [module.format, module.stream, module.yuv_range]}
     return found
@@ -159,4 +163,5 @@ def _scheme(plain: Mapping[str, Any]) -> QuantScheme:
     kinds = ("weights", "activations", "bias", "heads")
     formats = {kind: TensorQuant(**plain[kind]) for kind in kinds}
     ranges = {name: (low, high) for name, (low, high) in plain["known_ranges"].items()}
-    return QuantScheme(**{**plain, **formats, "known_ranges": ranges})
+    layers = {pattern: Bits(**bits) for pattern, bits in plain["layers"].items()}
+    return QuantScheme(**{**plain, **formats, "known_ranges": ranges, "layers": layers})

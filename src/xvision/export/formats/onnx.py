@@ -15,7 +15,7 @@ from xvision.export.integers import is_quantized, to_integers
 from xvision.export.settings import OPSET, RUNTIMES, SESSION
 from xvision.files import replacing
 from xvision.graph.capture import capture
-from xvision.quant.fake import Quantizer
+from xvision.quant.fake import Quantizer, QuantLayer
 
 
 class Onnx(Format):
@@ -49,13 +49,16 @@ class Onnx(Format):
             network = copy.deepcopy(network).cpu().eval()
             assert isinstance(network, fx.GraphModule)
             _check_bits(network, contents.opset)
+            in_4_bits = _weights_in_4_bits(network) if contents.opset >= OPSET else ()
             to_integers(network)
         else:
+            in_4_bits = ()
             network = capture(network, contents.inputs).cpu()
         model = translate(network, contents.inputs, contents.opset)
         ClearMetadataAndDocStringPass()(model)  # it names source files of the exporting machine
         onnx_graph.keep_port_names(model.graph)
         onnx_graph.unshare_weights(model.graph)
+        onnx_graph.store_in_4_bits(model.graph, in_4_bits)
         onnx_graph.name_scales(model.graph)
         onnx_graph.scores_to_ids(model.graph, contents.argmax)
         if contents.batch is not None:
@@ -79,6 +82,11 @@ def _check_bits(network: nn.Module, opset: int) -> None:
                 f"{module.numbers.bits}, which ONNX has from opset {OPSET} on; set quant.head_bits=8, or leave "
                 "export.opset out"
             )
+
+
+def _weights_in_4_bits(network: fx.GraphModule) -> tuple[str, ...]:
+    layers = [(name, m) for name, m in network.named_modules() if isinstance(m, QuantLayer)]
+    return tuple(f"{name}.weight" for name, layer in layers if layer.numbers.bits <= 4)
 
 
 @export_format
