@@ -2,6 +2,7 @@
 
     python benchmarks/networks.py --record results/measured/networks.json      # forty minutes of one core
     python benchmarks/networks.py resnet18 tv:googlenet smp:Unet               # these, printed
+    python benchmarks/networks.py --scheme int8 --record results/measured/networks_int8.json
 
 From timm, torchvision (`tv:`) and segmentation_models_pytorch (`smp:`, left out where it is not installed), untrained,
 with batch norms that have seen random images: the arithmetic is what counts. Each network is exact (0 LSB between the
@@ -19,6 +20,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial as partial_of
 from inspect import signature
 from multiprocessing import get_context
 from pathlib import Path
@@ -123,7 +125,7 @@ def with_statistics(made: nn.Module, batch: Tensor) -> nn.Module:
     return made.eval()
 
 
-def row(name: str) -> dict[str, float | str]:
+def row(name: str, scheme: str) -> dict[str, float | str]:
     """What was found of one network."""
     library, model = split(name)
     torch.manual_seed(0)
@@ -133,15 +135,15 @@ def row(name: str) -> dict[str, float | str]:
     made = network(name).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of few images, of noise, and of islands, which are in the row
-        found |= outcome(made, images(name, made))
+        found |= outcome(made, images(name, made), scheme)
     return found | {"CPU s": round(time.process_time() - began, 1)}
 
 
-def outcome(made: nn.Module, batch: Tensor) -> dict[str, float | str]:
+def outcome(made: nn.Module, batch: Tensor, scheme: str) -> dict[str, float | str]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             with_statistics(made, batch)
-            quantized = xv.quantize(made, [batch], method=method.ptq(correct="nothing"))
+            quantized = xv.quantize(made, [batch], scheme=scheme, method=method.ptq(correct="nothing"))
             file = xv.export(quantized, Path(folder) / "network.onnx")
             return judged(quantized, xv.verify(quantized, file, [batch]))
         except ValueError as error:
@@ -171,14 +173,14 @@ def judged(quantized: Any, parity: Parity) -> dict[str, float | str]:
     }
 
 
-def named_row(name: str) -> tuple[str, dict[str, float | str]]:
-    return name, row(name)
+def named_row(name: str, scheme: str) -> tuple[str, dict[str, float | str]]:
+    return name, row(name, scheme)
 
 
-def rows(names: list[str], jobs: int) -> Iterator[tuple[str, dict[str, float | str]]]:
+def rows(names: list[str], scheme: str, jobs: int) -> Iterator[tuple[str, dict[str, float | str]]]:
     """Each network's as it is found, each in a process that has done a few at most."""
     with get_context("spawn").Pool(jobs, maxtasksperchild=PER_PROCESS) as pool:
-        yield from pool.imap_unordered(named_row, names)
+        yield from pool.imap_unordered(partial_of(named_row, scheme=scheme), names)
 
 
 def kept(file: Path, commit: str) -> dict[str, Any]:
@@ -196,6 +198,7 @@ def shown(found: dict[str, float | str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks (else all)")
+    parser.add_argument("--scheme", default="pow2", help="number format (pow2)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     parser.add_argument("--record", type=Path, help="write a JSON file too, once every network has its row")
     options = parser.parse_args()
@@ -207,7 +210,7 @@ def main() -> None:
     commit = environment()["commit"]
     found = kept(partial, commit) if partial else {}
     names = options.names or [name for name in known if name not in found]
-    for name, one in rows(names, options.jobs):
+    for name, one in rows(names, options.scheme, options.jobs):
         print(shown(one), flush=True)
         found[name] = one
         if partial:

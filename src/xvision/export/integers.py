@@ -36,10 +36,16 @@ class IntegerPixels(Pixels):
         return values
 
 
-def _code_type(quantizer: Quantizer) -> torch.dtype:
+def code_type(quantizer: Quantizer) -> torch.dtype:
     signed = {8: torch.int8, 16: torch.int16}
     unsigned = {8: torch.uint8, 16: torch.uint16}
     return (signed if quantizer.numbers.signed else unsigned)[quantizer.numbers.bits]
+
+
+def store_code_of_zero(quantizer: Quantizer) -> None:
+    """Keep the zero point in the type of the codes too, as `code_of_zero`."""
+    if not hasattr(quantizer, "code_of_zero"):
+        quantizer.register_buffer("code_of_zero", quantizer.zero_point.to(code_type(quantizer)))
 
 
 def to_integers(graph: fx.GraphModule) -> None:
@@ -84,8 +90,7 @@ def _requantize(
         if (floor, ceiling) != (low, high) or bounds[1] != math.inf:
             low, high, source = floor, ceiling, source.all_input_nodes[0]
     path = str(node.target)
-    if not hasattr(quantizer, "code_of_zero"):
-        quantizer.register_buffer("code_of_zero", quantizer.zero_point.to(_code_type(quantizer)))
+    store_code_of_zero(quantizer)
     with graph.graph.inserting_before(node):
         scale_node, zero_node = (graph.graph.get_attr(f"{path}.{name}") for name in ("scale", "code_of_zero"))
         zero = int(quantizer.zero_point)

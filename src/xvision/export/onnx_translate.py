@@ -1,4 +1,4 @@
-"""A network as an ONNX graph, by PyTorch's exporter and the two operators that become Q and DQ."""
+"""A network as an ONNX graph, by PyTorch's exporter and the operators that become Q, DQ and tables."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from torch import Tensor, fx, nn
 
 from xvision.export.integers import REQUANTIZE
 from xvision.export.onnx_graph import CODES
+from xvision.export.tables import LOOKUP
 from xvision.graph.answers import answers
 from xvision.graph.trace import input_names
 
 
 def translations(opset: int) -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Our two operators in ONNX's."""
+    """Our operators in ONNX's."""
     op: Any = opset21 if opset >= 21 else opset18
 
     def to_qdq(x: Any, scale: Any, zero_point: Any, low: int, high: int, name: str) -> Any:
@@ -43,7 +44,13 @@ def translations(opset: int) -> dict[Callable[..., Any], Callable[..., Any]]:
             zero_point = op.Constant(value=onnx.numpy_helper.from_array(zeros))
         return op.DequantizeLinear(codes, scale, zero_point, axis=0)
 
-    return {REQUANTIZE: to_qdq, torch.ops.xvision.dequantize.default: to_dq}
+    def to_gather(x: Any, table: Any, grid: Any, out_grid: Any, name: str) -> Any:
+        places = op.Cast(op.QuantizeLinear(x, *grid), to=ir.DataType.INT32)
+        codes = op.Gather(table, places, axis=0)
+        codes.name = f"{name}{CODES}"
+        return op.DequantizeLinear(codes, *out_grid)
+
+    return {REQUANTIZE: to_qdq, torch.ops.xvision.dequantize.default: to_dq, LOOKUP: to_gather}
 
 
 def translate(network: nn.Module, inputs: tuple[Tensor, ...], opset: int = 21) -> ir.Model:

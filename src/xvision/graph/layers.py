@@ -52,9 +52,10 @@ def make_operators(graph: fx.GraphModule, nodes: Iterable[fx.Node]) -> None:
                 source = graph.graph.call_function(aten.constant_pad_nd.default, (source, list(layer.pad)))
             call = graph.graph.call_function(*_operator(layer, [source, *stored]))
         call.meta = dict(node.meta)
-        call.meta["layer"] = node.meta.get("layer") or str(node.target)
+        call.meta["layer"] = str(node.target)
         node.replace_all_uses_with(call)
         graph.graph.erase_node(node)
+        call.name = node.name
     tidy(graph)
 
 

@@ -61,6 +61,16 @@ def read_plan(given: object) -> object:
     return {pattern.strip(): bits.strip() for pattern, _, bits in pairs}
 
 
+def check_plan(plan: dict[str, str]) -> dict[str, str]:
+    """The plan; ValueError names the entry that says no bits."""
+    for pattern, bits in plan.items():
+        try:
+            Bits.parse(bits)
+        except ValueError as e:
+            raise ValueError(f"'{pattern}': {e}") from None
+    return plan
+
+
 def _read(path: Path) -> dict[str, str]:
     import yaml
 

@@ -116,7 +116,7 @@ class Quantizer(Scaled):
         # numbers are the fastest bounds on a CPU; on an accelerator to read them would be to wait for it
         zero: int | Tensor = int(self.zero_point) if x.device.type == "cpu" else self.zero_point
         low, high = self.numbers.low - zero, self.numbers.high - zero
-        return fake_quantize(x, self.scale, low, high, self.numbers.rounding)
+        return fake_quantize(x, self.scale, low, high, self.numbers.rounding).float()
 
     def codes(self, x: Tensor) -> Tensor:
         """The integer codes of `x`, int32."""
@@ -156,8 +156,8 @@ class QuantLayer(Scaled):
     `weight` and `bias` are float parameters that are rounded at every call (they can be trained), or after
     `freeze` the integer codes themselves, in buffers; a state_dict brings either form. The bias is in steps of the
     accumulator, scale of the input times scale of the weights, in simulation too: a float bias would be rounded
-    behind our back by the runtime. Outside of training sums that could go beyond 2^24 are made in float64, which holds
-    them exactly.
+    behind our back by the runtime. Outside of training sums that could go beyond 2^24 are made, and given, in float64,
+    which holds them exactly.
     """
 
     weight: Tensor
@@ -244,13 +244,15 @@ class QuantLayer(Scaled):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.parameters_on_grid()
+        if torch.compiler.is_exporting():  # files say what is computed, and runtimes how
+            return self._compute(x, weight, bias)
         if self.training or not self.wide:
             y = self._compute(x, weight, bias)
         else:
             y = self._compute(x.double(), weight.double(), bias.double())
         if self.target is not None and self.target.ready:
             y = self._rounded_once(y, self.target.scale)
-        return y.to(x.dtype)
+        return y
 
     def _rounded_once(self, y: Tensor, scale: Tensor) -> Tensor:
         """The output after the first of two roundings, as numbers; straight-through in training."""

@@ -48,10 +48,20 @@ def second_rounding(product: Tensor, right: Tensor) -> Tensor:
     return product.sign() * ((product.abs() + half) >> right)
 
 
+def half_up(x: Tensor) -> Tensor:
+    """Whole numbers in place of floats, halves up; not by adding 0.5, which is rounded itself just below a half.
+
+    >>> half_up(torch.tensor([0.5, 1.5, -2.5, 0.49999997]))
+    tensor([ 1.,  2., -2.,  0.])
+    """
+    below = x.floor()
+    return below.add_((x - below >= 0.5).to(x.dtype))
+
+
 def half_away(x: Tensor) -> Tensor:
     """Whole numbers in place of floats, halves away from zero.
 
     >>> half_away(torch.tensor([0.5, 1.5, -2.5, 0.4]))
     tensor([ 1.,  2., -3.,  0.])
     """
-    return torch.copysign(x.abs().add_(0.5).floor_(), x)
+    return torch.copysign(half_up(x.abs()), x)

@@ -23,16 +23,17 @@ from xvision.graph.surgery import insert_module
 from xvision.models.model import Model
 from xvision.models.pixels import STEPS, ZERO_POINT, Pixels
 from xvision.quant.fake import Quantizer, QuantLayer
-from xvision.quant.islands import float_operators
+from xvision.quant.islands import check_all_named, float_operators
 from xvision.quant.numbers import QuantScheme, TensorQuant
 from xvision.quant.rules import Rule
 
 
 @dataclass
 class Group:
-    """Tensors on one quantization grid."""
+    """Tensors on one quantization grid, and the names of the layers that give them."""
 
     members: list[fx.Node] = field(default_factory=list)
+    layers: list[str] = field(default_factory=list)
     head: bool = False
 
 
@@ -85,6 +86,8 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
         if node.target is not getitem and _gives_floats(node) and _rule(node, modules, scheme) == "float"
     ]
     graph.meta["float_operators"] = float_operators(graph, in_float)
+    if scheme.float_operators == "refuse":
+        check_all_named(graph.meta["float_operators"], lambda layer: scheme.bits(layer).in_float)
     for group in groups:
         quantizer = _quantizer(group, modules, scheme)
         path = f"quantizers.{free_name(group.members[0].name)}"
@@ -105,7 +108,7 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
 
 def _layer(node: fx.Node) -> str:
     """The name of the layer that a node is of."""
-    return node.meta.get("layer") or (str(node.target) if node.op == "call_module" else "")
+    return str(node.target) if node.op == "call_module" else node.meta.get("layer") or ""
 
 
 def _quantizer_after(node: fx.Node, graph: fx.GraphModule) -> Quantizer:
@@ -188,9 +191,9 @@ def _groups(graph: fx.GraphModule, modules: dict[str, nn.Module], scheme: QuantS
         elif rules[made_by] == "join":  # the pixels' scale is given: they keep theirs
             sources = map(_float_of, made_by.all_input_nodes)
             ties = [s for s in sources if s in group_of and not _has_pixels(group_of[s], modules)]
-        group = Group([node])
+        group = Group([node], [_layer(made_by), _layer(node)])
         for other in {id(group_of[t]): group_of[t] for t in ties}.values():
-            group.members = other.members + group.members
+            group.members, group.layers = other.members + group.members, other.layers + group.layers
         for member in group.members:
             group_of[member] = group
     groups = list({id(g): g for g in group_of.values()}.values())
@@ -239,7 +242,7 @@ def _quantizer(group: Group, modules: dict[str, nn.Module], scheme: QuantScheme)
         quantizer.set_range(1 / STEPS, ZERO_POINT)
         return quantizer
     known = [scheme.known_ranges.get(operator(node, modules)) for node in group.members]
-    numbers = scheme.tensor_of(map(_layer, group.members), head=group.head and not any(known))
+    numbers = scheme.tensor_of(group.layers, head=group.head and not any(known))
     quantizer = Quantizer(numbers)
     if known[0] is not None and all(_rule(node, modules, scheme) == "same" for node in others):
         smallest, largest = known[0]

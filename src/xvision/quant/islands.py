@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import fx
@@ -18,6 +18,7 @@ class FloatOperator:
     operator: str
     name: str
     macs_ratio: float = 0.0
+    layer: str = ""
 
     def __str__(self) -> str:
         share = f", {self.macs_ratio:.1%} of the MACs" if self.macs_ratio else ""
@@ -30,10 +31,22 @@ def float_operators(graph: fx.GraphModule, nodes: Sequence[fx.Node]) -> list[Flo
     total = sum(node.meta.get("macs", 0) for node in graph.graph.nodes) or 1
     found = [(operator(node, modules), node) for node in nodes]
     return [
-        FloatOperator(kind, node.name, node.meta.get("macs", 0) / total)
+        FloatOperator(kind, node.name, node.meta.get("macs", 0) / total, node.meta.get("layer") or "")
         for kind, node in found
         if kind not in FACTORIES
     ]
+
+
+def check_all_named(found: Sequence[FloatOperator], named: Callable[[str], bool]) -> None:
+    """Raise ValueError for operators in float whose layers are not `named` as such."""
+    unnamed = [one for one in found if not named(one.layer)]
+    if unnamed:
+        first = unnamed[0]
+        raise ValueError(
+            f"layer {first.layer or first.name}: expected operators that have an integer form "
+            f"(quant.float_operators=refuse), got {first.operator} ({len(unnamed)} such operators in all); replace it, "
+            f"or leave the layer in float (quant.layers={first.layer or first.name}:float)"
+        )
 
 
 def listed(found: Sequence[FloatOperator]) -> str:

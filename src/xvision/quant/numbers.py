@@ -118,6 +118,8 @@ class QuantScheme:
     """Of the sums of products; a layer whose sums could need more is refused."""
     weight_clip: bool = False
     """Whether weights far beyond the others are clipped, see `weight_clip`."""
+    float_operators: Literal["allow", "refuse"] = "allow"
+    """Whether operators without a rule may compute in float, between integers; those named in `layers` may."""
     layers: Mapping[str, Bits] = field(default_factory=dict)
     """Pattern of layer names -> other bits for the layers that it fits, the last one that fits decides."""
 

@@ -1,6 +1,6 @@
-"""The two operators of a quantized graph, as torch knows them: they pass through `torch.export` untouched.
+"""The operators of a quantized graph, as torch knows them: they pass through `torch.export` untouched.
 
-In a simulation they compute what ONNX's QuantizeLinear and DequantizeLinear compute.
+In a simulation they compute what ONNX's QuantizeLinear, DequantizeLinear and Gather compute.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from xvision.quant.fixed_point import half_away
+from xvision.quant.fixed_point import half_away, half_up
 from xvision.quant.numbers import Rounding
 
 
@@ -31,7 +31,7 @@ def rounded(x: Tensor, scale: Tensor, rounding: Rounding = "half_even") -> Tenso
     whole = torch.div(x, scale)
     if rounding == "half_even":
         return whole.round_()
-    return whole.add_(0.5).floor_() if rounding == "half_up" else half_away(whole)
+    return half_up(whole) if rounding == "half_up" else half_away(whole)
 
 
 def squared_error(x: Tensor, wanted: Tensor) -> float:
@@ -77,3 +77,19 @@ def dequantize(codes: Tensor, scale: Tensor, zero_point: Tensor | None = None) -
 @dequantize.register_fake
 def _(codes: Tensor, scale: Tensor, zero_point: Tensor | None = None) -> Tensor:
     return torch.empty_like(codes, dtype=torch.float32)
+
+
+@torch.library.custom_op("xvision::lookup", mutates_args=())
+def lookup(x: Tensor, table: Tensor, grid: list[Tensor], out_grid: list[Tensor], name: str) -> Tensor:
+    """A function of one value by the `table` of its 256 codes; a grid is a scale and a zero point, unsigned for `x`.
+
+    `name` is what the tensor is called in the file.
+    """
+    scale, zero_point = grid
+    codes = steps(x, scale, -int(zero_point), 255 - int(zero_point)).to(torch.int64) + int(zero_point)
+    return dequantize(table[codes], *out_grid)
+
+
+@lookup.register_fake
+def _(x: Tensor, table: Tensor, grid: list[Tensor], out_grid: list[Tensor], name: str) -> Tensor:
+    return torch.empty_like(x)

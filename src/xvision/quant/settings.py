@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from xvision.config.parts import Part, part_of
 from xvision.quant import methods, schemes
-from xvision.quant.bits import Bits, read_plan
+from xvision.quant.bits import Bits, check_plan, read_plan
 from xvision.quant.numbers import QuantScheme, Rounding
 from xvision.quant.rules import Rule
 
@@ -53,18 +53,11 @@ class Quant(BaseModel):
     """Scale after average pooling: of its own, or that of its input."""
     resize: Literal["own", "same"] | None = None
     """Scale after resizing: of its own, or that of its input."""
-    layers: Annotated[dict[str, str], BeforeValidator(read_plan)] = {}
+    float_operators: Literal["allow", "refuse"] | None = None
+    """Whether operators that have no integer form may stay in float: allow, which is told, or only the layers that are
+    named in `layers`."""
+    layers: Annotated[dict[str, str], BeforeValidator(read_plan), AfterValidator(check_plan)] = {}
     """Other bits for some layers: patterns of names with w4, a16, w8a16 or float, or a plan's file (.yaml)."""
-
-    @field_validator("layers")
-    @classmethod
-    def _are_bits(cls, layers: dict[str, str]) -> dict[str, str]:
-        for pattern, bits in layers.items():
-            try:
-                Bits.parse(bits)
-            except ValueError as e:
-                raise ValueError(f"'{pattern}': {e}") from None
-        return layers
 
     def numbers(self) -> QuantScheme:
         """The scheme with what these settings change of it."""
@@ -82,7 +75,7 @@ class Quant(BaseModel):
                 changed[kind] = replace(getattr(built, kind), rounding=self.rounding)
         if self.bias_bits is not None:
             changed["bias"] = replace(built.bias, bits=self.bias_bits)
-        for name in ("accumulator_bits", "weight_clip"):
+        for name in ("accumulator_bits", "weight_clip", "float_operators"):
             if (value := getattr(self, name)) is not None:
                 changed[name] = value
         return replace(built, **changed)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from xvision.export.contract import Contents, Executor, Format, installed
 from xvision.export.executors import executor
 from xvision.export.formats import export_format
 from xvision.export.integers import is_quantized, to_integers
 from xvision.export.settings import OPSET, RUNTIMES, SESSION
+from xvision.export.tables import as_tables, differing
 from xvision.files import replacing
 from xvision.graph.capture import capture
 from xvision.quant.fake import Quantizer, QuantLayer
@@ -50,6 +53,7 @@ class Onnx(Format):
             assert isinstance(network, fx.GraphModule)
             _check_bits(network, contents.opset)
             in_4_bits = _weights_in_4_bits(network) if contents.opset >= OPSET else ()
+            as_tables(network, differing(network, partial(_at_all_levels, opset=contents.opset)))
             to_integers(network)
         else:
             in_4_bits = ()
@@ -72,6 +76,19 @@ class Onnx(Format):
     def executor(self, path: Path) -> Executor:
         runtime: Executor = executor.onnxruntime().build(path)
         return runtime
+
+
+def _at_all_levels(network: nn.Module, inputs: tuple[Tensor, ...], opset: int) -> list[dict[str, Tensor]]:
+    """What ONNX Runtime computes of a network at each of its levels."""
+    import onnx_ir as ir
+
+    from xvision.export.onnx_opset import in_opset
+    from xvision.export.onnx_translate import translate
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "functions.onnx"
+        path.write_bytes(in_opset(ir.to_proto(translate(network, inputs, opset)), opset).SerializeToString())
+        return [level.outputs(inputs) for level in executor.onnxruntime().build(path).levels().values()]
 
 
 def _check_bits(network: nn.Module, opset: int) -> None:
