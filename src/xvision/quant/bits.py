@@ -35,7 +35,8 @@ class Bits:
                 f"expected bits of weights (w2 to w8), of activations (a8, a16), both such as w4a16, or float, "
                 f"got '{text}'"
             )
-        return cls(**{key: int(bits) for key, bits in found.groupdict().items() if bits is not None})
+        weights, activations = (int(bits) if bits else None for bits in found.group("weights", "activations"))
+        return cls(weights, activations)
 
     def __str__(self) -> str:
         if self.in_float:

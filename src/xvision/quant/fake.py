@@ -239,7 +239,8 @@ class QuantLayer(Scaled):
         w, b = self.numbers, self.bias_numbers
         return (
             fake_quantize(self.weight, self.spread(self.weight_scale), w.low, w.high),
-            fake_quantize(self.bias, self.accumulator_scale(), b.low, b.high),
+            # in double: a bias may have more steps than float32 tells apart
+            fake_quantize(self.bias.double(), self.accumulator_scale().double(), b.low, b.high).to(self.bias),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -288,7 +289,6 @@ class QuantLayer(Scaled):
         w, b = self.numbers, self.bias_numbers
         with torch.no_grad():
             weight = steps(self.weight, self.spread(self.weight_scale), w.low, w.high).to(torch.int8)
-            # in double: float32 cannot hold the largest int32
             bias = steps(self.bias.double(), self.accumulator_scale().double(), b.low, b.high).to(torch.int32)
         return weight, bias
 

@@ -57,12 +57,12 @@ def requantize(x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int
     `zero_point` has the type of the codes; `name` is what the tensor is called in the file.
     """
     zero = int(zero_point)
-    return steps(x, scale, low - zero, high - zero) * scale
+    return (steps(x, scale, low - zero, high - zero) * scale).float()
 
 
 @requantize.register_fake
 def _(x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int, name: str) -> Tensor:
-    return torch.empty_like(x)
+    return torch.empty_like(x, dtype=torch.float32)
 
 
 @torch.library.custom_op("xvision::dequantize", mutates_args=())
@@ -87,7 +87,8 @@ def lookup(x: Tensor, table: Tensor, grid: list[Tensor], out_grid: list[Tensor],
     """
     scale, zero_point = grid
     codes = steps(x, scale, -int(zero_point), 255 - int(zero_point)).to(torch.int64) + int(zero_point)
-    return dequantize(table[codes], *out_grid)
+    values: Tensor = dequantize(table[codes], *out_grid)
+    return values
 
 
 @lookup.register_fake

@@ -44,8 +44,7 @@ def quantize(
     Raises: ValueError if the network cannot be captured, there is no batch, or the method needs labels.
     """
     method = part_of(methods.method).parse(method)
-    if not isinstance(scheme, QuantScheme):
-        scheme = part_of(schemes.scheme).parse(scheme).build()
+    numbers = scheme if isinstance(scheme, QuantScheme) else part_of(schemes.scheme).parse(scheme).build()
     _check_network(model)
     if not isinstance(batches, Iterable):
         raise ValueError(
@@ -54,7 +53,7 @@ def quantize(
     first, batches = peeked(batches)
     network = fitting(model, first)
     who, names = type(model).__name__, plane_names(network)
-    return quantize_with(Context(network, scheme, lambda: planes_of(who, names, batches)), method)
+    return quantize_with(Context(network, numbers, lambda: planes_of(who, names, batches)), method)
 
 
 def _check_network(model: nn.Module) -> None:

@@ -17,5 +17,5 @@ from xvision.quant.schemes.int8 import int8
 @scheme
 def a16(*, head_bits: Literal[8, 16] = 16) -> QuantScheme:
     """Activations of 16 bits; weights of 8 bits with free scales, one for each channel."""
-    narrow = int8(head_bits=head_bits)
+    narrow: QuantScheme = int8(head_bits=head_bits)
     return replace(narrow, name="a16", activations=narrow.activations.with_bits(16))

@@ -16,7 +16,7 @@ from xvision.quant.schemes.int8 import int8
 @scheme
 def int8_per_tensor(*, head_bits: Literal[8, 16] = 16) -> QuantScheme:
     """Free scales, one for the weights of a layer; uint8 activations with a zero point."""
-    per_channel = int8(head_bits=head_bits)
+    per_channel: QuantScheme = int8(head_bits=head_bits)
     return replace(
         per_channel,
         name="int8_per_tensor",

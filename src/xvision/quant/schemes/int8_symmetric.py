@@ -17,7 +17,7 @@ from xvision.quant.schemes.int8 import int8
 @scheme
 def int8_symmetric(*, head_bits: Literal[8, 16] = 16) -> QuantScheme:
     """Free scales, one for each channel of weights; activations without a zero point of their own."""
-    affine = int8(head_bits=head_bits)
+    affine: QuantScheme = int8(head_bits=head_bits)
     activations = replace(affine.activations, symmetric=True)
     return replace(
         affine, name="int8_symmetric", activations=activations, heads=activations.with_bits(head_bits)

@@ -13,5 +13,5 @@ from xvision.quant.schemes.int8 import int8
 @scheme
 def w4a8(*, head_bits: Literal[8, 16] = 16) -> QuantScheme:
     """Weights of 4 bits with free scales, one for each channel; uint8 activations with a zero point."""
-    wide = int8(head_bits=head_bits)
+    wide: QuantScheme = int8(head_bits=head_bits)
     return replace(wide, name="w4a8", weights=wide.weights.with_bits(4))
