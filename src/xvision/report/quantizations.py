@@ -73,5 +73,5 @@ def quant_text(quant: Mapping[str, Any]) -> str:
 
 def exceptions(quant: Mapping[str, Any]) -> str:
     """What a network of this `quant` section has in other bits than its name says."""
-    found: str = Quant.model_validate(dict(quant)).scheme.build().exceptions
+    found: str = Quant.model_validate(dict(quant)).numbers().exceptions
     return found

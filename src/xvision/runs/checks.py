@@ -163,7 +163,7 @@ def check_quantizable(run: Run, names: Iterable[str]) -> None:
     for name in names:
         try:
             run.program = run.program or exported(model, planes)
-            graph = prepare(model, planes, run.quantizations[name].scheme.build(), run.program)
+            graph = prepare(model, planes, run.quantizations[name].numbers(), run.program)
         except ValueError as e:
             raise SettingError(f"net: expected a network that can be quantized: {e}") from e
         if unknown := graph.meta["float_operators"]:
