@@ -88,7 +88,7 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(1)}, path)
     with pytest.raises(
         ValueError,
-        match=r"expected the manifest of a quantized network \(xvision-quantized-4\), got None; quantize",
+        match=r"expected the manifest of a quantized network \(xvision-quantized-5\), got None; quantize",
     ):
         load(path)
 
