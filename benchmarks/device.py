@@ -114,8 +114,8 @@ def speed(
             rates[source].append(img_per_s(training, batches, options.seconds))
     memory, loaded = (statistics.median(found) for found in rates.values())
     return {
-        "device": training.device.type,
-        "precision": training.accelerator.mixed_precision.replace("no", "fp32"),
+        "device": training.learner.device.type,
+        "precision": training.learner.accelerator.mixed_precision.replace("no", "fp32"),
         "img_per_s": round(loaded, 1),
         "img_per_s_in_memory": round(memory, 1),
         "share_of_step": round(loaded / memory, 3),

@@ -35,7 +35,7 @@ def make_training(
         "",
         processes,
     )
-    training.learn()
+    training.learner.learn()
     return training, loader
 
 

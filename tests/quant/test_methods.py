@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor, fx, nn
 
 import xvision as xv
-from tests.quant.qat import qat
+from tests.quant.crash import Crash, crashing
 from tests.quant.tiny_context import tiny_context
+from tests.quant.two_processes import QAT
 from xvision.quant.context import Context
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.insert import prepare, scheme_of
@@ -23,13 +26,7 @@ from xvision.quant.methods.ptq import ptq
 from xvision.quant.quantize import quantize_with
 
 ROOT = Path(__file__).parents[2]
-METHODS = [*method.builders(), "qat"]
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(method, "_own", {})
-    method(qat)
+METHODS = [*method.builders()]
 
 
 def images(context: Context) -> Tensor:
@@ -83,8 +80,8 @@ def test_a_method_that_needs_labels_says_so_without_them() -> None:
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     context = tiny_context(tmp_path)
-    q = quantize_with(context, method.part("qat", {"steps": 40, "lr": 0.01}))
-    assert mean_loss(q, context) < 0.9 * mean_loss(ptq(context), context)
+    qat = method.part("qat", {"epochs": 8, "lr": 0.01, "ema": 0.0, "distill": 0.0})
+    assert mean_loss(quantize_with(context, qat), context) < 0.9 * mean_loss(ptq(context), context)
 
 
 def mean_loss(q: nn.Module, context: Context) -> float:
@@ -94,21 +91,34 @@ def mean_loss(q: nn.Module, context: Context) -> float:
     return sum(float(v) for loss in losses for terms in loss.values() for v in terms.values())
 
 
-def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path: Path) -> None:
-    whole = qat(tiny_context(tmp_path / "whole"))
-    qat(tiny_context(tmp_path / "stopped"), steps=5)  # the checkpoint is of step 4
-    resumed = qat(tiny_context(tmp_path / "stopped"))
-    assert equal(whole.state_dict(), resumed.state_dict())
-    assert not equal(whole.state_dict(), qat(tiny_context(tmp_path / "shorter"), steps=4).state_dict())
+@pytest.mark.parametrize("thresholds", ["learned", "statistics"])
+def test_a_training_that_was_killed_ends_with_the_same_bits(thresholds: str, tmp_path: Path) -> None:
+    qat = QAT.with_settings(thresholds=thresholds, ema=0.9)
+    whole = qat.build(tiny_context(tmp_path / "whole"))
+    stopped = tiny_context(tmp_path / "stopped")
+    with pytest.raises(Crash):
+        qat.build(crashing(stopped, 8))  # the checkpoint is of step 5
+    assert equal(whole.state_dict(), qat.build(stopped).state_dict())
+    shorter = qat.with_settings(epochs=1).build(tiny_context(tmp_path / "shorter"))
+    assert not equal(whole.state_dict(), shorter.state_dict())
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that two processes left."""
     folder = tmp_path_factory.mktemp("two")
-    command = [sys.executable, "-m", "tests.quant.two_processes"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
+    world = place | {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     pair = [
-        subprocess.Popen([*command, str(rank), str(folder)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.quant.two_processes", str(folder)],
+            cwd=ROOT,
+            env=os.environ | world | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for rank in range(2)
     ]
     errors = [process.communicate(timeout=300)[1] for process in pair]
@@ -135,7 +145,7 @@ def test_two_processes_resume_with_the_same_bits(two: Path) -> None:
 
 
 def test_two_processes_learn_what_one_learns_from_double_batches(two: Path, tmp_path: Path) -> None:
-    alone: fx.GraphModule = qat(tiny_context(tmp_path), steps=6)
+    alone: fx.GraphModule = QAT.build(tiny_context(tmp_path))
     together = load_file(two / "trained-0.safetensors")
     for key, value in alone.state_dict().items():
-        torch.testing.assert_close(together[key], value, rtol=0, atol=2e-3, check_dtype=True)
+        torch.testing.assert_close(together[key], value, rtol=0, atol=1e-5, check_dtype=True)

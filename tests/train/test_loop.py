@@ -24,9 +24,9 @@ from xvision.tasks.classification import Classification
 from xvision.tasks.contract import Outputs, Task
 from xvision.train.checkpoint import read_tensors
 from xvision.train.errors import Interrupted, NonFiniteLossError, TrainingError
+from xvision.train.learner import seed_step
 from xvision.train.loop import Trained, evaluate, train
 from xvision.train.settings import Train
-from xvision.train.training import seed_step
 
 QUIET = Console(quiet=True)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xvision.data.loader import Loader
     from xvision.quant.settings import Quant
     from xvision.tasks.contract import Task
+    from xvision.train.settings import Train
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Context:
     calibration: Callable[[], Iterable[tuple[Tensor, ...]]]
     """Batches of training images as the network takes them, not augmented; each call gives them from the first."""
     task: Task | None = None
-    train_loader: Callable[[], Loader] | None = None
-    """Labelled, augmented batches for training."""
+    train_loader: Callable[[int], Loader] | None = None
+    """Labelled, augmented batches for training, each of so many samples (0: as many as the network was trained on)."""
     val_loader: Callable[[], Loader] | None = None
     settings: Quant | None = None
     """The `quant` section of the recipe."""
+    train: Train | None = None
+    """The `train` section of the recipe: how the network was trained."""
     folder: Path | None = None
     """Where a method may keep checkpoints to resume from; in a run it is of this network and these settings alone."""
     program: ExportedProgram | None = None
@@ -49,8 +52,10 @@ class Context:
     console: Console = field(default_factory=lambda: Console(quiet=True))
     processes: Processes = field(default_factory=Processes)
 
-    def labelled(self) -> tuple[Task, Loader, Loader]:
+    def labelled(self, batch_size: int = 0) -> tuple[Task, Loader, Loader]:
         """The task and the labelled loaders, training and validation, of a method that trains.
+
+        `batch_size`: of the training loader, see there.
 
         Raises: ValueError if there are calibration images only.
         """
@@ -59,4 +64,4 @@ class Context:
                 "method: expected a task and labelled data to train with, got calibration images only; "
                 "quantize a run (`xvision quantize RUN`) or choose another method, such as ptq"
             )
-        return self.task, self.train_loader(), self.val_loader()
+        return self.task, self.train_loader(batch_size), self.val_loader()

@@ -29,28 +29,46 @@ class FakeQuantize(torch.autograd.Function):
     """Round to the quantization grid; the gradient passes where the rounded value is in range.
 
     The test is on the *rounded* value, bounds included, as in Jain et al. 2020, eq. 8: `torch.clamp` gives no
-    gradient at the bound, so weights at the end codes would stop learning.
+    gradient at the bound, so weights at the end codes would stop learning. That of the scale is code - x / scale in
+    range and the end code outside: eq. 6 there, and Esser et al., "Learned Step Size Quantization" (ICLR 2020), eq. 3.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor, rounding: Rounding
-    ) -> Tensor:
-        whole = rounded(x, scale, rounding)
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward((whole >= low) & (whole <= high))
-        return whole.clamp_(low, high).mul_(scale)  # type: ignore[arg-type]  # both are numbers, or both tensors
+    def forward(ctx: Any, x: Tensor, scale: Tensor, low: int, high: int, rounding: Rounding) -> Tensor:
+        values = rounded(x, scale, rounding).clamp_(low, high).mul_(scale)
+        ctx.rounding, ctx.bounds = rounding, (low - 0.5, high + 0.5)
+        ctx.save_for_backward(x, scale, values)  # which the neighbours keep anyway: no memory of its own
+        return values
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (inside,) = ctx.saved_tensors
-        return grads[0] * inside, None, None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
+        x, scale, values = ctx.saved_tensors
+        (grad,) = grads
+        # rounded once more: a mask costs twice as much as that, to make and to apply
+        whole = rounded(x, scale, ctx.rounding)
+        inside: Tensor = torch.ops.aten.hardtanh_backward(grad, whole, *ctx.bounds)
+        of_scale = _of_scale(grad, inside, x, scale, values) if ctx.needs_input_grad[1] else None
+        return inside, of_scale, None, None, None
 
 
-def fake_quantize(
-    x: Tensor, scale: Tensor, low: int | Tensor, high: int | Tensor, rounding: Rounding = "half_even"
-) -> Tensor:
-    """`x` rounded to whole steps of `scale` in [low, high], differentiable (straight-through)."""
+def _of_scale(grad: Tensor, inside: Tensor, x: Tensor, scale: Tensor, values: Tensor) -> Tensor:
+    """The gradient of a scale, given those of the values and of x: times the scale, it is values - x or the end."""
+    if scale.ndim or torch.compiler.is_compiling():  # a compiler makes one pass of it
+        total = (inside * (values - x) + (grad - inside) * values).sum_to_size(scale.shape)
+    else:
+        grad, inside, moved, values = (_as_it_lies(one, values) for one in (grad, inside, values - x, values))
+        total = torch.dot(inside, moved) + (torch.dot(grad, values) - torch.dot(inside, values))
+    return total / scale
+
+
+def _as_it_lies(x: Tensor, like: Tensor) -> Tensor:
+    """All values in the order that those of `like` have in memory, so that nothing is copied."""
+    last = like.ndim == 4 and like.is_contiguous(memory_format=torch.channels_last)
+    return (x.permute(0, 2, 3, 1) if last else x).reshape(-1)
+
+
+def fake_quantize(x: Tensor, scale: Tensor, low: int, high: int, rounding: Rounding = "half_even") -> Tensor:
+    """`x` rounded to whole steps of `scale` in [low, high], differentiable in both (straight-through)."""
     result: Tensor = FakeQuantize.apply(x, scale, low, high, rounding)
     return result
 
@@ -84,6 +102,7 @@ class Quantizer(Scaled):
 
     scale: Tensor
     zero_point: Tensor
+    _zero: int | None = None
 
     def __init__(self, numbers: TensorQuant) -> None:
         super().__init__()
@@ -96,27 +115,36 @@ class Quantizer(Scaled):
         assert self.numbers.low <= zero_point <= self.numbers.high
         self.scale.fill_(scale)
         self.zero_point.fill_(zero_point)
+        self._zero = None
 
     def scales(self) -> Tensor:
         return self.scale
 
     @property
+    def zero(self) -> int:
+        """The zero point as a number, read once, since that would wait for the device and break a compiled graph."""
+        if self._zero is None:
+            self._zero = int(self.zero_point)
+        return self._zero
+
+    @property
     def low(self) -> int:
         """Smallest number of steps from zero."""
-        return self.numbers.low - int(self.zero_point)
+        return self.numbers.low - self.zero
 
     @property
     def high(self) -> int:
         """Largest number of steps from zero."""
-        return self.numbers.high - int(self.zero_point)
+        return self.numbers.high - self.zero
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.ready:
             return x
-        # numbers are the fastest bounds on a CPU; on an accelerator to read them would be to wait for it
-        zero: int | Tensor = int(self.zero_point) if x.device.type == "cpu" else self.zero_point
-        low, high = self.numbers.low - zero, self.numbers.high - zero
-        return fake_quantize(x, self.scale, low, high, self.numbers.rounding).float()
+        return fake_quantize(x, self.scale, self.low, self.high, self.numbers.rounding).float()
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self._zero = None
+        super()._load_from_state_dict(*args)
 
     def codes(self, x: Tensor) -> Tensor:
         """The integer codes of `x`, int32."""
@@ -240,7 +268,9 @@ class QuantLayer(Scaled):
         return (
             fake_quantize(self.weight, self.spread(self.weight_scale), w.low, w.high),
             # in double: a bias may have more steps than float32 tells apart
-            fake_quantize(self.bias.double(), self.accumulator_scale().double(), b.low, b.high).to(self.bias),
+            fake_quantize(self.bias.double(), self.accumulator_scale().detach().double(), b.low, b.high).to(
+                self.bias
+            ),
         )
 
     def forward(self, x: Tensor) -> Tensor:

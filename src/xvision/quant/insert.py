@@ -70,8 +70,8 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
     """Give every float tensor of a captured graph a quantizer and every layer integer weights, in place.
 
     Ranges are still to be set: until then the graph computes what it computed before. In `graph.meta` are then
-    the `scheme` and the `float_operators`, those without a rule and those of layers that are to stay in float (see
-    `quant.islands`).
+    the `scheme`, the `float_operators`, those without a rule and those of layers that are to stay in float (see
+    `quant.islands`), and the quantizers of `known_ranges`, which need no image.
 
     Raises: ValueError for a layer of the scheme that the network does not have.
     """
@@ -88,9 +88,12 @@ def insert_quantizers(graph: fx.GraphModule, scheme: QuantScheme) -> None:
     graph.meta["float_operators"] = float_operators(graph, in_float)
     if scheme.float_operators == "refuse":
         check_all_named(graph.meta["float_operators"], lambda layer: scheme.bits(layer).in_float)
+    graph.meta["known_ranges"] = known = set[str]()
     for group in groups:
         quantizer = _quantizer(group, modules, scheme)
         path = f"quantizers.{free_name(group.members[0].name)}"
+        if quantizer.ready:
+            known.add(path)
         for node in group.members:
             insert_module(graph, node, path, quantizer)
     for node in list(graph.graph.nodes):

@@ -114,10 +114,12 @@ def make_loader(
     train: bool = False,
     processes: Processes | None = None,
     framed: bool = False,
+    batch_size: int = 0,
 ) -> Loader:
     """Batches of a split: augmented and shuffled for training, else every sample once in order.
 
     Of several `processes` each gets its share. Maps of labels keep their own size unless `train` or `framed`.
+    `batch_size` 0 is the recipe's.
     """
     from xvision.data.framing import framing_of
     from xvision.data.loader import Loader
@@ -128,7 +130,7 @@ def make_loader(
         split,
         (*recipe.net.takes.fields, *task.needs),
         recipe.data,
-        batch_size=recipe.train.batch_size,
+        batch_size=batch_size or recipe.train.batch_size,
         train=train,
         seed=recipe.seed,
         workers=num_workers(recipe.train.workers, processes.local_world),

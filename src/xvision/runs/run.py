@@ -134,16 +134,28 @@ class Run:
         return build.open_split(self.recipe, self.task, self.dataset, name)
 
     def loader(
-        self, split: str, *, train: bool = False, shared: bool = False, framed: bool = False
+        self,
+        split: str,
+        *,
+        train: bool = False,
+        shared: bool = False,
+        framed: bool = False,
+        batch_size: int = 0,
     ) -> Loader:
         """Batches of a split: augmented and shuffled for training, else every sample once in order.
 
         `shared` among the processes of the run, each its own; else each sees all. Maps of labels keep their own size
-        for measuring, but with `framed` are brought to the input's as the images are.
+        for measuring, but with `framed` are brought to the input's as the images are. `batch_size` 0 is the recipe's.
         """
         processes = self.processes if shared else Processes()
         return build.make_loader(
-            self.recipe, self.task, self.split(split), train=train, processes=processes, framed=framed
+            self.recipe,
+            self.task,
+            self.split(split),
+            train=train,
+            processes=processes,
+            framed=framed,
+            batch_size=batch_size,
         )
 
     def planes(self, split: str) -> Iterator[tuple[Tensor, ...]]:

@@ -17,6 +17,7 @@ from xvision.data.dataset import Split
 from xvision.data.framing import Inverse
 from xvision.fields import FIELDS
 from xvision.models.outputs import OutputSpec, tensor_names
+from xvision.tasks.distance import distance
 from xvision.tasks.metrics.contract import Batch, Outputs, TaskMetric
 from xvision.tasks.metrics.keyed import KeyedMetric
 from xvision.tasks.metrics.spec import MetricSpec, find
@@ -57,6 +58,10 @@ class Task(ABC):
     @abstractmethod
     def loss(self, out: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms, to be added up."""
+
+    def distance(self, out: Outputs, teacher: Outputs, temperature: float) -> Tensor:
+        """How far its outputs are from those of a teacher: of class scores their divergence, else of raw numbers."""
+        return distance(self.outputs, out, teacher, temperature)
 
     @abstractmethod
     def own_metric(self) -> TaskMetric:

@@ -35,7 +35,7 @@ def steps_within(minutes: float, copy: Training) -> int:
     if copy.settings.start_size_ratio < 1:
         sizes = Counter(copy.size_at(i / _GRID) for i in range(_GRID))
     limit = _SHARE * seconds / (len(sizes) + 1)
-    copy.learn()
+    copy.learner.learn()
     step_s = sum(num * _step_seconds(copy, size, limit) for size, num in sizes.items()) / _GRID
     validation_s = _validation_seconds(copy)
     left = seconds - (time.monotonic() - started) - validation_s
@@ -65,7 +65,7 @@ def _seconds(copy: Training, steps: Iterator[list[Batch]], num: int) -> float:
 
 def _largest(value: float, copy: Training) -> float:
     """Over all processes."""
-    return float(copy.accelerator.gather(torch.tensor([value], device=copy.device)).max())
+    return float(copy.learner.accelerator.gather(torch.tensor([value], device=copy.learner.device)).max())
 
 
 def _steps(loader: Loader, accumulate: int, size: tuple[int, int] | None) -> Iterator[list[Batch]]:
@@ -78,9 +78,9 @@ def _steps(loader: Loader, accumulate: int, size: tuple[int, int] | None) -> Ite
 def _validation_seconds(copy: Training) -> float:
     """Of a whole validation, from its first batches."""
     first = _First(copy.val_loader, _VAL_BATCHES)
-    started = time.monotonic()
-    with copy.accelerator.autocast():
-        evaluate(copy.model, copy.task, first, device=copy.device, inputs=copy.inputs)  # type: ignore[arg-type]
+    learner, started = copy.learner, time.monotonic()
+    with learner.accelerator.autocast():
+        evaluate(learner.model, copy.task, first, device=learner.device, inputs=learner.inputs)  # type: ignore[arg-type]
     return (time.monotonic() - started) * len(copy.val_loader) / max(1, len(first))
 
 

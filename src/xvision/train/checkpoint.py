@@ -5,7 +5,7 @@ header, so renaming that one file into place is what makes a checkpoint exist; `
 Optimizer state and moving average are bigger than the weights and lie beside them in `last.state-0` or
 `last.state-1`, whichever the checkpoint before does not use: a crash at any moment leaves one complete checkpoint.
 
-Random numbers need no state: each step seeds its generators (see `xvision.train.training.seed_step`).
+Random numbers need no state: each step seeds its generators (see `xvision.train.learner.seed_step`).
 """
 
 from __future__ import annotations

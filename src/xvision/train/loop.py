@@ -24,12 +24,14 @@ from xvision.train.checkpoint import Checkpoints, about
 from xvision.train.evaluation import Evaluation, evaluate
 from xvision.train.places import Places
 from xvision.train.processes import Processes
+from xvision.train.regime import PLAIN, Regime
 from xvision.train.settings import Train
 from xvision.train.signals import Signals
 from xvision.train.training import Trained, Training
 
 if TYPE_CHECKING:
     from xvision.data.loader import Loader
+    from xvision.models.inputs import Inputs
     from xvision.models.model import Model
     from xvision.tasks.contract import Task
 
@@ -48,8 +50,12 @@ def train(
     console: Console,
     identity: str = "",
     processes: Processes = Processes(),
+    inputs: Inputs | None = None,
+    regime: Regime = PLAIN,
 ) -> Trained:
     """Train `model`, or continue from the last checkpoint in `places`; it ends with the best weights.
+
+    `inputs` is what it takes, by default what its own `inputs` says; `regime` what is special about its training.
 
     `identity` is a digest of whatever else decides the result (the data, the network): a checkpoint with
     another one is set aside and the training starts again.
@@ -61,7 +67,18 @@ def train(
     def planned(model: nn.Module, settings: Train, num_steps: int = 0) -> Training:
         loaders = train_loader, val_loader
         return Training(
-            model, task, *loaders, settings, places, seed, console, identity, processes, num_steps
+            model,
+            task,
+            *loaders,
+            settings,
+            places,
+            seed,
+            console,
+            identity,
+            processes,
+            num_steps,
+            inputs,
+            regime,
         )
 
     with explaining_resources(), processes.explaining_peers():

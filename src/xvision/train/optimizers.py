@@ -24,9 +24,9 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-def parameter_groups(model: nn.Module, decay: str) -> list[dict[str, Any]]:
+def parameter_groups(parameters: Iterable[nn.Parameter], decay: str) -> list[dict[str, Any]]:
     """What is trained; with `decay` "weights" the second group is what decay leaves alone: biases, factors of norms."""
-    params = [p for p in model.parameters() if p.requires_grad]
+    params = [p for p in parameters if p.requires_grad]
     if decay == "all":
         return [{"params": params}]
     return [

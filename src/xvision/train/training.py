@@ -1,4 +1,4 @@
-"""One training: everything it needs, and what happens in a step, between steps and after an epoch."""
+"""One training: its data and its progress, and what happens between steps and after an epoch."""
 
 from __future__ import annotations
 
@@ -9,40 +9,28 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from xvision.console import Console, Progress
 from xvision.models.inputs import Inputs
 from xvision.models.model import Model
-from xvision.models.outputs import tensor_names
-from xvision.train.balancing.contract import Balancing
-from xvision.train.checkpoint import (
-    Checkpoints,
-    Manifest,
-    about,
-    fill,
-    load_weights,
-    pack_optimizer,
-    unpack_optimizer,
-)
-from xvision.train.ema import Ema
+from xvision.train.checkpoint import Checkpoints, Manifest, about
 from xvision.train.errors import Interrupted, NonFiniteLossError
 from xvision.train.evaluation import evaluate
-from xvision.train.forward import Batch, explaining_memory, forward, to_device
-from xvision.train.hardware import make_accelerator, use_threads
+from xvision.train.forward import Batch
+from xvision.train.learner import Learner
 from xvision.train.log import Log
 from xvision.train.losses import Losses
-from xvision.train.optimizers import parameter_groups
 from xvision.train.places import Places
-from xvision.train.processes import Processes, share_buffers, synchronized
+from xvision.train.processes import Processes
+from xvision.train.regime import PLAIN, Regime
 from xvision.train.schedules import factor
 from xvision.train.settings import FREE, Train
 from xvision.train.signals import Signals
@@ -75,7 +63,7 @@ class Trained:
 
 
 class Training:
-    """Model, optimizer, data and progress of one training."""
+    """Learner, data and progress of one training."""
 
     def __init__(
         self,
@@ -90,44 +78,24 @@ class Training:
         identity: str,
         processes: Processes,
         num_steps: int = 0,
+        inputs: Inputs | None = None,
+        regime: Regime = PLAIN,
     ) -> None:
-        """`num_steps` is what a budget of time allows; without one the settings say it."""
+        """`num_steps` is what a budget of time allows; without one the settings say it. `inputs`: see `Learner`."""
         self.processes = processes
         self.task, self.settings, self.seed = task, settings, seed
         self.train_loader, self.val_loader = train_loader, val_loader
-        self.accelerator = make_accelerator(settings.precision)
-        assert self.accelerator.num_processes == processes.world, processes
-        self.device = self.accelerator.device
         self.console = console if processes.is_first else Console(quiet=True)
-        use_threads(settings.threads, processes.local_world)
+        self.learner = Learner(model, task, settings, seed, self.console, processes, inputs, regime)
 
         self.steps_per_epoch = settings.steps_per_epoch(len(train_loader))
         self.total_steps = num_steps or settings.num_steps(len(train_loader))
-
-        self.model = model.to(self.device)
-        self.inputs: Inputs = model.inputs  # type: ignore[assignment]
-        if settings.channels_last:
-            self.model.to(memory_format=torch.channels_last)
-        self.model = synchronized(self.model, self.device, processes, self.console)
-        self.ema = Ema(self.model, settings.ema) if settings.ema else None
-        self.balancing: Balancing = settings.balancing.build([part.name for part in task.parts]).to(
-            self.device
-        )
-        scope = self.balancing.scope
-        self.shared: list[Tensor] = [] if scope == "none" else self.model.shared_parameters(scope)  # type: ignore[operator]
-        self.optimizer = settings.optimizer.build(parameter_groups(self.model, settings.decay))
-        self.lr: float = self.optimizer.param_groups[0]["lr"]
         self.schedule = settings.schedule.build(self.total_steps / self.steps_per_epoch)
-        self.network, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
-        if processes.world > 1:
-            self.network.broadcast_buffers = False  # a step reads no averages; each validation shares them
-        if settings.compile:
-            self.network = torch.compile(self.network)
 
         self.checkpoints = Checkpoints(places.checkpoints)
         tensorboard = places.tensorboard if settings.tensorboard else None
         self.log = Log(places.log, tensorboard=tensorboard, enabled=processes.is_first)
-        self.losses = Losses(self.accelerator, ("loss", *task.terms))
+        self.losses = Losses(self.learner.accelerator, ("loss", *task.terms))
         self.state = Manifest(self._identity(identity), step=0, epoch=0, num_steps=self.total_steps)
         self.latest_loss = math.nan
         self.started = self.saved = self.mark = time.monotonic()
@@ -166,15 +134,7 @@ class Training:
             return
         if self.processes.is_first:
             self.checkpoints.tidy(manifest)
-        fill(self.model, weights, self.checkpoints.last)
-        unpack_optimizer(self.optimizer, state, manifest.scalars)
-        if self.ema:
-            ema = {k.removeprefix("ema."): v for k, v in state.items() if k.startswith("ema.")}
-            fill(self.ema.module, ema, self.checkpoints.last)
-        balancing = {k.removeprefix("balancing."): v for k, v in state.items() if k.startswith("balancing.")}
-        fill(self.balancing, balancing, self.checkpoints.last)
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(manifest.scalars["scaler"])
+        self.learner.load(weights, state, manifest.scalars, self.checkpoints.last)
         self.state = manifest
         manifest.num_steps = self.total_steps
         self.samples_at_mark = manifest.num_samples
@@ -196,23 +156,14 @@ class Training:
         left = min(self.steps_per_epoch - done, self.total_steps - self.step)
         if self.step > max(self.state.validated_step, 0) and (done == 0 or left == 0):
             return  # it was stopped between the last step of an epoch and the validation
-        self.learn()
+        self.learner.learn()
         batches = self.train_loader.epoch(epoch, done * self.settings.accumulate, self._sizes(epoch))
         for _ in range(left):
             yield list(islice(batches, self.settings.accumulate))
 
-    def learn(self) -> None:
-        """Into training mode, but for what is frozen."""
-        self.network.train()
-        if self.settings.freeze_batch_norm:
-            assert isinstance(self.model, Model), type(self.model)
-            for module in self.model.backbone.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-
     def size_at(self, progress: float) -> tuple[int, int]:
         """Height and width of the input when a share of the training is done."""
-        model = self.model
+        model = self.learner.model
         assert isinstance(model, Model), type(model)
         return size_at(progress, model.size, self.settings.start_size_ratio, model.size_divisor)
 
@@ -225,57 +176,19 @@ class Training:
 
     def update(self, batches: Sequence[Batch]) -> None:
         """One step of the weights."""
-        seed_step(self.seed, self.step, self.processes.rank, self.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate
-        found: dict[str, list[Tensor]] = {}
-        for i, batch in enumerate(batches):
-            last = i == len(batches) - 1
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.network):
-                for name, value in self._backward(to_device(batch, self.device), 1 / len(batches)).items():
-                    found.setdefault(name, []).append(value)
-        losses = {
-            name: values[0] if len(values) == 1 else torch.stack(values).mean()
-            for name, values in found.items()
-        }
-        if self.settings.clip_norm:
-            self.accelerator.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.balancing.step()
+        losses = self.learner.update(batches, self.step, self.total_steps, self.rate)
         self.state.step += 1
         if self.step % self.steps_per_epoch == 0:
-            self.balancing.end_epoch()
+            self.learner.balancing.end_epoch()
         self.state.num_samples += sum(len(b["name"]) for b in batches) * self.processes.world
-        if self.ema:
-            self.ema.update(self.model, self.step)
         self.losses.add(self.step, losses, [name for batch in batches for name in batch["name"]])
-
-    def _backward(self, batch: Batch, share: float) -> dict[str, Tensor]:
-        """Add the gradient of `share` times the loss; the loss and the terms of the tasks that have labels."""
-        with explaining_memory(batch):
-            out = forward(self.network, batch, self.inputs)
-            losses = self.task.losses(out, batch)
-            loss = self._balanced(out, losses)
-            self.accelerator.backward(loss * share)
-        terms = {
-            f"{task}/{name}": value.detach()
-            for task, of_task in losses.items()
-            for name, value in of_task.items()
-        }
-        return {"loss": loss.detach(), **terms}
-
-    def _balanced(self, out: Mapping[str, Tensor], losses: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
-        """The tasks' losses as one; outputs without a label get a gradient of zero, which DDP waits for."""
-        names = (n for part in self.task.parts if part.name not in losses for n in tensor_names(part.outputs))
-        silent = [out[name].sum() * 0 for name in names]
-        totals = {task: _sum(list(terms.values())) for task, terms in losses.items()}
-        return sum(silent, start=self.balancing.combine(totals, self.shared))
 
     @property
     def rate(self) -> float:
         """Learning rate of the next step."""
-        return self.lr * factor(self.schedule, self.step, self.steps_per_epoch, self.settings.warmup_epochs)
+        return self.learner.lr * factor(
+            self.schedule, self.step, self.steps_per_epoch, self.settings.warmup_epochs
+        )
 
     # ------------------------------------------------------------------------------- between steps and epochs
 
@@ -297,7 +210,7 @@ class Training:
         """Log the average losses since the last time; NonFiniteLossError if one is NaN or infinite."""
         try:
             losses = self.losses.read()
-            self.losses.check_weights(self.model)
+            self.losses.check_weights(self.learner.model)
         except NonFiniteLossError as e:
             raise NonFiniteLossError(f"{e}; {self.checkpoints.describe()}; {ADVICE}") from None
         if not losses:
@@ -310,7 +223,7 @@ class Training:
             {
                 "step": self.step,
                 "epoch": round(self.step / self.steps_per_epoch, 4),
-                "lr": self.optimizer.param_groups[0]["lr"],
+                "lr": self.learner.optimizer.param_groups[0]["lr"],
                 "loss": self.latest_loss,
                 "terms": losses,
                 "img_per_s": round(num_samples / (now - self.mark), 1),
@@ -325,19 +238,18 @@ class Training:
         if not self._validation_is_due:
             self.state.validated_step = self.step
             return
-        model = self.ema.module if self.ema else self.model
-        share_buffers(model, self.processes)
+        self.learner.share_buffers()
         started = time.monotonic()
         stop_at_once = signals.raising() if self.processes.world == 1 else contextlib.nullcontext()
         try:
-            with stop_at_once, self.accelerator.autocast():
+            with stop_at_once, self.learner.accelerator.autocast():
                 metrics = evaluate(
-                    model,
+                    self.learner.averaged,
                     self.task,
                     self.val_loader,
-                    device=self.device,
+                    device=self.learner.device,
                     console=self.console,
-                    inputs=self.inputs,
+                    inputs=self.learner.inputs,
                     processes=self.processes,
                 ).metrics
         except Interrupted as e:
@@ -348,7 +260,7 @@ class Training:
         epoch = round(self.step / self.steps_per_epoch, 4)
         if self.task.improves(metrics[primary], state.best.get(primary, math.nan)):
             state.best, state.best_step = metrics, self.step
-            self._save_best(model)
+            self._save_best(self.learner.averaged)
         state.history.append({"step": self.step, "epoch": epoch, "metrics": metrics})
         seconds = round(time.monotonic() - started, 2)
         self.log.write({"step": self.step, "epoch": epoch, "val": metrics, "seconds": seconds})
@@ -375,14 +287,9 @@ class Training:
         state.epoch = round(self.step / self.steps_per_epoch, 4)
         state.seconds = time.monotonic() - self.started
         state.cpu_seconds = _cpu_seconds() - self.cpu_started
-        tensors, state.scalars = pack_optimizer(self.optimizer)
-        tensors |= {f"balancing.{name}": value for name, value in self.balancing.state_dict().items()}
-        if self.ema:
-            tensors |= {f"ema.{name}": value for name, value in self.ema.module.state_dict().items()}
-        if self.accelerator.scaler is not None:
-            state.scalars["scaler"] = self.accelerator.scaler.state_dict()
+        tensors, state.scalars = self.learner.state()
         if self.processes.is_first:
-            self.checkpoints.save_last(state, self.model.state_dict(), tensors)
+            self.checkpoints.save_last(state, self.learner.model.state_dict(), tensors)
         self.saved = self.mark = time.monotonic()
 
     def _save_best(self, model: nn.Module) -> None:
@@ -393,14 +300,14 @@ class Training:
                 "metrics": self.state.best,
                 "ema": self.settings.ema,
             }
-            self.checkpoints.save_best(manifest | about(self.inputs, self.task.classes), model.state_dict())
+            self.checkpoints.save_best(
+                manifest | about(self.learner.inputs, self.task.classes), model.state_dict()
+            )
 
     def finish(self) -> Trained:
-        """Put the best weights into the model and take mixed precision off it."""
+        """Put the best weights into the model."""
         self.processes.barrier()
-        self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False, keep_torch_compile=False)
-        vars(self.model).pop("forward", None)  # accelerate puts the class's method there
-        load_weights(self.model, self.checkpoints.best)
+        self.learner.finish(self.checkpoints.best)
         state = self.state
         return Trained(
             best=state.best,
@@ -418,7 +325,7 @@ class Training:
         """Each value's maximum over the processes."""
         if self.processes.world == 1:
             return list(values)
-        gathered = self.accelerator.gather(torch.tensor([values], device=self.device))
+        gathered = self.learner.accelerator.gather(torch.tensor([values], device=self.learner.device))
         return [int(v) for v in gathered.max(dim=0).values]
 
     def interrupted(self, signum: int) -> Interrupted:
@@ -427,18 +334,6 @@ class Training:
             f"{signal.Signals(signum).name} after step {self.step} of {self.total_steps}; the state is saved in "
             f"{self.checkpoints.last}, and the same command continues from there",
         )
-
-
-def _sum(terms: list[Tensor]) -> Tensor:
-    return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
-
-
-def seed_step(seed: int, step: int, process: int, device: torch.device) -> None:
-    """Seed what a step may draw (dropout, stochastic depth), so that no generator's state needs saving."""
-    value = int(np.random.SeedSequence([seed, step, process]).generate_state(1, np.uint64)[0] >> 1)
-    torch.default_generator.manual_seed(value)  # torch.manual_seed would visit every kind of device: 100 us
-    if device.type != "cpu":
-        torch.get_device_module(device).manual_seed(value)
 
 
 def _cpu_seconds() -> float:

@@ -47,7 +47,7 @@ class Toy(nn.Module):
 def train(net: Toy, balance: Balancing, steps: range, batches: int = 1) -> None:
     """Steps of plain descent; three steps are an epoch."""
     for step in steps:
-        torch.manual_seed(step)  # as a training does: see xvision.train.training.seed_step
+        torch.manual_seed(step)  # as a training does: see xvision.train.learner.seed_step
         for batch in range(batches):
             total = balance.combine(net.losses(step * batches + batch), net.parameters_for(balance))
             (total / batches).backward()
