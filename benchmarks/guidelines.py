@@ -37,6 +37,7 @@ from torch import Tensor, nn
 
 import xvision as xv
 from xvision.models.pixels import Pixels
+from xvision.quant.methods import method
 from xvision.quant.numbers import QuantScheme
 from xvision.quant.ops import decibels, squared_error
 from xvision.quant.settings import Quant
@@ -260,15 +261,16 @@ def losses(
 
     wanted = scores(network, images)
     found = {"float": top1(wanted)}
-    ways: dict[str, tuple[QuantScheme, str]] = {
-        "pow2": (scheme("pow2", choices), "ptq"),
-        "nothing": (scheme("pow2", choices), "ptq:rungs=mse"),
-        "int8": (scheme("int8", choices), "ptq"),
+    ways = {
+        "pow2": (scheme("pow2", choices), "mse,weights"),
+        "nothing": (scheme("pow2", choices), "mse"),
+        "int8": (scheme("int8", choices), "mse,weights"),
     }
-    for name, (numbers, method) in ways.items():
+    for name, (numbers, rungs) in ways.items():
+        ptq = method.part("ptq", {"rungs": rungs, "num_images": choices.num_images})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of few and of synthetic images
-            quantized = xv.quantize(network, batches_of_it, scheme=numbers, method=method)
+            quantized = xv.quantize(network, batches_of_it, scheme=numbers, method=ptq)
         given = scores(quantized, images)
         found[name] = found["float"] - top1(given)
         if name == "pow2":

@@ -39,7 +39,6 @@ from measurement import measured
 from torch import Tensor, nn
 
 import xvision as xv
-from xvision.config.parts import part_of
 from xvision.quant import methods, schemes
 from xvision.quant.ops import decibels, squared_error
 from xvision.runs.environment import environment
@@ -115,8 +114,8 @@ def scores(network: Network, images: Tensor) -> Tensor:
     return torch.cat([network(some) for some in images.split(BATCH)])
 
 
-def ours(samples: Samples, scheme: str, method: str) -> Callable[[list[Tensor]], Network]:
-    built = part_of(methods.method).parse(method)
+def ours(samples: Samples, scheme: str, rungs: str) -> Callable[[list[Tensor]], Network]:
+    built = methods.method.part("ptq", {"rungs": rungs})
 
     def quantize(batches: list[Tensor]) -> Network:
         quantized = xv.quantize(samples.network, batches, scheme=scheme, method=built)
@@ -193,8 +192,7 @@ def rows(samples: Samples, chosen: Sequence[str], only: Sequence[str], folds: in
         if (chosen and name not in chosen) or only:
             continue
         for rungs in LADDER if main else OTHERS:
-            method = f"ptq:rungs={rungs}"
-            yield Row(name, rungs, ours(samples, name, method), folds if main else 1)
+            yield Row(name, rungs, ours(samples, name, rungs), folds if main else 1)
     if chosen and not only:
         return
     if not only or "onnxruntime" in only:

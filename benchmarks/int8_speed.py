@@ -26,6 +26,7 @@ import xvision as xv
 from xvision.export.executors import executor
 from xvision.export.settings import SESSION
 from xvision.quant.islands import listed
+from xvision.quant.methods import method
 
 NETWORKS = {
     "classification resnet18": (224, 224),
@@ -72,7 +73,9 @@ def row(name: str, scheme: str, rounds: int) -> dict[str, float | str]:
     made = with_statistics(network(name, size), images)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of noise for images
-        quantized = xv.quantize(made, [images[:4]], scheme=scheme, method="ptq:rungs=mse")
+        quantized = xv.quantize(
+            made, [images[:4]], scheme=scheme, method=method.part("ptq", {"rungs": "mse"})
+        )
         files = {
             "float": xv.export(made, Path(folder, "float.onnx"), [images[:2]]),
             "int8": xv.export(quantized, Path(folder, "int8.onnx")),
