@@ -57,7 +57,14 @@ def quantizations(record: Record | None, recipe: Mapping[str, Any]) -> list[Quan
 
 def quant_settings(quant: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The settings of a `quant` section that say something, each as text."""
-    return [(key, part_text(value)) for key, value in quant.items() if value not in (None, "", {}, [])]
+    return [(key, _text(value)) for key, value in quant.items() if value not in (None, "", {}, [])]
+
+
+def _text(value: Any) -> str:
+    """A part, a plain value, or the bits of layers."""
+    if isinstance(value, dict) and all(isinstance(bits, str) for bits in value.values()):
+        return ", ".join(f"{layer} {bits}" for layer, bits in value.items())
+    return part_text(value)
 
 
 def quant_text(quant: Mapping[str, Any]) -> str:
@@ -65,6 +72,8 @@ def quant_text(quant: Mapping[str, Any]) -> str:
 
     >>> quant_text({"scheme": {"pow2": {"weights": "tensor", "head_bits": 16}}, "method": "ptq"})
     'pow2:tensor head_bits=16, ptq, outputs in 16 bits'
+    >>> quant_text({"scheme": {"pow2": {"head_bits": 8}}, "method": "ptq", "layers": {"stem*": "w4"}})
+    'pow2 head_bits=8, ptq, layers=stem* w4'
     """
     parts = ("scheme", "method")
     texts = [text if key in parts else f"{key}={text}" for key, text in quant_settings(quant)]
