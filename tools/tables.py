@@ -119,7 +119,7 @@ def _parity(records: Sequence[Record]) -> str:
     """The largest difference over files and seeds."""
     if not all(record.parity for record in records):
         return "not verified"
-    return f"{max(parity.max_lsb for record in records for parity in record.parity)} LSB"
+    return f"{max(parity.judged_lsb for record in records for parity in record.parity)} LSB"
 
 
 def results(root: Path, page: Path, names: str, metrics: str) -> str:

@@ -249,9 +249,24 @@ def export(run: Target, overrides: Overrides = None, quantization: As = None, as
 
 
 @app.command()
-def verify(run: Target, overrides: Overrides = None, quantization: As = None, as_json: Json = False) -> None:
-    """Compare the exported files on the runtime with the simulation, tensor by tensor."""
-    _advance(run, overrides, "verify", as_json, quantization)
+def verify(
+    run: Target,
+    overrides: Overrides = None,
+    quantization: As = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option("--dump", help="Write the integer tensors of the first images to this folder."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare simulation, integer reference and the exported file on its runtime, tensor by tensor."""
+    if dump is None:
+        _advance(run, overrides, "verify", as_json, quantization)
+        return
+    from xvision.pipeline.dump import dumped
+
+    with dumped(run, quantization, dump, _console(as_json)):
+        _advance(run, overrides, "verify", as_json, quantization)
 
 
 @app.command()

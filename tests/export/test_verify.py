@@ -109,7 +109,10 @@ def test_what_was_found_as_plain_values(two_heads: Export) -> None:
         "max_error": 0.0,
         "agreement": 1.0,
         "first_difference": None,
+        "reasons": [],
+        "operators": None,
         "images": 11,
+        "wide_layers": [],
         "float_operators": [],
         "float_in_runtime": "ReduceMean (1), Gemm (1), Conv (1): 1.2% of the MACs",
     }

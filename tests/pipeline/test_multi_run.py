@@ -24,7 +24,7 @@ def test_several_tasks_go_from_scenes_to_a_verified_file(
     recipe = xv.recipe("segmentation+depth", *SMALL, "train.balancing=gradnorm")
     run = xv.run(recipe, tmp_path / "run")
     record = run.record
-    assert [parity.ok for parity in record.parity] == [True]
+    assert [parity.ok for parity in record.parity] == [True, True]
     measured = figures(record)
     assert measured[INT8] == measured[FILE]
     file = run.folder / "export/int8/model.onnx"
@@ -85,7 +85,7 @@ def test_two_data_sets_with_different_labels(tmp_path: Path) -> None:
         tmp_path / "run",
     )
     record = run.record
-    assert [parity.ok for parity in record.parity] == [True]
+    assert [parity.ok for parity in record.parity] == [True, True]
     assert record.data["train"].num_samples == 48
     assert record.data["val"].num_samples == 10
     assert record.classes["class"] == ("blue", "red")

@@ -81,7 +81,9 @@ def test_rows_files_and_proofs_of_both(made: Folders) -> None:
     assert list(found) == [FLOAT, INT8, FILE, EIGHT, EIGHT_FILE]
     assert (found[INT8], found[EIGHT]) == (found[FILE], found[EIGHT_FILE])
     assert [(row.network, row.file, row.ok, row.max_lsb) for row in record.parity] == [
+        ("int8", "quant/int8/model.safetensors", True, 0),
         ("int8", "export/int8/model.onnx", True, 0),
+        (NAME, f"quant/{NAME}/model.safetensors", True, 0),
         (NAME, f"export/{NAME}/model.onnx", True, 0),
     ]
     assert {"export/int8/model.onnx", f"export/{NAME}/model.onnx", f"quant/{NAME}/quant.yaml"} <= set(

@@ -30,9 +30,9 @@ def test_a_scheme_with_free_scales_and_a_method_that_trains(
     printed = capsys.readouterr().out
     steps = [line.split("  ")[1] for line in printed.splitlines() if line.startswith("epoch ")]
     assert steps == ["step 2", "step 2", "step 4"], "of training in float, and of that with integers"
-    (parity,) = run.record.parity
+    *_, parity = run.record.parity
     assert parity.tolerance_lsb == scheme_of(run.quantized).tolerance_lsb == 1
-    assert parity.max_lsb <= 1
+    assert parity.judged_lsb <= 1
     networks = {row.network for row in run.record.metrics}
     assert networks == {"float", "int8"}
     scales = [m.scale for m in run.quantized.modules() if isinstance(m, Quantizer)]

@@ -84,8 +84,10 @@ def test_one_recipe_goes_from_images_to_a_verified_file(made: tuple[Path, Path])
         assert (out / name).is_file(), name
     run = Run(out)
     record = run.record
-    (parity,) = record.parity
-    assert (parity.ok, parity.max_lsb, parity.tolerance_lsb) == (True, 0, 0)
+    proof_of_integers, parity = record.parity
+    for one in (proof_of_integers, parity):
+        assert (one.ok, one.max_lsb, one.tolerance_lsb, one.operators) == (True, 0, 0, None)
+    assert (proof_of_integers.executor, proof_of_integers.file) == ("integer", "quant/int8/model.safetensors")
     found = figures(record)
     assert list(found) == [("float", "pytorch"), ("int8", "simulation"), ("int8", "onnxruntime")]
     assert found["int8", "simulation"] == found["int8", "onnxruntime"]
@@ -94,6 +96,28 @@ def test_one_recipe_goes_from_images_to_a_verified_file(made: tuple[Path, Path])
     assert {row.unit for row in record.metrics} == {"%"}
     assert set(record.stages) == {"train", *OF_INT8}
     assert not list(out.rglob("*.tmp"))
+
+
+def test_a_dump_of_what_each_executor_computes(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out = finished
+    folder = tmp_path / "dump"
+    for _ in range(2):  # an earlier one is replaced
+        assert call("verify", str(out), "--dump", str(folder)) == 0
+        assert f"dump  {folder / 'index.json'}" in capsys.readouterr().out
+    index = json.loads((folder / "index.json").read_text())
+    assert index["images"] == 2
+    for tensor in index["tensors"]:
+        arrays = [np.load(folder / file) for file in tensor["files"].values()]
+        assert all(np.array_equal(array, arrays[0]) for array in arrays)
+        assert list(arrays[0].shape) == tensor["shape"]
+    assert {tuple(one["files"]) for one in index["tensors"][1:]} == {("simulation", "integer", "onnxruntime")}
+    (folder / ".xvision-dump").unlink()
+    assert call("verify", str(out), "--dump", str(folder)) == 2
+    said = capsys.readouterr().err
+    assert "dump: expected a new or empty folder for a dump, or one that xvision made for it, got" in said
+    assert "choose another --dump" in said
 
 
 def test_stages_after_a_training_that_is_done_compute_with_its_threads(
@@ -313,7 +337,7 @@ def test_a_failed_verification_is_kept_and_exits_with_6(finished: tuple[Path, Pa
         with pytest.raises(VerificationError, match=message) as caught:
             xv.run(small(root), out)
         assert caught.value.exit_code == 6
-        (parity,) = Run(out).record.parity
+        *_, parity = Run(out).record.parity
         assert not parity.ok
         assert parity.max_lsb > 0
         assert (out / "report.html").is_file()
@@ -344,7 +368,7 @@ def test_zero_epochs_take_the_weights_as_they_are(made: tuple[Path, Path], tmp_p
     assert all(np.array_equal(a[k].numpy(), b[k].numpy()) for k in a if "num_batches" not in k)
     first = figures(Run(out).record)
     assert figures(again.record)["float", "pytorch"] == first["float", "pytorch"]
-    assert [parity.ok for parity in again.record.parity] == [True]
+    assert [parity.ok for parity in again.record.parity] == [True, True]
 
 
 def test_a_set_without_training_images_can_be_measured_but_not_quantized(

@@ -283,6 +283,22 @@ def test_a_float_file_is_compared_by_its_error(tmp_path: Path) -> None:
     assert "to the last bit" not in found
 
 
+def test_operators_that_are_judged_alone(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    alone = {"level": "off", "tolerance_lsb": 1, "max_lsb": 1, "float_lsb": 0, "codes": 5000, "differing": 3,
+             "first_beyond": None}  # fmt: skip
+    far = make_parity(4, "conv1", ok=True, operators=alone, reasons=["operators may be off by 1 LSB"])
+    make_record(parity=[far]).write(folder / "record.json")
+    found = report(folder)
+    assert "Verified: 1 LSB" in found
+    assert (
+        "Each operator of model.onnx in onnxruntime, given the codes of its inputs, is off by at most 1 LSB"
+        in found
+    )
+    assert "3 of 5000 codes differ. End to end: 4 LSB" in found
+    assert "for operators may be off by 1 LSB." in found
+
+
 def test_an_undefined_metric_is_told_from_a_missing_one(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     first, *others = make_rows()

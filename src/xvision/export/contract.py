@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from xvision.export.settings import OPSET
 from xvision.quant.islands import FloatOperator
 
 Grid = Callable[[Tensor], Tensor]  # float values to integer codes
+Computed = tuple[dict[str, Tensor], dict[str, Tensor]]  # outputs, and codes of integer tensors
 
 
 class FileError(ValueError):
@@ -42,7 +43,13 @@ class Executor(ABC):
     batch: int | None = None
     """How many images it takes at once; None if any number. `outputs` takes any number, `codes` and `run` this one."""
     tolerance_lsb: int = 0
-    """How far other executors may be off, where the network's quantization scheme says so."""
+    """By how many codes an operator of other executors may be off, where the network's quantization scheme says so."""
+    rounding: str = ""
+    """How it rounds an accumulator to a code; empty where it has none."""
+    given_by_floats: Collection[str] = ()
+    """Its integer tensors that are rounded from what an operator in float gives."""
+    wide: Sequence[str] = ()
+    """Layers whose sums may go beyond 2^24, where a float32 is not exact."""
     sqnr_db: Mapping[str, float] = {}
     """Signal to quantization noise of each output, where it was measured against the float network."""
     float_operators: Sequence[FloatOperator] = ()
@@ -60,9 +67,20 @@ class Executor(ABC):
         """Every integer tensor by name; empty where there are none or none can be seen."""
         return {}
 
-    def run(self, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def run(self, inputs: tuple[Tensor, ...]) -> Computed:
         """`outputs` and `codes`, of one pass where that is cheaper."""
         return self.outputs(inputs), self.codes(inputs)
+
+    def each_operator(self, inputs: tuple[Tensor, ...], codes: Mapping[str, Tensor]) -> Computed | None:
+        """As `run`, but each operator computes from the given codes of its inputs, such as another executor's.
+
+        A difference is then of one operator alone. None from a runtime that cannot be asked.
+        """
+        return None
+
+    def beyond_float32(self, inputs: tuple[Tensor, ...]) -> Collection[str]:
+        """The integer tensors of layers whose sums do go beyond 2^24 on these inputs."""
+        return ()
 
     def grids(self) -> Mapping[str, Grid]:
         """The quantization grid of each output that has one."""

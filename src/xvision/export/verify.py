@@ -3,82 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from xvision.export.contract import Executor, Grid, groups
 from xvision.export.export import as_executor
+from xvision.export.parity import FLOAT_TOLERANCE, LevelParity, OperatorParity, Parity
 from xvision.graph.planes import Batch, peeked, planes_of
 from xvision.models.wrap import fitting
 from xvision.quant.islands import listed
 
-FLOAT_TOLERANCE = 1e-3
-"""How far outputs without integer codes may be off, as a share of the largest: runtimes add floats in another order."""
-
 TINY = 1e-30
-
-
-@dataclass
-class LevelParity:
-    """What was found at one optimisation level; `tensors` were compared.
-
-    `max_lsb` is of integer codes, `max_error` of float outputs (as a share of the largest value).
-    """
-
-    max_lsb: int = 0
-    max_error: float = 0.0
-    agreement: float = 1.0
-    tensors: int = 0
-
-
-@dataclass
-class Parity:
-    """How far an executor is from another one, the reference, and how far it may be.
-
-    `max_lsb` is the largest difference of integer codes at any tensor and level (where a file ends in an argmax: by how
-    much scores must differ to give its class ids), `agreement` the smallest share of equal answers (the class of the
-    largest score where a head has several channels), `first_difference` the first tensor in the order of the graph that
-    differs, in the first batch where one does. `sqnr_db` is what quantization leaves of each output: signal over noise
-    against the float network, on calibration images. `float_operators` compute in float between integers,
-    `float_in_runtime` what the executor computes in float besides, for reasons of its own, each with the share of
-    multiply-accumulates.
-    """
-
-    reference: str = ""
-    executor: str = ""
-    tolerance_lsb: int = 0
-    levels: dict[str, LevelParity] = field(default_factory=dict)
-    first_difference: str | None = None
-    images: int = 0
-    sqnr_db: dict[str, float] = field(default_factory=dict)
-    float_operators: list[str] = field(default_factory=list)
-    float_in_runtime: str = ""
-
-    @property
-    def max_lsb(self) -> int:
-        return max((level.max_lsb for level in self.levels.values()), default=0)
-
-    @property
-    def max_error(self) -> float:
-        return max((level.max_error for level in self.levels.values()), default=0.0)
-
-    @property
-    def agreement(self) -> float:
-        return min((level.agreement for level in self.levels.values()), default=1.0)
-
-    @property
-    def ok(self) -> bool:
-        return self.max_lsb <= self.tolerance_lsb and self.max_error <= FLOAT_TOLERANCE
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a JSON file."""
-        found = {"max_lsb": self.max_lsb, "max_error": self.max_error, "agreement": self.agreement}
-        return {"ok": self.ok} | found | asdict(self)
+SUMS = "sums go beyond 2^24, where a float32 is not exact"
 
 
 def verify(
@@ -91,7 +32,8 @@ def verify(
 
     A quantized network stands for its simulation, another network for PyTorch, a file for the executor of its format.
     Every integer tensor that both show is compared, and all outputs: as integer codes if either of the two knows their
-    quantization grid. `tolerance_lsb` is by default what the scheme of the quantized network allows.
+    quantization grid. `tolerance_lsb` is by default what the scheme of the quantized network allows. Where the two may
+    round in another way, differences end to end say little: then each operator is judged alone (see `Parity`).
 
     Raises: ValueError if the two are not of the same network, or there is no batch.
     """
@@ -109,8 +51,10 @@ def verify(
         tolerance_lsb = max(a.tolerance_lsb, b.tolerance_lsb)
     levels, grids = b.levels(), {**b.grids(), **a.grids()}
     parity = Parity(a.name, b.name, tolerance_lsb, {level: LevelParity(agreement=0.0) for level in levels})
+    parity.reasons = _reasons(a, b, tolerance_lsb)
     num_compared = 0  # with those that fill a group
     parity.sqnr_db = {**b.sqnr_db, **a.sqnr_db}
+    parity.wide_layers = list(a.wide or b.wide)
     parity.float_operators = [str(one) for one in a.float_operators or b.float_operators]
     parity.float_in_runtime = listed(
         [replace(one, macs_ratio=a.macs_ratio.get(one.name, 0.0)) for one in b.computed_in_float()]
@@ -118,12 +62,15 @@ def verify(
     for batch in planes_of(f"{b}", a.input_names or b.input_names, batches):
         for inputs in groups(batch, a.batch or b.batch):
             wanted = Pass(*a.run(inputs))
-            for level, runtime in levels.items():
-                found = Pass(*runtime.run(inputs))
+            passes = {level: Pass(*runtime.run(inputs)) for level, runtime in levels.items()}
+            equal = True
+            for level, found in passes.items():
                 if problem := _of_another_network(wanted, found):
                     raise ValueError(f"{who}, {problem}; export again")
-                _compare(wanted, found, grids, parity, level)
+                equal &= _compare(wanted, found, grids, parity, level)
                 parity.levels[level].agreement += _share_of_equal_answers(wanted, found) * len(inputs[0])
+            if not equal:
+                _compare_operators(a, b, inputs, wanted, passes, parity)
             num_compared += len(inputs[0])
         parity.images += len(batch[0])
     if not parity.images:
@@ -169,8 +116,67 @@ def _outputs(wanted: Pass, found: Pass) -> list[tuple[str, Tensor, Tensor]]:
     return [(name, x, found.outputs[name]) for name, x in wanted.outputs.items()]
 
 
-def _compare(wanted: Pass, found: Pass, grids: Mapping[str, Grid], parity: Parity, level: str) -> None:
-    """Note the largest differences: of the integer tensors that both show, then of the outputs."""
+def _reasons(a: Executor, b: Executor, tolerance_lsb: int) -> list[str]:
+    """Why codes may differ end to end though nothing is wrong."""
+    reasons = []
+    if tolerance_lsb:
+        reasons.append(f"operators may be off by {tolerance_lsb} LSB")
+    if a.rounding and b.rounding and a.rounding != b.rounding:
+        reasons.append(f"{a.name} rounds {a.rounding}, {b.name} {b.rounding}")
+    if a.given_by_floats or b.given_by_floats:
+        reasons.append("operators compute in float between integers")
+    return reasons
+
+
+def _compare_operators(
+    a: Executor,
+    b: Executor,
+    inputs: tuple[Tensor, ...],
+    wanted: Pass,
+    passes: Mapping[str, Pass],
+    parity: Parity,
+) -> None:
+    """Note what each operator of one of the two gives of the codes that the other one shows, if there are reasons."""
+    inexact = {*a.beyond_float32(inputs), *b.beyond_float32(inputs)}
+    if inexact and SUMS not in parity.reasons:
+        parity.reasons.append(SUMS)
+    asked = [(a, level, one) for level, one in passes.items()] + [(b, a.name, wanted)]
+    for executor, level, theirs in asked if parity.reasons else ():
+        alone = executor.each_operator(inputs, theirs.codes) if theirs.codes else None
+        if alone is not None:
+            _note_operators(a, b, level, Pass(*alone), theirs, parity, inexact)
+            return
+
+
+def _note_operators(
+    a: Executor, b: Executor, level: str, alone: Pass, theirs: Pass, parity: Parity, inexact: Collection[str]
+) -> None:
+    off = max(parity.tolerance_lsb, int(a.rounding != b.rounding))
+    here = parity.operators = parity.operators or OperatorParity(level, off)
+    floats = {*a.given_by_floats, *b.given_by_floats}
+    for name, x, y in _inside(alone, theirs):
+        difference = (x.cpu().long() - y.cpu().long()).abs()
+        lsb, allowed = int(difference.max()), max(off, int(name in inexact))
+        if name in floats:
+            here.float_lsb, allowed = max(here.float_lsb, lsb), max(1, allowed, _share_of_range(y))
+        else:
+            here.max_lsb = max(here.max_lsb, lsb)
+        here.codes, here.differing = here.codes + x.numel(), here.differing + int((difference > 0).sum())
+        if lsb > allowed:
+            here.first_beyond = here.first_beyond or name
+    with_codes = {*a.grids(), *b.grids()}
+    for name, x, y in _outputs(alone, theirs):
+        if name not in with_codes and _difference(x, y, None)[1] > FLOAT_TOLERANCE:
+            here.first_beyond = here.first_beyond or name
+
+
+def _share_of_range(codes: Tensor) -> int:
+    """FLOAT_TOLERANCE of the codes of a tensor, whole."""
+    return int(FLOAT_TOLERANCE * int(codes.max() - codes.min()))
+
+
+def _compare(wanted: Pass, found: Pass, grids: Mapping[str, Grid], parity: Parity, level: str) -> bool:
+    """Note the largest differences, of the integer tensors that both show, then of outputs; whether there is none."""
     inside, outputs = _inside(wanted, found), _outputs(wanted, found)
     differences = [(name, *_difference(x, y, None)) for name, x, y in inside]
     differences += [(name, *_difference(x, y, grids.get(name))) for name, x, y in outputs]
@@ -180,6 +186,7 @@ def _compare(wanted: Pass, found: Pass, grids: Mapping[str, Grid], parity: Parit
         here.max_lsb, here.max_error = max(here.max_lsb, lsb), max(here.max_error, error)
         if parity.first_difference is None and (lsb or error > FLOAT_TOLERANCE):
             parity.first_difference = name
+    return not any(lsb or error > FLOAT_TOLERANCE for _, lsb, error in differences)
 
 
 def _difference(x: Tensor, y: Tensor, grid: Grid | None) -> tuple[int, float]:

@@ -55,21 +55,30 @@ def bilinear(
 
 def _along(x: Tensor, axis: int, size: int, align_corners: bool, scale: float | None) -> Tensor:
     before = x.shape[axis]
-    if before == size and scale in (None, 1.0):
+    if _is_same(before, size, scale):
         return x
-    if not align_corners and _is_power_of_two(before, size, scale):
+    if resizes_exactly(before, size, align_corners, scale):
         factors = [size / before if a == axis else 1.0 for a in (2, 3)]
         return F.interpolate(x, scale_factor=factors, mode="bilinear", align_corners=False)
     shape = [-1, 1] if axis == 2 else [-1]
     # tensors of their own at each call: one made while a network is exported has no values
     first, second, near, far = (
-        torch.tensor(one, device=x.device) for one in _weights(before, size, align_corners, scale)
+        torch.tensor(one, device=x.device) for one in linear_weights(before, size, align_corners, scale)
     )
     low, high = x.index_select(axis, first), x.index_select(axis, second)
     return low * near.reshape(shape) + high * far.reshape(shape)
 
 
-def _is_power_of_two(before: int, after: int, scale: float | None) -> bool:
+def _is_same(before: int, after: int, scale: float | None) -> bool:
+    return before == after and scale in (None, 1.0)
+
+
+def resizes_exactly(before: int, after: int, align_corners: bool, scale: float | None) -> bool:
+    """Whether the weights along a side are whole numbers of 1 / (2 * factor), and the factor a power of two."""
+    if _is_same(before, after, scale):
+        return True
+    if align_corners:
+        return False
     large, small = max(before, after), min(before, after)
     factor = large // small
     agrees = scale is None or scale * before == after
@@ -77,7 +86,7 @@ def _is_power_of_two(before: int, after: int, scale: float | None) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _weights(
+def linear_weights(
     before: int, after: int, align_corners: bool, scale: float | None
 ) -> tuple[Array, Array, Array, Array]:
     """For each row or column of the result: the two it lies between, and the weight of each."""

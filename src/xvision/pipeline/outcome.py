@@ -8,7 +8,7 @@ from typing import Any
 from xvision.console import Console
 from xvision.report.quantizations import quant_text
 from xvision.runs.measurements import Measurement, by_column
-from xvision.runs.record import ParityRow, Quantization
+from xvision.runs.record import OperatorRow, ParityRow, Quantization
 from xvision.runs.run import Run
 
 
@@ -55,8 +55,13 @@ def _proved(parity: ParityRow) -> Iterator[str]:
     if parity.max_error:  # of outputs without integer codes
         off = f"{off} and {parity.max_error:.1e}" if parity.max_lsb else f"{parity.max_error:.1e}"
         off, allowed = f"{off} of the largest value", parity.version
-    who = f"{parity.reference} and {parity.executor} of {parity.network}"
-    yield f"parity  {off} between {who} ({allowed})"
+    between = f"between {parity.reference} and {parity.executor} of {parity.network}"
+    if parity.operators is not None:
+        allowed = f"{parity.operators.tolerance_lsb} LSB allowed, {parity.version}"
+        yield f"parity  {_alone(parity.operators)} {between} ({allowed})"
+        yield f"        end to end {off}, {parity.agreement:.1%} equal answers, for {'; '.join(parity.reasons)}"
+    else:
+        yield f"parity  {off} {between} ({allowed})"
     if parity.sqnr_db:
         noise = ", ".join(f"{name} {db:.1f} dB" for name, db in parity.sqnr_db.items())
         yield f"        signal over quantization noise: {noise}"
@@ -64,6 +69,13 @@ def _proved(parity: ParityRow) -> Iterator[str]:
         yield f"        in float between integers: {', '.join(parity.float_operators)}"
     if parity.float_in_runtime:
         yield f"        in float in {parity.executor}: {parity.float_in_runtime}"
+
+
+def _alone(operators: OperatorRow) -> str:
+    """How far operators are off by themselves."""
+    equal = 1 - operators.differing / max(1, operators.codes)
+    floats = f" ({operators.float_lsb} where floats are rounded)" if operators.float_lsb else ""
+    return f"{operators.max_lsb} LSB{floats} in each operator alone, {equal:.3%} equal codes,"
 
 
 def print_metrics(console: Console, rows: Sequence[Measurement]) -> None:

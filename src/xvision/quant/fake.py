@@ -151,6 +151,10 @@ class Quantizer(Scaled):
         whole = steps(x, self.scale, self.low, self.high, self.numbers.rounding)
         return (whole + self.zero_point).to(torch.int32)
 
+    def values(self, codes: Tensor) -> Tensor:
+        """What integer codes stand for."""
+        return (codes.to(torch.int32) - self.zero_point).float() * self.scale
+
     def extra_repr(self) -> str:
         sign = "int" if self.numbers.signed else "uint"
         return f"{sign}{self.numbers.bits}, scale={self.scale.item():g}, zero_point={int(self.zero_point)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import getitem
 
 from torch import fx
 
@@ -47,6 +48,16 @@ def check_all_named(found: Sequence[FloatOperator], named: Callable[[str], bool]
             f"(quant.float_operators=refuse), got {first.operator} ({len(unnamed)} such operators in all); replace it, "
             f"or leave the layer in float (quant.layers={first.layer or first.name}:float)"
         )
+
+
+def given_by_floats(graph: fx.GraphModule) -> frozenset[str]:
+    """The tensors that operators in float give and a quantizer rounds, by name."""
+    names = {one.name for one in graph.meta["float_operators"]}
+
+    def made_by(node: fx.Node) -> str:
+        return made_by(node.all_input_nodes[0]) if node.target is getitem else node.name
+
+    return frozenset(node.name for node in graph.graph.nodes if made_by(node) in names)
 
 
 def listed(found: Sequence[FloatOperator]) -> str:

@@ -73,7 +73,7 @@ def _check_network(model: nn.Module) -> None:
 def quantize_with(context: Context, method: Part) -> fx.GraphModule:
     """What a method makes of a context, in evaluation mode; warns as `quantize` does."""
     quantized: fx.GraphModule = method.build(context)
-    check_accumulators(quantized, context.scheme.accumulator_bits)
+    check_accumulators(quantized)
     for line in (*_islands(quantized), *_sums(quantized, context), *_noise(quantized)):
         warnings.warn(f"{type(context.network).__name__}: {line}", stacklevel=3)
     return quantized.eval()

@@ -151,7 +151,7 @@ class Page:
         lines = [_proof(parity) for parity in found]
         if not all(parity.ok for parity in found):
             return Verdict("bad", "Not equal", lines)
-        title = f"Verified: {max(parity.max_lsb for parity in found)} LSB"
+        title = f"Verified: {max(parity.judged_lsb for parity in found)} LSB"
         proved = {parity.network for parity in found}
         if others := [one.name for one in self.quantizations if one.made and one.name not in proved]:
             lines.append(f"Not verified yet: {', '.join(others)}.")
@@ -345,6 +345,14 @@ def _proof(parity: ParityRow) -> str:
     found = [f"{parity.max_lsb} LSB"] if parity.max_lsb else []
     found += [f"{parity.max_error:.1e} of the largest value"] if parity.max_error else []
     first = f", first at {parity.first_difference}" if parity.first_difference else ""
+    if (alone := parity.operators) is not None:
+        beyond = f", more than is allowed first at {alone.first_beyond}" if alone.first_beyond else ""
+        return (
+            f"Each operator of {what}, given the codes of its inputs, is off by at most {alone.max_lsb} LSB from "
+            f"{reference} ({alone.tolerance_lsb} LSB allowed{beyond}); {alone.differing} of {alone.codes} codes differ."
+            f" End to end: {' and '.join(found)} {where}, {parity.agreement:.1%} equal answers, for "
+            f"{'; '.join(parity.reasons)}."
+        )
     return f"{what} differs from {reference} by up to {' and '.join(found)} {where}{allowed}{first}."
 
 

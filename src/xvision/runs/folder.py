@@ -9,7 +9,9 @@ from typing import Literal
 
 from xvision.runs.lock import LOCK
 
-Kind = Literal["run", "predictions"]
+Kind = Literal["run", "predictions", "dump"]
+OPTIONS: dict[Kind, str] = {"run": "--out", "predictions": "--out", "dump": "--dump"}
+"""What names the folder on the command line."""
 
 
 def marker(kind: Kind) -> str:
@@ -23,14 +25,16 @@ def claim(folder: Path, kind: Kind) -> None:
     Raises: ValueError if something else lies there.
     """
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: expected a folder for a {_noun(kind)}, got a file; choose another --out")
+        raise ValueError(
+            f"{folder}: expected a folder for a {_noun(kind)}, got a file; choose another {OPTIONS[kind]}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / marker(kind)).is_file():
         return
     if any(file.name != LOCK for file in folder.iterdir()):
         raise ValueError(
             f"{folder}: expected a new or empty folder for a {_noun(kind)}, or one that xvision made for it, got a "
-            "folder with other files; choose another --out"
+            f"folder with other files; choose another {OPTIONS[kind]}"
         )
     (folder / marker(kind)).touch()
 
@@ -77,4 +81,4 @@ def next_folder(name: str) -> Path:
 
 
 def _noun(kind: Kind) -> str:
-    return "run" if kind == "run" else "prediction"
+    return "prediction" if kind == "predictions" else kind

@@ -108,6 +108,18 @@ class LevelRow(Frozen):
     tensors: Count
 
 
+class OperatorRow(Frozen):
+    """Each operator alone, given the codes that the executor has for its inputs (see `xvision.export.parity`)."""
+
+    level: str
+    tolerance_lsb: Count
+    max_lsb: Count
+    float_lsb: Count
+    codes: Count
+    differing: Count
+    first_beyond: str | None
+
+
 class ParityRow(Frozen):
     """What verification found: the largest difference of integer codes, and the smallest share of equal answers."""
 
@@ -127,13 +139,24 @@ class ParityRow(Frozen):
     agreement: float
     levels: dict[str, LevelRow]
     first_difference: str | None = None
+    reasons: tuple[str, ...] = ()
+    """Why codes may differ end to end though nothing is wrong: then operators are judged."""
+    operators: OperatorRow | None = None
+    """Where there are reasons, and a difference."""
     images: Count
     sqnr_db: dict[str, float] = {}
     """Of each output, against the float network, on calibration images."""
+    wide_layers: tuple[str, ...] = ()
+    """Of the network: sums that may go beyond 2^24, where a float32 is not exact."""
     float_operators: tuple[str, ...] = ()
     """Of the network: what computes in float between integers."""
     float_in_runtime: str = ""
     """What the runtime computes in float of the file, and the share of multiply-accumulates."""
+
+    @property
+    def judged_lsb(self) -> int:
+        """The largest difference of what is judged: of each operator alone, or end to end."""
+        return self.max_lsb if self.operators is None else self.operators.max_lsb
 
 
 class Quantization(Frozen):

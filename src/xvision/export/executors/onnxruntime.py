@@ -48,6 +48,7 @@ class OnnxRuntime(Executor):
 
     name = "onnxruntime"
     version = installed("onnxruntime")
+    rounding = "half_even"
 
     def __init__(self, path: str | Path, level: Level = "all") -> None:
         path = Path(path)
