@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xvision.pipeline.run import run as run
     from xvision.predict.open import load as load
     from xvision.quant.quantize import quantize as quantize
+    from xvision.quant.sensitivity import sensitivity as sensitivity
     from xvision.recipes.named import recipe as recipe
     from xvision.recipes.schema import Recipe as Recipe
     from xvision.runs.build import build as build
@@ -33,6 +34,7 @@ _PUBLIC = {
     "quantize": "xvision.quant.quantize",
     "recipe": "xvision.recipes.named",
     "run": "xvision.pipeline.run",
+    "sensitivity": "xvision.quant.sensitivity",
     "verify": "xvision.export.verify",
     "wrap": "xvision.models.wrap",
 }

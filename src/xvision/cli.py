@@ -17,6 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from xvision.console import Console
+    from xvision.pipeline.sensitivity import Asked
     from xvision.recipes.schema import Recipe
 
 app = typer.Typer(
@@ -121,7 +122,8 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A recipe (name or YAML file), a run folder, a section (train), a setting (train.decay), a part."
+            help="A recipe (name or YAML file), a run folder, a plan of mixed precision, a section (train), a setting "
+            "(train.decay), a part."
         ),
     ],
     overrides: Overrides = None,
@@ -130,6 +132,9 @@ def show(
     """Show a recipe or a run with all its settings, or what those of a section or a part mean, and their defaults."""
     from xvision.recipes.describe import all_registries, described
 
+    if name.endswith((".yaml", ".yml")) and _is_plan(name):
+        _show_plan(name, overrides, as_json)
+        return
     registries = all_registries()
     recipes = registries["recipe"].builders()
     if all(one in recipes for one in name.split("+")) or name.endswith((".yaml", ".yml")):
@@ -149,6 +154,25 @@ def show(
         print(json.dumps({kind: one.plain() for kind, one in found.items()}))
         return
     print("\n\n".join(f"{kind} {name}: {one.text()}" for kind, one in found.items()))
+
+
+def _is_plan(name: str) -> bool:
+    from xvision.quant.plan import holds_plan
+
+    return holds_plan(Path(name))
+
+
+def _show_plan(name: str, overrides: list[str] | None, as_json: bool) -> None:
+    from xvision.quant.plan import Plan
+
+    if overrides:
+        raise ValueError(f"show: {name} is a plan of mixed precision; only a recipe takes key=value")
+    plan = Plan.read(Path(name))
+    if as_json:
+        print(json.dumps({"note": plan.note, "layers": plan.layers}))
+        return
+    print(plan.note)
+    _console(False).table([[layer, bits, plan.remarks.get(layer, "")] for layer, bits in plan.layers.items()])
 
 
 def _show_run(folder: str, overrides: list[str] | None, as_json: bool) -> None:
@@ -234,12 +258,55 @@ def quantize(
             "--as", metavar="NAME", help="What to call it beside others of the run (default: int8)."
         ),
     ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option(
+            "--sensitivity", help="Measure which layers and tensors cost most, for table and report."
+        ),
+    ] = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", metavar="FILE", help="Write which of them get more bits, for quant.layers=FILE."
+        ),
+    ] = None,
+    share: Annotated[
+        float | None, typer.Option("--share", help="Of --plan: a share of the work at most, such as 0.1.")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="Of --share: macs or layers.")] = "macs",
+    drop: Annotated[
+        float | None,
+        typer.Option("--drop", help="Of --plan: lose so much of the primary metric at most, in its unit."),
+    ] = None,
+    gain: Annotated[
+        float | None, typer.Option("--gain", help="Of --plan: win so many dB of signal over noise.")
+    ] = None,
+    images: Annotated[
+        int, typer.Option("--images", min=1, help="Of --sensitivity: calibration images to measure on.")
+    ] = 32,
+    labelled: Annotated[
+        int,
+        typer.Option(
+            "--labelled", min=0, help="Of --sensitivity: also measure the primary metric on so many images."
+        ),
+    ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Quantize the trained network of a run (quant.* keys may be changed); several ways side by side with --as."""
+    """Quantize the trained network of a run (quant.* keys may be changed); several ways side by side with --as.
+
+    With --sensitivity, and --plan FILE with --share, --drop or --gain: which layers need more bits. A plan is used by
+    `xvision quantize RUN quant.layers=FILE --as mixed`, and shown by `xvision show FILE`.
+    """
     from xvision.runs.names import DEFAULT
 
-    _advance(run, overrides, "quantize", as_json, DEFAULT if quantization is None else quantization)
+    name = DEFAULT if quantization is None else quantization
+    limits = {"share": share, "drop": drop, "gain_db": gain}
+    asked = None
+    if sensitivity or plan is not None or any(value is not None for value in limits.values()):
+        from xvision.pipeline.sensitivity import asked_for
+
+        asked = asked_for(name, (images, labelled), plan, limits, by)
+    _advance(run, overrides, "quantize", as_json, name, asked)
 
 
 @app.command()
@@ -302,7 +369,12 @@ def report(
 
 
 def _advance(
-    folder: str, overrides: list[str] | None, until: str, as_json: bool, quantization: str | None
+    folder: str,
+    overrides: list[str] | None,
+    until: str,
+    as_json: bool,
+    quantization: str | None,
+    asked: Asked | None = None,
 ) -> None:
     """Bring an existing run up to date, up to one step; what it was trained with and on may not change.
 
@@ -311,12 +383,15 @@ def _advance(
     from xvision.recipes.overrides import override
     from xvision.recipes.schema import differing_keys
     from xvision.runs.checks import FREE_OF_TRAINING
+    from xvision.runs.files import REPORT
     from xvision.runs.names import DEFAULT, check_known
     from xvision.runs.run import Run
 
     made = Run(folder)
     if until != "quantize" and quantization is not None:
         check_known(folder, quantization, list(made.quantizations))
+    if asked is not None:  # it goes into the report that is there
+        until = "report" if made.files.has(REPORT) and not overrides else "sensitivity"
     before = made.recipe_of(DEFAULT if quantization is None else quantization)
     recipe = override(before, overrides or ())
     if foreign := [key for key in differing_keys(before, recipe) if not key.startswith(FREE_OF_TRAINING)]:
@@ -332,6 +407,7 @@ def _advance(
         quantization=quantization,
         keep_trained=True,
         refresh=until == "verify",
+        asked=asked,
     )
 
 
@@ -351,6 +427,7 @@ def _pipeline(
     fresh: bool = False,
     keep_trained: bool = False,
     refresh: bool = True,
+    asked: Asked | None = None,
 ) -> None:
     from xvision.pipeline.outcome import outcome, tell
     from xvision.pipeline.run import run as pipeline
@@ -365,13 +442,15 @@ def _pipeline(
         keep_trained=keep_trained,
         refresh=refresh,
         console=console,
+        analysis=asked.analysis if asked else None,
     )
     if not done.processes.is_first:
         return
-    if as_json:
-        print(json.dumps(outcome(done)))
-    else:
+    if not as_json:
         tell(done, console)
+    more = asked.answer(done, console) if asked else {}
+    if as_json:
+        print(json.dumps(outcome(done) | more))
 
 
 # ------------------------------------------------------------------------------------------- use a model

@@ -45,7 +45,9 @@ def _quantizations(run: Run) -> Mapping[str, Quantization]:
 
 
 def _warnings(run: Run) -> list[str]:
-    return [*run.warnings, *(line for made in _quantizations(run).values() for line in made.losses)]
+    made = _quantizations(run)
+    lines = [f"{name}: {line}" for name, one in made.items() for line in one.warnings]
+    return [*run.warnings, *lines, *(line for one in made.values() for line in one.losses)]
 
 
 def _proved(parity: ParityRow) -> Iterator[str]:

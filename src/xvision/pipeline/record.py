@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xvision.pipeline.stage import Left, Stage
 from xvision.recipes.schema import digest
 from xvision.runs.files import COST, DRAWING, EVALUATION, RECORD
 from xvision.runs.int8_losses import int8_losses
-from xvision.runs.record import Quantization, Record
+from xvision.runs.record import LayerRow, Quantization, Record
 
 if TYPE_CHECKING:
     from xvision.graph.cost import Cost
@@ -81,23 +81,44 @@ def _record(run: Run, cost: Cost) -> Record:
 def _quantization(run: Run, network: str) -> Quantization:
     """How an integer network was made, as far as its method says it, and what is much worse in it."""
     quant = run.files.status.quantizations[network]
-    losses = list(int8_losses(run.files.evaluation.measurements, run.task, network))
-    quality: Quality | None = vars(run.network(network))["meta"].get("quality")
+    meta: dict[str, Any] = vars(run.network(network))["meta"]
+    losses = [*int8_losses(run.files.evaluation.measurements, run.task, network)]
+    losses += [f"{network}: {line}" for line in meta["warnings"]["classes"]]
+    analysed = run.files.sensitivity(network)
+    found = Quantization(
+        quant=quant,
+        wide_layers=_wide_layers(run, network),
+        threshold_shifts=meta.get("threshold_shifts", {}),
+        sensitivity=analysed.found if analysed else None,
+        warnings=tuple(meta["warnings"]["images"]),
+        losses=tuple(losses),
+    )
+    quality: Quality | None = meta.get("quality")
     if quality is None:
-        return Quantization(quant=quant, losses=tuple(losses))
+        return found
     losses += [
         f"output '{name}' of {network} has {db:.1f} dB of signal over quantization noise"
         for name, db in quality.poor.items()
     ]
     weakest = f"; most noise in {quality.weakest}" if quality.layers else ""
-    return Quantization(
-        quant=quant,
-        num_fitted=quality.num_fitted,
-        num_judged=quality.num_judged,
-        corrections=Counter(layer.correction for layer in quality.layers.values()),
-        dropped=quality.dropped,
-        losses=tuple(f"{line}{weakest}" for line in losses),
-    )
+    known = {
+        "num_fitted": quality.num_fitted,
+        "num_judged": quality.num_judged,
+        "corrections": Counter(layer.correction for layer in quality.layers.values()),
+        "dropped": quality.dropped,
+        "layers": {name: LayerRow(**asdict(layer)) for name, layer in quality.layers.items()},
+        "losses": tuple(f"{line}{weakest}" for line in losses),
+    }
+    return found.model_copy(update=known)
+
+
+def _wide_layers(run: Run, network: str) -> dict[str, int]:
+    """Those that 2^24 does not bound, which compute in 64 bits."""
+    from xvision.quant.fake import EXACT, QuantLayer
+
+    layers = {name: m for name, m in run.network(network).named_modules() if isinstance(m, QuantLayer)}
+    bounds = {name: layer.accumulator_bound() for name, layer in layers.items()}
+    return {name: bound for name, bound in bounds.items() if bound >= EXACT}
 
 
 def before(run: Run) -> str:

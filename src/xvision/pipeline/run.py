@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xvision.console import Console
-from xvision.pipeline import export, quantize, record, report, train, verify
+from xvision.pipeline import export, quantize, record, report, sensitivity, train, verify
 from xvision.pipeline.stage import Stage, blaming, bring_up_to_date, read_by, reading
 from xvision.recipes.idle import idle_settings
 from xvision.recipes.schema import Recipe, digest
@@ -35,17 +35,20 @@ from xvision.train.allocator import keep_memory
 from xvision.train.hardware import use_threads
 from xvision.train.processes import Processes, init
 
-STEPS = ("train", "quantize", "export", "verify", "record", "report")
+STEPS = ("train", "quantize", "sensitivity", "export", "verify", "record", "report")
 
 
 def run(
     recipe: Recipe, out: str | Path | None = None, *, quantization: str | None = None, until: str = "report",
     fresh: bool = False, keep_trained: bool = False, refresh: bool = True, console: Console | None = None,
+    analysis: tuple[int, int] | None = None,
 ) -> Run:  # fmt: skip
     """Bring the run folder `out` up to date with `recipe`, up to and with the step `until`.
 
     With a `quantization` the recipe's `quant` section is that of the quantization of this name, and of the run's
     quantizations this one alone is brought up to date; without, all are, and the section is that of the default one.
+
+    With an `analysis` the sensitivity of the quantization is measured too, on so many images and labelled images.
 
     A network that was trained on data which has changed since is trained again, unless `keep_trained`. `refresh`: what
     was proved or measured under other versions of the libraries is made again.
@@ -62,6 +65,8 @@ def run(
     folder = Path(out) if out else next_folder(recipe.name)
     said = console if processes.is_first else None
     this = _opened(folder, complete(recipe), quantization, said, processes, fresh=fresh)
+    if analysis is not None:
+        this.analysed = {quantization or DEFAULT: analysis}
     with _writing(this, fresh=fresh, alone=quantization):
         use_threads(recipe.train.threads, processes.local_world)
         names = list(this.quantizations) if quantization is None else [quantization]
@@ -101,6 +106,7 @@ def _stages(run: Run) -> list[Stage]:
     made = [
         train.STAGE,
         *map(quantize.stage, names),
+        *map(sensitivity.stage, names),
         *map(export.stage, networks),
         *map(verify.stage, networks),
     ]

@@ -66,6 +66,8 @@ class Stage:
     """Whether there is anything to do for it, by the recipe."""
     quantizes: Callable[[Run], Sections] = lambda run: {}
     """The quantization that it makes: its `quant` section by its name."""
+    asks: Callable[[Run], Any] = lambda run: None
+    """What decides over it that is in no recipe, in plain values."""
     needed: tuple[str, ...] = ()
     """What later stages read of the files that it leaves: without one it runs again; all of them if none is named."""
     reads: tuple[str, ...] = ()
@@ -148,6 +150,8 @@ def read_by(run: Run, stage: Stage, before: str) -> str:
     settings = {key: plain[key] for key in stage.keys}
     if sections := stage.quantizes(run):
         settings["quant"] = sections
+    if (asked := stage.asks(run)) is not None:
+        settings["asked"] = asked
     return digest({"before": before, "files": files, **settings})
 
 

@@ -6,8 +6,7 @@ others. So a quarter of them, the same for every method, is kept apart, and what
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -30,6 +29,30 @@ def take(batches: Iterable[tuple[Tensor, ...]], num_images: int) -> Batches:
     return taken
 
 
+def replayed(
+    batches: Callable[[], Iterable[tuple[Tensor, ...]]],
+) -> Callable[[], Iterator[tuple[Tensor, ...]]]:
+    """The same batches at each call, each drawn once: what is given may be read only once, or shuffled each time."""
+    drawn: Batches = []
+    walk: list[Iterator[tuple[Tensor, ...]]] = []
+
+    def again() -> Iterator[tuple[Tensor, ...]]:
+        walk[:] = walk or [iter(batches())]
+        place = 0
+        while place < len(drawn) or _draw(walk[0], drawn):
+            yield drawn[place]
+            place += 1
+
+    return again
+
+
+def _draw(walk: Iterator[tuple[Tensor, ...]], drawn: Batches) -> bool:
+    for planes in walk:
+        drawn.append(planes)
+        return True
+    return False
+
+
 def count(batches: Sequence[tuple[Tensor, ...]]) -> int:
     """How many images there are."""
     return sum(len(planes[0]) for planes in batches)
@@ -49,13 +72,3 @@ def held_back(batches: Batches) -> tuple[Batches, Batches]:
             if bool(chosen.any()):
                 some.append(tuple(plane[chosen.to(plane.device)] for plane in planes))
     return fitted, judged
-
-
-def warn_of_few(batches: Batches) -> None:
-    """Warn where there are too few images to hold some back."""
-    if (number := count(batches)) < LEAST_IMAGES:
-        warnings.warn(
-            f"calibration: {number} images, fewer than {LEAST_IMAGES}, so none is held back: corrections are judged on "
-            "the images that they were fitted to; a few hundred are best",
-            stacklevel=5,
-        )

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import fx, nn
 
 from xvision.config.parts import Part, part_of
 from xvision.graph.planes import Batch, peeked, plane_names, planes_of
+from xvision.graph.shapes import in_eval_mode
 from xvision.models.wrap import fitting
 from xvision.quant import methods, schemes
 from xvision.quant.accumulator import check_accumulators, sums_beyond_float32
+from xvision.quant.calibration import Batches, held_back, replayed, take
+from xvision.quant.calibration_images import doubts
+from xvision.quant.collapse import class_outputs, collapsed, predictions
 from xvision.quant.context import Context
 from xvision.quant.islands import listed
 from xvision.quant.numbers import LEAST_DB, QuantScheme
@@ -21,6 +26,8 @@ from xvision.quant.quality import Quality
 
 SOME = 8
 """Operators that a warning names."""
+DEFAULT_IMAGES = 256
+"""Looked at where a method does not say how many it has used."""
 
 
 def quantize(
@@ -71,12 +78,50 @@ def _check_network(model: nn.Module) -> None:
 
 
 def quantize_with(context: Context, method: Part) -> fx.GraphModule:
-    """What a method makes of a context, in evaluation mode; warns as `quantize` does."""
-    quantized: fx.GraphModule = method.build(context)
+    """What a method makes of a context, in evaluation mode; warns as `quantize` does.
+
+    What is wrong with the calibration images, and with the classes that are found, is kept in `meta["warnings"]`.
+    """
+    context = replace(context, calibration=replayed(context.calibration))
+    quantized: fx.GraphModule = method.build(context).eval()
     check_accumulators(quantized)
-    for line in (*_islands(quantized), *_sums(quantized, context), *_noise(quantized)):
+    kept = {"images": [*_doubts(quantized, context)], "classes": [*_collapse(quantized, context)]}
+    quantized.meta["warnings"] = kept
+    for line in (
+        *kept["images"],
+        *kept["classes"],
+        *_islands(quantized),
+        *_sums(quantized, context),
+        *_noise(quantized),
+    ):
         warnings.warn(f"{type(context.network).__name__}: {line}", stacklevel=3)
-    return quantized.eval()
+    return quantized
+
+
+def _doubts(quantized: fx.GraphModule, context: Context) -> Iterator[str]:
+    outputs = class_outputs(context.network)
+    with in_eval_mode(context.network):
+        yield from doubts(
+            _images(quantized, context), lambda some: predictions(context.network, some, outputs)
+        )
+
+
+def _collapse(quantized: fx.GraphModule, context: Context) -> Iterator[str]:
+    outputs = class_outputs(context.network)
+    if not outputs:
+        return
+    _, judged = held_back(_images(quantized, context))
+    with in_eval_mode(context.network):
+        before = predictions(context.network, judged, outputs)
+    classes = context.task.classes if context.task else {}
+    names = {name: classes.get(label, ()) for name, label in outputs.items()}
+    yield from collapsed(before, predictions(quantized, judged, outputs), names)
+
+
+def _images(quantized: fx.GraphModule, context: Context) -> Batches:
+    """The calibration images that the method has used, as far as it says how many."""
+    quality: Quality | None = quantized.meta.get("quality")
+    return take(context.calibration(), quality.num_fitted + quality.num_judged if quality else DEFAULT_IMAGES)
 
 
 def _islands(quantized: fx.GraphModule) -> Iterator[str]:

@@ -21,6 +21,7 @@ from xvision.models.outputs import OutputSpec
 from xvision.models.pixels import Pixels
 from xvision.quant.bits import Bits
 from xvision.quant.fake import LayerForm, Quantizer, QuantLayer
+from xvision.quant.findings import Sensitivity
 from xvision.quant.insert import scheme_of
 from xvision.quant.islands import FloatOperator
 from xvision.quant.numbers import QuantScheme, TensorQuant
@@ -29,6 +30,8 @@ from xvision.train.checkpoint import read_tensors, write_tensors
 from xvision.train.errors import CheckpointError
 
 FORMAT = "xvision-quantized-5"
+NOTES = ("warnings", "threshold_shifts")
+"""What is kept of a network's `meta` as it is, where it is there."""
 
 
 def save(q: nn.Module, path: str | Path) -> Path:
@@ -87,6 +90,11 @@ def load(path: str | Path) -> nn.Module:
     if manifest["quality"] is not None:
         layers = {name: LayerQuality(**one) for name, one in manifest["quality"]["layers"].items()}
         graph.meta["quality"] = Quality(**{**manifest["quality"], "layers": layers})
+    for note in NOTES:
+        if note in manifest:
+            graph.meta[note] = manifest[note]
+    if manifest["sensitivity"] is not None:
+        graph.meta["sensitivity"] = Sensitivity.of(manifest["sensitivity"])
     return graph.eval()
 
 
@@ -137,6 +145,8 @@ def _manifest(frozen: fx.GraphModule) -> dict[str, Any]:
             for task, specs in frozen.meta.get("outputs_by_task", {}).items()
         },
         "quality": asdict(frozen.meta["quality"]) if "quality" in frozen.meta else None,
+        "sensitivity": asdict(frozen.meta["sensitivity"]) if "sensitivity" in frozen.meta else None,
+        **{note: frozen.meta[note] for note in NOTES if note in frozen.meta},
         "tensors": {key: m.extra_repr() for key, m in modules if isinstance(m, Quantizer)},
         "accumulator_bounds": {key: m.accumulator_bound() for key, m in modules if isinstance(m, QuantLayer)},
     }

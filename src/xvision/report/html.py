@@ -19,6 +19,7 @@ from xvision.report.confusion import Confusions, confusions
 from xvision.report.measured import Table, tables
 from xvision.report.part_text import part_kind, part_text
 from xvision.report.quantizations import Quantized, quantizations
+from xvision.report.where_lost import WhereLost
 from xvision.runs.contents import LayerCost, Sample, TrainLine, ValLine
 from xvision.runs.files import DRAWING, RunFiles
 from xvision.runs.names import answering
@@ -318,6 +319,23 @@ class Page:
     def quantizations(self) -> list[Quantized]:
         """Those of the run; before there are any, the one that the recipe describes."""
         return quantizations(self.record, self.recipe)
+
+    def scheme(self, network: str) -> str:
+        """The scheme and the method of a quantization, nothing of the float network."""
+        made = next((one.quant for one in self.quantizations if one.name == network), None)
+        return f"{part_kind(made['scheme'])}, {part_kind(made['method'])}" if made else ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know of the settings, the data and the calibration images."""
+        settings = list(self.record.warnings) if self.record else []
+        made = {one.name: one.made for one in self.quantizations if one.made}
+        return settings + [f"{name}: {line}" for name, one in made.items() for line in one.warnings]
+
+    @cached_property
+    def where_lost(self) -> dict[str, WhereLost]:
+        """Where each quantization loses its signal, by its name."""
+        return {one.name: WhereLost(one.name, one.made) for one in self.quantizations if one.made}
 
     @cached_property
     def artefacts(self) -> list[tuple[str, str, str, str]]:

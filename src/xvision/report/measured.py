@@ -59,10 +59,18 @@ class Table:
     @property
     def lines(self) -> list[Line]:
         """The primary metric first."""
+        return self._lines(self.columns)
+
+    @property
+    def lines_of_networks(self) -> list[Line]:
+        """The same with a cell for each of `networks`."""
+        return self._lines(self.networks)
+
+    def _lines(self, columns: Sequence[Column]) -> list[Line]:
         names = dict.fromkeys(row.metric for row in self.rows)
         ordered = sorted(names, key=lambda name: name != self.primary)
         return [
-            Line(self.label(name), [self.cell(column, name) for column in self.columns], name == self.primary)
+            Line(self.label(name), [self.cell(column, name) for column in columns], name == self.primary)
             for name in ordered
         ]
 

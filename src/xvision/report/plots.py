@@ -175,6 +175,79 @@ def layer_macs(layers: Sequence[LayerCost]) -> str:
         return _svg(figure, "macs")
 
 
+def layer_sqnr(db: Sequence[float], weakest: Sequence[int], name: str) -> str:
+    """Signal over quantization noise of each layer's outputs in the order of the network; the weakest are numbered."""
+    from matplotlib.ticker import MaxNLocator
+
+    with _style():
+        figure = _figure(10.2, 2.4)
+        axes = figure.subplots()
+        axes.grid(False, axis="x")
+        colours = [COLOURS[1] if i in weakest else FIRST for i in range(len(db))]
+        axes.bar(range(len(db)), db, 0.8, color=colours)
+        for number, i in enumerate(weakest, 1):
+            axes.text(i, db[i], str(number), ha="center", va="bottom", color=COLOURS[1], fontweight="bold")
+        axes.set_title(
+            f"Signal over quantization noise of each layer, {name} (dB, in the order of the network)"
+        )
+        axes.margins(y=0.15)
+        axes.set_xlim(-0.7, len(db) - 0.3)
+        axes.set_xlabel("layer")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return _svg(figure, f"sqnr-{_plain(name)}")
+
+
+def noise_shares(rows: Sequence[tuple[str, str, float, str]], name: str) -> str:
+    """Where quantization noise comes from, the largest share above: rows of name, kind, percent, remark."""
+    kinds = dict(zip(dict.fromkeys(kind for _, kind, _, _ in rows), COLOURS, strict=False))
+    with _style():
+        figure = _figure(10.2, 0.9 + 0.21 * len(rows))
+        axes = figure.subplots()
+        axes.grid(False, axis="y")
+        for kind, colour in kinds.items():
+            at = [i for i, row in enumerate(rows) if row[1] == kind]
+            axes.barh(at, [rows[i][2] for i in at], 0.78, color=colour, label=kind)
+        for i, (_, _, percent, remark) in enumerate(rows):
+            axes.annotate(
+                remark, (percent, i), (4, 0), textcoords="offset points", va="center", fontsize=8, color=MUTED
+            )
+        axes.set_yticks(range(len(rows)), [_middle(row[0]) for row in rows], fontsize=8)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.margins(x=0.12)
+        axes.set_xlabel("% of the noise of the outputs, each place quantized alone")
+        axes.set_title(f"Where the quantization noise of {name} comes from")
+        axes.legend(loc="lower right")
+        return _svg(figure, f"noise-{_plain(name)}")
+
+
+def threshold_shifts(counts: Mapping[int, int], name: str) -> str:
+    """How many scales training has moved, by how many powers of two."""
+    from matplotlib.ticker import MaxNLocator
+
+    with _style():
+        figure = _figure(5.0, 2.4)
+        axes = figure.subplots()
+        axes.grid(False, axis="x")
+        places = range(min(counts), max(counts) + 1)
+        axes.bar(places, [counts.get(i, 0) for i in places], 0.7, color=FIRST)
+        axes.set_xticks(places, [f"{i:+d}".replace("-", "−") if i else "0" for i in places])
+        axes.set_title(f"Scales that training has moved, {name}")
+        axes.set_xlabel("powers of two")
+        axes.set_ylabel("scales")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        return _svg(figure, f"shifts-{_plain(name)}")
+
+
+def _plain(name: str) -> str:
+    """A name that an id may have."""
+    return re.sub(r"\W", "-", name)
+
+
+def _middle(name: str) -> str:
+    """A name of a layer: what is cut lies in its middle."""
+    return name if len(name) <= 44 else f"{name[:16]}…{name[-27:]}"
+
+
 def _short(name: str) -> str:
     return name if len(name) <= 14 else name[:13] + "…"
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from xvision.quant.findings import Sensitivity
 from xvision.runs.measurements import Column
 from xvision.runs.names import DEFAULT, stage_name
 from xvision.runs.record import Frozen
@@ -59,6 +60,14 @@ class Status(Frozen):
     def writer(self, name: str) -> Done | None:
         """The stage that wrote a file."""
         return next((done for done in self.stages.values() if name in done.outputs), None)
+
+
+class Analysed(Frozen):
+    """Where a quantization loses its signal, and of how many images that was asked."""
+
+    num_images: int
+    num_labelled: int
+    found: Sensitivity
 
 
 class Sample(Frozen):

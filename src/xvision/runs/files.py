@@ -22,7 +22,7 @@ from xvision.config.messages import explain
 from xvision.files import read_json, sha256, write_json, write_text
 from xvision.quant.settings import Quant
 from xvision.recipes.schema import Recipe, differing_keys, read_recipe
-from xvision.runs.contents import Best, LayerCost, Line, Sample, Status, TrainLine, ValLine
+from xvision.runs.contents import Analysed, Best, LayerCost, Line, Sample, Status, TrainLine, ValLine
 from xvision.runs.measurements import Measurements
 from xvision.runs.names import DEFAULT, FLOAT, stage_name
 from xvision.runs.record import Affinity, ParityRow, Record
@@ -64,6 +64,11 @@ def quantized(name: str) -> str:
 def quant_section(name: str) -> str:
     """The `quant` section that a quantization was made with, as in recipe.yaml."""
     return quant_file(name, "quant.yaml")
+
+
+def sensitivity_of(name: str) -> str:
+    """Where a quantization loses its signal, where that was asked for."""
+    return quant_file(name, "sensitivity.json")
 
 
 def quantizing(name: str) -> str:
@@ -320,6 +325,10 @@ class RunFiles:
         """What verification found, a row for each file, network by network."""
         names = [parity_of(network) for network in (FLOAT, *self.quantizations)]
         return tuple(row for name in names for row in self._read(name, list[ParityRow]) or ())
+
+    def sensitivity(self, name: str) -> Analysed | None:
+        """Where a quantization loses its signal; None if nobody has asked."""
+        return self._read(sensitivity_of(name), Analysed)
 
     @property
     def affinity(self) -> Affinity | None:

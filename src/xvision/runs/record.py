@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from xvision.config.messages import explain
 from xvision.config.sizes import Size
 from xvision.files import read_json, write_json
+from xvision.quant.findings import Sensitivity
 from xvision.runs.measurements import Measurement
 
 Count = Annotated[int, Field(ge=0)]
@@ -159,6 +160,28 @@ class ParityRow(Frozen):
         return self.max_lsb if self.operators is None else self.operators.max_lsb
 
 
+class RungRow(Frozen):
+    """What one step of a quantization gave (see `xvision.quant.quality`), and the seconds that it took."""
+
+    name: str
+    kept: bool
+    heads_db: dict[str, float]
+    """Signal to quantization noise of each output."""
+    seconds: float
+    metric: float | None = None
+    """The task's primary metric, where labelled training images were judged, and what is lost of it."""
+    drop: float | None = None
+    standard_error: float | None = None
+    """Of the drop."""
+
+
+class LayerRow(Frozen):
+    """Of one layer: the correction that was kept, and signal to quantization noise of its outputs."""
+
+    correction: str
+    sqnr_db: float
+
+
 class Quantization(Frozen):
     """How integer numbers were found: from how many images, with which corrections of layers, and what that cost.
 
@@ -173,6 +196,18 @@ class Quantization(Frozen):
     corrections: dict[str, Count] = {}
     """How many layers kept which."""
     dropped: bool = False
+    rungs: tuple[RungRow, ...] = ()
+    """The steps in their order."""
+    layers: dict[str, LayerRow] = {}
+    """Those that were corrected, in the order of the network."""
+    wide_layers: dict[str, Count] = {}
+    """Layers whose sums may exceed what float32 holds exactly, and the bound of each, in steps of its accumulator."""
+    threshold_shifts: dict[str, float] = {}
+    """By how many powers of two training has moved each scale."""
+    sensitivity: Sensitivity | None = None
+    """Where the signal is lost, if somebody has asked."""
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the calibration images."""
     losses: tuple[str, ...] = ()
     """What is so much worse than in float that a reader must know."""
 

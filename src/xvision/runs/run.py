@@ -65,6 +65,8 @@ class Run:
         """What a reader of the results should know: of the data above all, such as a unit that is probably wrong."""
         self.program: ExportedProgram | None = None
         """The network's, where it was exported before its training (see `check_quantizable`)."""
+        self.analysed: dict[str, tuple[int, int]] = {}
+        """Quantizations whose sensitivity is asked for: on how many images, and on how many labelled ones."""
         self._classes = classes
         self._asked = dict(quantizations or {})
         self._quantized: dict[str, nn.Module] = {}

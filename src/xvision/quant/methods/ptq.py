@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, fx
 
-from xvision.quant.calibration import Batches, count, held_back, take, warn_of_few
+from xvision.quant.calibration import Batches, count, held_back, take
 from xvision.quant.context import Context
 from xvision.quant.correct import Pairs, allowed
 from xvision.quant.correct import correct as correct_layer
@@ -40,7 +40,6 @@ def ptq(
     Several processes do the same each.
     """
     images = take(context.calibration(), num_images)
-    warn_of_few(images)
     graph = prepare(context.network, images[0], context.scheme, context.program)
     reference = copy.deepcopy(graph)  # computes in float: its ranges stay open
     fitted, judged = held_back(images)
