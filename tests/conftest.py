@@ -69,6 +69,8 @@ LONG = {
     "pipeline/test_qat_run.py::test_training_wins_back_what_few_bits_lose",
     "pipeline/test_quantize_run.py::test_a_scheme_with_free_scales_and_a_method_that_trains",
     "pipeline/test_run.py::test_an_edited_image_executes_everything",
+    "pipeline/test_sensitivity_run.py::test_a_plan_is_written_shown_and_used",
+    "pipeline/test_sensitivity_run.py::test_another_quantization_has_none",
     "pipeline/test_run.py::test_scenes_need_no_files",
     "pipeline/test_run.py::test_zero_epochs_take_the_weights_as_they_are",
     "pipeline/test_two_outputs.py::test_boxes_reach_the_task_moved_with_the_image",
