@@ -190,5 +190,7 @@ def test_files_that_are_no_plan(text: str, tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text(text)
     assert not holds_plan(file)
-    with pytest.raises(ValueError, match=r"(?s)plan\.yaml: .*; `xvision quantize RUN --plan FILE\.yaml` writes"):
+    with pytest.raises(
+        ValueError, match=r"(?s)plan\.yaml: .*; `xvision quantize RUN --plan FILE\.yaml` writes"
+    ):
         Plan.read(file)
