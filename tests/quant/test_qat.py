@@ -61,6 +61,10 @@ def test_what_is_trained_is_what_is_saved_and_what_the_runtime_computes(
     assert xv.verify(q, file, [images]).max_lsb == 0
     _, manifest = read_tensors(tmp_path / "checkpoints/best.safetensors")
     assert measured(q, context) == pytest.approx(manifest["metrics"])
+    shifts = q.meta["threshold_shifts"]
+    assert "conv1" in shifts
+    assert all(shift == round(shift) for shift in shifts.values())
+    assert thresholds != "fixed" or set(shifts.values()) == {0.0}
 
 
 def test_free_scales_are_learned_too(tmp_path: Path) -> None:
@@ -73,6 +77,9 @@ def test_free_scales_are_learned_too(tmp_path: Path) -> None:
     ]
     assert all(0.5 < ratio < 2 for ratio in moved)
     assert len({*moved, 1.0}) == len(moved) + 1
+    scales = ("conv1.weight_scale", "quantizers.head.scale")
+    shifts = [float((after[key] / before[key]).log2().mean()) for key in scales]
+    assert [q.meta["threshold_shifts"][name] for name in ("conv1", "head")] == pytest.approx(shifts, abs=1e-4)
     assert all(torch.equal(after[key], before[key]) for key in before if key.endswith("zero_point"))
 
 

@@ -27,6 +27,7 @@ from xvision.quant.learned import (
     StepSize,
     Threshold,
     Thresholds,
+    exponents,
     find_ranges,
     found,
     keep_ranges,
@@ -158,6 +159,7 @@ def train_aware(
     """
     warn_of_untrained(context.network)
     device = next(graph.parameters()).device
+    before = exponents(graph)
     find_ranges(graph, thresholds)
     if regime.norm_momentum:
         hold_norms(graph, take(context.calibration(), JUDGED_ON))
@@ -179,6 +181,7 @@ def train_aware(
     release_norms(graph)
     keep_ranges(graph)
     graph.to(device).eval()
+    graph.meta["threshold_shifts"] = {name: now - before[name] for name, now in exponents(graph).items()}
     _judge(graph, context)
     return graph
 

@@ -153,6 +153,13 @@ def keep_ranges(graph: fx.GraphModule) -> None:
         module.register_buffer(name, scale)
 
 
+def exponents(graph: fx.GraphModule) -> dict[str, float]:
+    """The binary logarithm of each scale that training finds, of several channels the mean."""
+    paths = {module: path.removeprefix("quantizers.") for path, module in graph.named_modules()}
+    with torch.no_grad():
+        return {paths[m]: float(getattr(m, name).log2().mean()) for m, name in _scales(graph)}
+
+
 def ranges(graph: nn.Module) -> Iterator[tuple[LearnedScale | Statistics, Tensor]]:
     """What finds each scale, and the tensor that it is a function of."""
     for module in graph.modules():
