@@ -143,7 +143,7 @@ def outcome(made: nn.Module, batch: Tensor, scheme: str) -> dict[str, float | st
     with tempfile.TemporaryDirectory() as folder:
         try:
             with_statistics(made, batch)
-            quantized = xv.quantize(made, [batch], scheme=scheme, method=method.ptq(correct="nothing"))
+            quantized = xv.quantize(made, [batch], scheme=scheme, method=method.ptq(rungs="mse"))
             file = xv.export(quantized, Path(folder) / "network.onnx")
             return judged(quantized, xv.verify(quantized, file, [batch]))
         except ValueError as error:

@@ -74,7 +74,7 @@ def files(folder: Path) -> Iterator[File]:
         with_statistics(model, planes)
         for opset in RUNTIMES:
             bits = scheme.pow2(head_bits=16 if opset >= 21 else 8)
-            quantized = xv.quantize(model, [planes], scheme=bits, method=method.ptq(correct="nothing"))
+            quantized = xv.quantize(model, [planes], scheme=bits, method=method.ptq(rungs="mse"))
             path = xv.export(quantized, folder / f"{name.replace(' ', '_')}_{opset}.onnx", opset=opset)
             with torch.no_grad():
                 outputs = quantized(*planes)

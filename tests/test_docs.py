@@ -30,6 +30,7 @@ from xvision.models.settings import Net
 from xvision.pipeline.stage import Stage
 from xvision.quant.insert import scheme_of
 from xvision.quant.methods import method
+from xvision.quant.rungs import rung
 from xvision.quant.schemes import scheme
 from xvision.recipes import recipe
 from xvision.recipes.schema import Recipe
@@ -44,7 +45,8 @@ EXAMPLES: dict[str, str] = {
 }
 REGISTRIES: dict[str, Registry] = {
     "Dataset": dataset, "Backbone": backbone, "Decoder": decoder, "Loss": depth_loss, "Task": task, "Scheme": scheme,
-    "Method": method, "Format": export_format, "Executor": executor, "Balancing": balancing, "Recipe": recipe,
+    "Method": method, "Rung": rung, "Format": export_format, "Executor": executor, "Balancing": balancing,
+    "Recipe": recipe,
 }  # fmt: skip
 
 
@@ -140,6 +142,15 @@ def test_method() -> None:
     model, planes = trained("add_relu")
     q = xv.quantize(model, [planes], method=added("Method"))
     assert scheme_of(q).name == "pow2"
+
+
+@of("Rung")
+def test_rung() -> None:
+    model, planes = trained("depthwise_relu6")
+    q = xv.quantize(model, [planes], method=method.ptq(rungs="mse,first_biases"))
+    quality = q.meta["quality"]  # type: ignore[union-attr]
+    assert [one.kept for one in quality.rungs] == [True, True]
+    assert [one.correction for one in quality.layers.values()][4:] == ["nothing"] * (len(quality.layers) - 4)
 
 
 @of("Format")

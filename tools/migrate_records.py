@@ -40,6 +40,7 @@ COLUMNS = {
     "onnx": ("int8", "onnxruntime", "onnxruntime"),
 }
 """What was measured: network, executor and the package that computed it."""
+CORRECTIONS = {"nothing": ["mse"], "bias": ["mse", "bias"], "weights": ["mse", "weights"]}
 HEADS = {"class": "classification"}
 
 
@@ -56,6 +57,7 @@ def renewed(plain: Mapping[str, Any]) -> Summary:
     records = []
     for old in plain["records"]:
         recipe = {key: _renamed(value, SETTINGS.get(key, {})) for key, value in old["recipe"].items()}
+        recipe["quant"] = _rungs(recipe["quant"])
         ids = {"recipe_id": Recipe.model_validate(recipe).id, "former_recipe_id": old["recipe_id"]}
         changed = {"recipe": recipe, "quantization": _quantization(old, recipe), **ids, "migrated": NOTE}
         records.append(Record.model_validate({**old, **changed}))
@@ -96,8 +98,25 @@ def _recipe(old: Mapping[str, Any]) -> dict[str, Any]:
     recipe: dict[str, Any] = {key: _renamed(value, SETTINGS.get(key, {})) for key, value in old.items()}
     tasks = recipe["task"] if isinstance(recipe["task"], dict) else {recipe["task"]: {}}
     recipe["task"] = {name: _losses(name, dict(settings)) for name, settings in tasks.items()}
+    if "quant" in recipe:
+        recipe["quant"] = _rungs(recipe["quant"])
     recipe["data"]["framing"] = "crop" if set(tasks) == {"classification"} else "stretch"
     return recipe
+
+
+def _has_old_names(record: Mapping[str, Any]) -> bool:
+    recipe = record["recipe"]
+    return "formats" in recipe.get("export", {}) or _rungs(recipe["quant"]) != recipe["quant"]
+
+
+def _rungs(quant: Mapping[str, Any]) -> dict[str, Any]:
+    """The strongest correction that `ptq` might take is now the last of its rungs."""
+    method = quant.get("method")
+    if not isinstance(method, dict) or "correct" not in method.get("ptq", {}):
+        return dict(quant)
+    settings = dict(method["ptq"])
+    settings["rungs"] = CORRECTIONS[settings.pop("correct")]
+    return {**quant, "method": {"ptq": settings}}
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
@@ -172,10 +191,7 @@ def main(names: Sequence[str]) -> None:
         plain = read_json(file)
         if isinstance(plain["metrics"], dict):
             migrated(plain).write(file)
-        elif any(
-            _is_unnamed(record) or "formats" in record["recipe"].get("export", {})
-            for record in plain["records"]
-        ):
+        elif any(_is_unnamed(record) or _has_old_names(record) for record in plain["records"]):
             renewed(plain).write(file)
         else:
             continue

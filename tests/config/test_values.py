@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
+from xvision.config.ordered import OrderedParts
 from xvision.config.parts import Part, Parts
 from xvision.config.sizes import Size
 from xvision.config.values import parse_value, type_of
@@ -24,6 +25,8 @@ def text_of(value: Any, kind: Any = None) -> str:
         return ",".join(map(text_of, value))
     if isinstance(value, WeightedParts):
         return ",".join(f"{term.name}:{term.weight:g}" for term in value)
+    if isinstance(value, OrderedParts):
+        return ",".join(value.names)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 

@@ -44,7 +44,7 @@ def ours() -> tuple[nn.Module, nn.Module, tuple[Tensor, ...]]:
     planes = tuple(
         plane for plane in encode(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8), "nv12", "full")
     )
-    quantized = xv.quantize(with_statistics(model, planes), [planes], method=method.ptq(correct="nothing"))
+    quantized = xv.quantize(with_statistics(model, planes), [planes], method=method.ptq(rungs="mse"))
     return model, quantized, planes
 
 

@@ -75,7 +75,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
         """A pattern or network by name: quantized, exported, read."""
         model, planes = network(name) if name in NETWORKS else trained(name)
         # how well ranges and weights are chosen is another room's matter
-        q = xv.quantize(model, [planes], method=method.ptq(correct="nothing"))
+        q = xv.quantize(model, [planes], method=method.ptq(rungs="mse"))
         metadata = {"task": name, "classes": '["a", "b"]'}
         return Made(name, model, planes, q, xv.export(q, folder / f"{name}.onnx", metadata=metadata))
 

@@ -78,7 +78,7 @@ def images() -> Tensor:
 
 @pytest.fixture(scope="module")
 def quantized(images: Tensor) -> fx.GraphModule:
-    q = xv.quantize(Written(all_of_them).eval(), [images], method=method.ptq(correct="nothing"))
+    q = xv.quantize(Written(all_of_them).eval(), [images], method=method.ptq(rungs="mse"))
     assert isinstance(q, fx.GraphModule)
     return q
 
@@ -111,7 +111,7 @@ def test_a_divisor_that_is_rounded_to_zero(tmp_path: Path) -> None:
     network = Written(lambda net, x: F.relu(net.conv(x)) / (F.relu(net.conv(x)) + 1e-5))
     x = torch.randn(8, 3, 16, 16)
     with pytest.warns(UserWarning, match="1 operators without a rule compute in float between integers: div"):
-        q = xv.quantize(network, [x], method=method.ptq(correct="nothing"))
+        q = xv.quantize(network, [x], method=method.ptq(rungs="mse"))
     with torch.no_grad():
         assert q(x)["out0"].isfinite().all()
     assert xv.verify(q, xv.export(q, tmp_path / "quotient.onnx"), [x[:2]]).max_lsb == 0

@@ -20,7 +20,7 @@ PATTERNS = ("squeeze_excite", "shuffle", "avg_pool_3", "max_pool", "bilinear_4",
 def quantized(name: str, head_bits: int = 8) -> tuple[nn.Module, tuple[Tensor, ...]]:
     model, planes = trained(name)
     numbers = scheme.pow2(head_bits=head_bits)
-    return xv.quantize(model, [planes], scheme=numbers, method=method.ptq(correct="nothing")), planes
+    return xv.quantize(model, [planes], scheme=numbers, method=method.ptq(rungs="mse")), planes
 
 
 @pytest.mark.parametrize("opset", [17, 18])

@@ -14,7 +14,7 @@ from xvision.models.folding import TrainedOn
 from xvision.models.pixels import encode
 from xvision.quant.methods import method
 
-RANGES_ALONE = method.ptq(correct="nothing")
+RANGES_ALONE = method.ptq(rungs="mse")
 
 
 class Plain(nn.Module):

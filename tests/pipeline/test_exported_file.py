@@ -29,7 +29,7 @@ from xvision.train.checkpoint import about
 
 SMALL = (
     "data.num_train=2", "data.num_val=4", "data.size=64x96", "train.epochs=0", "train.batch_size=4",
-    "train.workers=0", "train.threads=1", "quant.num_images=2", "quant.correct=nothing",
+    "train.workers=0", "train.threads=1", "quant.num_images=2", "quant.rungs=mse",
     "net.backbone=timm:resnet10t",
 )  # fmt: skip
 LITE = "net.decoder=lraspp_lite"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xvision.quant.correct import Pairs, allowed, correct
+from xvision.quant.correct import Pairs, correct
 from xvision.quant.fake import Quantizer, QuantLayer
 from xvision.quant.numbers import TensorQuant
 from xvision.quant.observer import set_weight_scale
+from xvision.quant.reconstruct import correct_bias, reconstruct
 from xvision.quant.schemes import scheme
 
 
@@ -33,7 +34,7 @@ def test_a_correction_that_helps_is_kept() -> None:
         layer,
         Pairs(fitted, [original(x) for x in fitted]),
         Pairs(unseen, [original(x) for x in unseen]),
-        allowed("weights"),
+        {"bias": correct_bias, "weights": reconstruct},
     )
     assert quality.correction == "weights"
     error = (layer(unseen[0]) - original(unseen[0])).square().sum()
@@ -50,7 +51,7 @@ def test_a_correction_that_helps_on_its_own_images_alone_is_dropped() -> None:
         layer,
         Pairs(fitted, elsewhere),
         Pairs(unseen, [original(x) for x in unseen]),
-        allowed("weights"),
+        {"bias": correct_bias, "weights": reconstruct},
     )
     assert quality.correction == "nothing"
     assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())

@@ -40,16 +40,14 @@ def test_maps_of_one_row(tmp_path: Path) -> None:
     assert xv.verify(q, xv.export(q, tmp_path / "m.onnx"), [x[:2]]).max_lsb == 0
 
 
-@pytest.mark.parametrize("correct", ["nothing", "weights"])
-def test_one_pixel_that_is_not_a_number(correct: str) -> None:
+@pytest.mark.parametrize("rungs", ["mse", "mse,weights"])
+def test_one_pixel_that_is_not_a_number(rungs: str) -> None:
     good, bad = torch.randn(8, 3, 16, 16), torch.randn(8, 3, 16, 16)
     bad[3, 0, 2, 2] = torch.nan
     with pytest.raises(
         ValueError, match="expected batches of finite numbers, got NaN or infinity in batch 2"
     ):
-        quantized(
-            Written(lambda net, x: net.head(net.conv(x))), good, bad, method=method.ptq(correct=correct)
-        )
+        quantized(Written(lambda net, x: net.head(net.conv(x))), good, bad, method=method.ptq(rungs=rungs))
 
 
 def test_sums_that_float32_does_not_hold_are_told() -> None:
@@ -140,7 +138,7 @@ def test_layers_with_equal_biases_keep_their_own(tmp_path: Path) -> None:
         layer.weight.data.mul_(2.0 ** (i % 2))
     network = nn.Sequential(nn.Conv2d(3, 8, 1), *layers)
     x = torch.randn(8, 3, 8, 8)
-    q = quantized(network, x, method=method.ptq(correct="nothing"))
+    q = quantized(network, x, method=method.ptq(rungs="mse"))
     assert xv.verify(q, xv.export(q, tmp_path / "m.onnx"), [x]).max_lsb == 0
 
 
@@ -187,7 +185,7 @@ class NamedLikeMethods(nn.Module):
 def test_names_of_methods_are_names_of_tensors(tmp_path: Path) -> None:
     images = torch.randint(0, 256, (8, 3, 8, 8), dtype=torch.uint8)
     for given in (images, images.float()):
-        q = xv.quantize(NamedLikeMethods(), [given], method=method.ptq(correct="nothing"))
+        q = xv.quantize(NamedLikeMethods(), [given], method=method.ptq(rungs="mse"))
         assert xv.verify(q, xv.export(q, tmp_path / "model.onnx"), [given]).max_lsb == 0
 
 
@@ -203,7 +201,7 @@ def equal_blurs(net: Any, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("forward", [equal_codes, equal_blurs])
 def test_equal_codes_of_different_scales(forward: Any, tmp_path: Path) -> None:
     x = torch.randn(8, 3, 16, 16)
-    q = quantized(Written(forward), x, method=method.ptq(correct="nothing"))
+    q = quantized(Written(forward), x, method=method.ptq(rungs="mse"))
     parity = xv.verify(q, xv.export(q, tmp_path / "m.onnx"), [x])
     assert parity.ok
     assert parity.max_lsb == 0
@@ -215,7 +213,7 @@ def test_masks_of_scores_leave_them_their_codes(value: float, tmp_path: Path) ->
     mask = torch.triu(torch.full((16, 16), value), 1)
     network = Written(lambda net, x: F.softmax(net.conv(x) + mask, -1)).eval()
     x = torch.randn(8, 3, 16, 16)
-    q = quantized(network, x, method=method.ptq(correct="nothing"))
+    q = quantized(network, x, method=method.ptq(rungs="mse"))
     with torch.no_grad():
         assert sqnr_db(network(x), q(x)["out0"]) > 30
     assert xv.verify(q, xv.export(q, tmp_path / "m.onnx"), [x]).ok

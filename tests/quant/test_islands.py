@@ -12,7 +12,7 @@ import xvision as xv
 from xvision.quant.methods import method
 from xvision.quant.schemes import scheme
 
-RANGES_ALONE = method.ptq(correct="nothing")
+RANGES_ALONE = method.ptq(rungs="mse")
 STEPS, CHANNELS, STATE = 6, 4, 5
 
 

@@ -45,8 +45,8 @@ def test_outputs_are_close_to_the_float_ones(name: str, weights: str) -> None:
 def test_each_correction_is_worth_its_time() -> None:
     model, planes = trained("depthwise_relu6")
     nothing, bias, weights = (
-        sqnr_db(quantized(model, planes, correct=what), model, planes)
-        for what in ("nothing", "bias", "weights")
+        sqnr_db(quantized(model, planes, rungs=rungs), model, planes)
+        for rungs in ("mse", "mse,bias", "mse,weights")
     )
     assert nothing < bias < weights
 
@@ -63,7 +63,7 @@ def test_the_same_images_give_the_same_codes() -> None:
 @pytest.mark.parametrize("name", PATTERNS)
 def test_every_tensor_is_on_its_grid(name: str) -> None:
     model, planes = trained(name)
-    q = quantized(model, planes, correct="nothing")
+    q = quantized(model, planes, rungs="mse")
     assert all(m.ready for m in q.modules() if isinstance(m, Quantizer | QuantLayer))
     with torch.no_grad():
         outputs = q(*planes)

@@ -34,10 +34,10 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def quantized(
-    name: str, chosen: Part | str, correct: str = "weights"
+    name: str, chosen: Part | str, rungs: str = "mse,weights"
 ) -> tuple[fx.GraphModule, tuple[torch.Tensor, ...]]:
     model, planes = trained(name)
-    q = xv.quantize(model, [planes], scheme=chosen, method=method.ptq(correct=correct))
+    q = xv.quantize(model, [planes], scheme=chosen, method=method.ptq(rungs=rungs))
     return cast(fx.GraphModule, q), planes
 
 
@@ -72,7 +72,7 @@ def test_the_runtime_is_within_the_tolerance_of_the_scheme(name: str, pattern: s
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("name", SCHEMES)
 def test_codes_are_in_the_range_of_their_format(name: str, pattern: str, tmp_path: Path) -> None:
-    q, planes = quantized(pattern, name, correct="nothing")
+    q, planes = quantized(pattern, name, rungs="mse")
     built = scheme_of(q)
     for module in q.modules():
         if isinstance(module, QuantLayer):

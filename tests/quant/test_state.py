@@ -24,7 +24,7 @@ from xvision.train.checkpoint import read_tensors, write_tensors
 
 def quantized(name: str) -> tuple[nn.Module, tuple[torch.Tensor, ...], nn.Module]:
     model, planes = trained(name)
-    return model, planes, xv.quantize(model, [planes], method=method.ptq(correct="nothing"))
+    return model, planes, xv.quantize(model, [planes], method=method.ptq(rungs="mse"))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(1)}, path)
     with pytest.raises(
         ValueError,
-        match=r"expected the manifest of a quantized network \(xvision-quantized-5\), got None; quantize",
+        match=r"expected the manifest of a quantized network \(xvision-quantized-6\), got None; quantize",
     ):
         load(path)
 

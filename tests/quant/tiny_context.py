@@ -36,6 +36,8 @@ def tiny_context(
         train_loader=lambda size: tiny_loader(batch_size=size or 8 // world, rank=rank, world=world),
         val_loader=lambda: tiny_loader(13, train=False, rank=rank, world=world),
         train=Train(**{"batch_size": 8 // world, "threads": 1, "log_every": 1, **train}),
+        judging=lambda num_calibration: tiny_loader(20, train=False),
+        num_train=80,
         folder=folder,
         processes=processes or Processes(),
     )

@@ -13,6 +13,7 @@ from benchmarks.records import JOBS, Job, stale
 from benchmarks.summary import Summary, aggregate
 from tests.report.made_up_run import make_parity, make_record
 from tools.migrate_records import main, migrated
+from xvision.recipes.schema import Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +36,7 @@ def old_form() -> dict[str, Any]:
             "task": {"segmentation": {"losses": ["cross_entropy:1", "focal:0.5:gamma=3"]},
                      "depth": {"losses": ["silog:1"]}},
             "expect": {"depth.ard": 9.0},
+            "quant": {"scheme": "pow2", "method": {"ptq": {"num_images": 128, "correct": "bias"}}},
         }  # fmt: skip
         figures = {"score": 50.0 + seed, "segmentation.iou_a.b": 12.5, "depth.ard_rng1": 7.25 + seed}
         parity = make_parity()
@@ -59,6 +61,7 @@ def test_names_and_structure_are_todays() -> None:
     assert data["augment"] == {"hflip": 0.5}
     assert net["decoder"] == {"fpn_lite": {"upsample_mode": "bilinear"}}
     assert tasks["segmentation"]["losses"]["focal"] == {"weight": 0.5, "gamma": 3.0}
+    assert record.recipe["quant"]["method"] == {"ptq": {"num_images": 128, "rungs": ["mse", "bias"]}}
     assert record.expect == record.recipe["expect"] == {"depth/abs_rel": 9.0}
     assert record.heads.keys() == {"classification"}
     rows = [(row.network, row.executor, row.metric, row.value, row.unit) for row in record.metrics]
@@ -96,7 +99,9 @@ def test_how_int8_was_found_gets_the_name_of_its_quantization(tmp_path: Path) ->
     main([str(file)])
     (new,) = Summary.read(file).records
     assert new.quantization.keys() == {"int8"}
-    assert new.quantization["int8"].model_dump(mode="json") == {"quant": record["recipe"]["quant"], **found}
+    kept = new.quantization["int8"].model_dump(mode="json")
+    assert {key: kept[key] for key in found} == found
+    assert kept["quant"] == record["recipe"]["quant"]
     assert json.loads(new.model_dump_json())["metrics"] == record["metrics"]
 
 
@@ -124,6 +129,20 @@ def test_a_record_of_todays_form_is_left_alone(tmp_path: Path, capsys: pytest.Ca
     main([str(file)])
     assert (file.read_bytes(), capsys.readouterr().out) == (before, "")
     assert Summary.read(file) == migrated(old_form())
+
+
+def test_corrections_of_a_later_form_become_rungs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "one.json"
+    migrated(old_form()).write(file)
+    plain = json.loads(file.read_text())
+    for record in plain["records"]:
+        record["recipe"]["quant"]["method"] = {"ptq": {"num_images": 256, "correct": "weights"}}
+    file.write_text(json.dumps(plain))
+    main([str(file)])
+    assert "migrated" in capsys.readouterr().out
+    for record in Summary.read(file).records:
+        assert record.recipe["quant"]["method"]["ptq"]["rungs"] == ["mse", "weights"]
+        assert record.recipe_id == Recipe.model_validate(record.recipe).id
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)

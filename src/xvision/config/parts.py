@@ -18,7 +18,7 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +125,17 @@ class Part:
     def to_yaml(self) -> str | dict[str, Any]:
         """A bare name, or ``{name: {setting: value, …}}``."""
         return {self.name: dict(self.settings)} if self.settings else self.name
+
+
+def settings_of_text(registry: Registry, name: str, texts: Iterable[str], form: str) -> dict[str, Any]:
+    """Settings of a part from ``key=value`` texts, by their types; `form` begins the message about another text."""
+    fields = registry.builder(name).schema.model_fields
+    settings: dict[str, Any] = {}
+    for key, equals, value in (one.partition("=") for one in texts):
+        if not equals:
+            raise ValueError(f"{form}:key=value, got '{key}' for key=value")
+        settings[key] = plain_value(value, type_of(fields[key])) if key in fields else value
+    return settings
 
 
 class part_of:

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xvision.config.messages import nearest
-from xvision.config.parts import Part, Registry, part_of
-from xvision.config.values import plain_value, type_of
+from xvision.config.parts import Part, Registry, part_of, settings_of_text
 
 
 @dataclass(frozen=True)
@@ -132,12 +131,8 @@ class weighted_parts_of:
         name, *rest = text.split(":")
         name, *own = self.aliases.get(name, name).split(":")
         weight = _number(name, rest.pop(0)) if rest and "=" not in rest[0] else 1.0
-        fields = self.registry.builder(name).schema.model_fields
-        settings: dict[str, Any] = {}
-        for key, equals, value in (one.partition("=") for one in (*own, *rest)):
-            if not equals:
-                raise ValueError(f"'{text}': expected name:weight:key=value, got '{key}' for key=value")
-            settings[key] = plain_value(value, type_of(fields[key])) if key in fields else value
+        form = f"'{text}': expected name:weight"
+        settings = settings_of_text(self.registry, name, (*own, *rest), form)
         return WeightedPart(self.registry.part(name, settings), weight)
 
 

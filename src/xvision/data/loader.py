@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +46,8 @@ class Loader:
 
     `framing` brings samples to the input's size: what is trained, calibrated and measured must agree in it. In
     validation `native_size` are fields that stay as they are, such as label maps, which are measured at their own
-    resolution. With `pin_memory` tensors lie in pages that an accelerator copies from while the CPU continues.
+    resolution. `only` are the numbers of the samples to give, where those are not all. With `pin_memory` tensors lie in
+    pages that an accelerator copies from while the CPU continues.
 
     Raises: DataError for damaged samples (all of them, when they are cached), named.
     """
@@ -65,11 +66,13 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         native_size: tuple[str, ...] = (),
+        only: Sequence[int] | None = None,
         pin_memory: bool = False,
         progress: Progress | None = None,
     ) -> None:
         assert 0 <= rank < world, (rank, world)
         assert not native_size or not train, native_size
+        assert only is None or not train, "training draws from all samples"
         if train and len(split) < world:
             raise DataError(
                 f"data: expected at least one training sample for each of {world} processes, "
@@ -80,14 +83,15 @@ class Loader:
         self.train = train
         self._seed, self._rank, self._world, self._workers = seed, rank, world, workers
         self._batches = Batches(self.split, fields, data, train, seed, rank, framing, native_size)
+        self._samples = np.arange(len(split)) if only is None else np.asarray(only, np.int64)
         self._pin_memory = pin_memory
         self._plan = _Plan()
         self._processes: DataLoader[Batch] | None = None
 
     @property
     def num_samples(self) -> int:
-        """Samples of the split, over all ranks."""
-        return len(self.split)
+        """Samples that there are, over all ranks."""
+        return len(self._samples)
 
     def __len__(self) -> int:
         """Batches an epoch on this rank."""
@@ -130,7 +134,7 @@ class Loader:
 
     def _indices(self, epoch: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
         if not self.train:
-            mine = np.arange(self._rank, self.num_samples, self._world)
+            mine = self._samples[self._rank :: self._world]
             return [mine[at : at + self.batch_size] for at in range(0, len(mine), self.batch_size)]
         order = permutation(self._seed, epoch, Purpose.ORDER, count=self.num_samples)
         whole = self.batch_size * self._world
@@ -158,6 +162,12 @@ class Loader:
         return self._processes
 
 
+def calibration_order(num_samples: int, seed: int) -> list[int]:
+    """The samples of a split in the order in which calibration takes them: from all over it."""
+    order: list[int] = permutation(seed, 0, Purpose.ORDER, count=num_samples).tolist()
+    return order
+
+
 def calibration_batches(
     split: Split,
     fields: tuple[str, ...],
@@ -170,7 +180,7 @@ def calibration_batches(
 ) -> Iterator[Batch]:
     """Batches of samples drawn from all over a split, not augmented: what quantization ranges are measured on."""
     opened = _opened(split, fields, data, (), None)
-    some = opened.take(permutation(seed, 0, Purpose.ORDER, count=len(opened))[:num_samples].tolist())
+    some = opened.take(calibration_order(len(opened), seed)[:num_samples])
     uncached = data.model_copy(
         update={"cache": False, "crop_rect": None, "mask_rect": None}
     )  # `opened` is already

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xvision.pipeline import train
 from xvision.pipeline.stage import Left, Measured, Sections, Stage, torch_version
 from xvision.recipes.schema import digest
-from xvision.runs.files import BEST, quant_section, quantized, quantizing
+from xvision.runs.files import BEST, calibration_of, quant_section, quantized, quantizing, rungs_of
 
 if TYPE_CHECKING:
+    from xvision.quant.quality import Quality
     from xvision.runs.run import Run
 
 
@@ -21,6 +23,7 @@ def stage(name: str) -> Stage:
         lambda run: _execute(run, name),
         keys=(),
         exit_code=5,
+        needed=(quantized(name), quant_section(name)),
         network=name,
         after=(train.STAGE.name,),
         quantizes=lambda run: _section(run, name),
@@ -45,6 +48,8 @@ def _execute(run: Run, name: str) -> Left:
         task=run.task,
         train_loader=lambda batch_size: run.loader("train", train=True, shared=True, batch_size=batch_size),
         val_loader=lambda: run.loader("val", shared=True),
+        judging=run.judging,
+        num_train=len(set(run.split("train").names)),
         settings=quant,
         train=run.recipe.train,
         folder=_folder(run, name),
@@ -57,12 +62,20 @@ def _execute(run: Run, name: str) -> Left:
     if run.processes.is_first:
         save(made, run.files.new(quantized(name)))
         run.files.write(quant_section(name), yaml.safe_dump(_section(run, name)[name], sort_keys=False))
+        _write_quality(run, name, made.meta.get("quality"))
     run.changed()
     return Left(gone=(quantizing(name),))
 
 
 def _section(run: Run, name: str) -> Sections:
     return {name: run.quantizations[name].model_dump(mode="json")}
+
+
+def _write_quality(run: Run, name: str, quality: Quality | None) -> None:
+    """Which images it was found on, and what each step gave; nothing of methods that do not say."""
+    if quality is not None:
+        run.files.write(calibration_of(name), run.calibrated_on(quality.num_fitted + quality.num_judged))
+        run.files.write(rungs_of(name), [asdict(one) for one in quality.rungs])
 
 
 def _folder(run: Run, name: str) -> Path:

@@ -10,7 +10,7 @@ from xvision.pipeline.stage import Left, Stage
 from xvision.recipes.schema import digest
 from xvision.runs.files import COST, DRAWING, EVALUATION, RECORD
 from xvision.runs.int8_losses import int8_losses
-from xvision.runs.record import LayerRow, Quantization, Record
+from xvision.runs.record import CalibrationData, LayerRow, Quantization, Record
 
 if TYPE_CHECKING:
     from xvision.graph.cost import Cost
@@ -100,6 +100,7 @@ def _quantization(run: Run, network: str) -> Quantization:
         f"output '{name}' of {network} has {db:.1f} dB of signal over quantization noise"
         for name, db in quality.poor.items()
     ]
+    images = run.files.calibration(network)
     weakest = f"; most noise in {quality.weakest}" if quality.layers else ""
     known = {
         "num_fitted": quality.num_fitted,
@@ -107,6 +108,10 @@ def _quantization(run: Run, network: str) -> Quantization:
         "corrections": Counter(layer.correction for layer in quality.layers.values()),
         "dropped": quality.dropped,
         "layers": {name: LayerRow(**asdict(layer)) for name, layer in quality.layers.items()},
+        "rungs": run.files.rungs(network),
+        "calibration": CalibrationData(num_images=len(images.names), digest=images.digest)
+        if images
+        else None,
         "losses": tuple(f"{line}{weakest}" for line in losses),
     }
     return found.model_copy(update=known)

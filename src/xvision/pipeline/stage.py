@@ -140,7 +140,8 @@ def _needed(stage: Stage, done: Done) -> tuple[str, ...]:
 
 def _handed_on(stage: Stage, done: Done) -> str:
     """The digest of what the next stage reads."""
-    return digest([done.inputs, {name: done.outputs[name] for name in _needed(stage, done)}])
+    # of an older version some may have had other names
+    return digest([done.inputs, {name: done.outputs.get(name) for name in _needed(stage, done)}])
 
 
 def read_by(run: Run, stage: Stage, before: str) -> str:

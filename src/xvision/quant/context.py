@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from xvision.console import Console
 from xvision.quant.numbers import QuantScheme
@@ -40,6 +40,12 @@ class Context:
     train_loader: Callable[[int], Loader] | None = None
     """Labelled, augmented batches for training, each of so many samples (0: as many as the network was trained on)."""
     val_loader: Callable[[], Loader] | None = None
+    judging: Callable[[int], Loader] | None = None
+    """Labelled training images, not augmented, beyond the first so many of calibration; every process gets all."""
+    num_train: int = 0
+    """Training images that there are."""
+    quantized: fx.GraphModule | None = None
+    """The network as a method before this one has quantized it: where a training begins, with a copy of it."""
     settings: Quant | None = None
     """The `quant` section of the recipe."""
     train: Train | None = None
@@ -65,3 +71,15 @@ class Context:
                 "quantize a run (`xvision quantize RUN`) or choose another method, such as ptq"
             )
         return self.task, self.train_loader(batch_size), self.val_loader()
+
+    def for_judging(self) -> tuple[Task, Callable[[int], Loader], int]:
+        """The task, labelled images to judge by (see `judging`), and the number of training images that there are.
+
+        Raises: ValueError if there are calibration images only.
+        """
+        if self.task is None or self.judging is None:
+            raise ValueError(
+                "method: expected a task and labelled data to judge by, got calibration images only; quantize a run "
+                "(`xvision quantize RUN`) or choose another method, such as ptq"
+            )
+        return self.task, self.judging, self.num_train

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,7 +10,9 @@ from torch import Tensor
 from xvision.quant.fake import QuantLayer
 from xvision.quant.ops import decibels, squared_error
 from xvision.quant.quality import LayerQuality
-from xvision.quant.reconstruct import correct_bias, reconstruct
+
+Correction = Callable[[QuantLayer, list[Tensor], list[Tensor]], None]
+"""Changes a layer, given its inputs in the quantized network and its outputs in the float one."""
 
 
 @dataclass(frozen=True)
@@ -21,30 +23,18 @@ class Pairs:
     targets: list[Tensor]
 
 
-CORRECTIONS: dict[str, Callable[[QuantLayer, list[Tensor], list[Tensor]], None]] = {
-    "bias": correct_bias,
-    "weights": reconstruct,
-}
-"""From the mildest to the strongest."""
+def correct(
+    layer: QuantLayer, fitted: Pairs, judged: Pairs, ways: Mapping[str, Correction], before: str = "nothing"
+) -> LayerQuality:
+    """Try corrections on `fitted` and keep the one of least error on `judged`, or none if none is better.
 
-
-def allowed(strongest: str) -> Sequence[str]:
-    """The corrections up to one.
-
-    >>> allowed("nothing"), allowed("bias"), allowed("weights")
-    ([], ['bias'], ['bias', 'weights'])
+    `before` is what was corrected already.
     """
-    names = list(CORRECTIONS)
-    return names[: names.index(strongest) + 1] if strongest in names else []
-
-
-def correct(layer: QuantLayer, fitted: Pairs, judged: Pairs, names: Sequence[str]) -> LayerQuality:
-    """Try the corrections on `fitted` and keep the one of least error on `judged`, or none if none is better."""
-    best, least, state = "nothing", _error(layer, judged), _state(layer)
+    best, least, state = before, _error(layer, judged), _state(layer)
     plain = state
-    for name in names:
+    for name, way in ways.items():
         layer.load_state_dict(plain)
-        CORRECTIONS[name](layer, fitted.inputs, fitted.targets)
+        way(layer, fitted.inputs, fitted.targets)
         error = _error(layer, judged)
         if error < least:
             best, least, state = name, error, _state(layer)

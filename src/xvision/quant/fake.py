@@ -117,6 +117,11 @@ class Quantizer(Scaled):
         self.zero_point.fill_(zero_point)
         self._zero = None
 
+    def reopen(self) -> None:
+        """Forget the range: everything passes again."""
+        self.scale.zero_()
+        self._ready = False
+
     def scales(self) -> Tensor:
         return self.scale
 

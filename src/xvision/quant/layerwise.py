@@ -27,6 +27,15 @@ class Stepper(fx.Interpreter):
             del self.env[done]
         return self.env.get(node)
 
+    def ahead(self, nodes: Sequence[fx.Node], wanted: Sequence[fx.Node]) -> list[Any]:
+        """What some of the next nodes would give, without going there."""
+        here = dict(self.env)
+        for node in nodes:
+            self.env[node] = self.run_node(node)
+        found = [self.env[node] for node in wanted]
+        self.env = here
+        return found
+
     def bytes_after(self, node: fx.Node) -> int:
         """Do a step and say what is in memory then."""
         self.step(node)

@@ -68,21 +68,27 @@ class HistogramObserver:
         """Scale and zero point of least squared error."""
         counts = self.counts
         assert counts is not None
-        zero_point = numbers.zero_point(self.low, self.high)
+        tried, zero_point = range_candidates(self.low, self.high, numbers)
         width = (self.high - self.low) / BINS
         centers = self.low + width * (torch.arange(BINS, dtype=torch.float64) + 0.5)
         low, high = numbers.low - zero_point, numbers.high - zero_point
-        if numbers.symmetric:
-            largest, step_count = max(-self.low, self.high), high + 1
-        else:  # the zero point divides the range as it divides the codes, so one scale fits both sides
-            largest, step_count = max(self.high, 0) - min(self.low, 0), high - low + 1
 
         def error(scale: Tensor) -> float:
             return float((counts * (steps(centers, scale, low, high) * scale - centers) ** 2).sum())
 
         # on a tie the wider range wins: it saturates later
-        best = min(candidates(torch.tensor(largest), step_count, numbers.power_of_two), key=error)
-        return float(best), zero_point
+        return float(min(tried, key=error)), zero_point
+
+
+def range_candidates(low: float, high: float, numbers: TensorQuant) -> tuple[list[Tensor], int]:
+    """Scales to try for a tensor of values from `low` to `high`, widest first, and its zero point."""
+    zero_point = numbers.zero_point(low, high)
+    highest = numbers.high - zero_point
+    if numbers.symmetric:
+        largest, step_count = max(-low, high), highest + 1
+    else:  # the zero point divides the range as it divides the codes, so one scale fits both sides
+        largest, step_count = max(high, 0) - min(low, 0), numbers.high - numbers.low + 1
+    return candidates(torch.tensor(largest), step_count, numbers.power_of_two), zero_point
 
 
 def observe(

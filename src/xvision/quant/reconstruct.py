@@ -56,9 +56,9 @@ def reconstruct(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor]) 
     if layer.kind == "conv_transpose" or layer.weight[0].numel() > MAX_INPUTS:
         correct_bias(layer, inputs, targets)
         return
-    moments = _moments(layer, inputs, targets)
+    moments = moments_of(layer, inputs, targets)
     groups, _, width = moments.xx.shape
-    target = _target(layer.weight.double().reshape(groups, -1, width), moments)
+    target = fitting_weights(layer.weight.double().reshape(groups, -1, width), moments)
     scale, codes = _best_codes(layer, target, moments)
     layer.weight.copy_((codes * scale).reshape(layer.weight.shape))
     layer.set_weight_scale(scale.reshape(layer.weight_scale.shape).float())
@@ -75,7 +75,8 @@ def correct_bias(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor])
     layer.bias -= (excess / count).to(layer.bias.dtype)
 
 
-def _moments(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor]) -> Moments:
+def moments_of(layer: QuantLayer, inputs: list[Tensor], targets: list[Tensor]) -> Moments:
+    """Of what the layer sees at output positions spread over all images."""
     total = sum(y.numel() // layer.bias.numel() for y in targets)
     spacing = max(1, math.isqrt(total // POSITIONS))
     down, across = (1, 1) if layer.kind == "linear" else targets[0].shape[2:]
@@ -134,7 +135,8 @@ def _ridge(moments: Moments, strength: float) -> Tensor:
     return torch.diag_embed(size.unsqueeze(1).expand(-1, moments.xx.shape[2]))
 
 
-def _target(weight: Tensor, moments: Moments) -> Tensor:
+def fitting_weights(weight: Tensor, moments: Moments) -> Tensor:
+    """The weights (G, O, K) near `weight` that give the target outputs: a ridge regression."""
     ridge = _ridge(moments, RIDGE)
     # LU, not Cholesky in half the time: its last bit decides ties, which weights of a constant input may be
     solved: Tensor = torch.linalg.solve(moments.xx + ridge, (moments.yx + weight @ ridge).mT)

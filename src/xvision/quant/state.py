@@ -25,11 +25,11 @@ from xvision.quant.findings import Sensitivity
 from xvision.quant.insert import scheme_of
 from xvision.quant.islands import FloatOperator
 from xvision.quant.numbers import QuantScheme, TensorQuant
-from xvision.quant.quality import LayerQuality, Quality
+from xvision.quant.quality import Quality
 from xvision.train.checkpoint import read_tensors, write_tensors
 from xvision.train.errors import CheckpointError
 
-FORMAT = "xvision-quantized-5"
+FORMAT = "xvision-quantized-6"
 NOTES = ("warnings", "threshold_shifts")
 """What is kept of a network's `meta` as it is, where it is there."""
 
@@ -88,8 +88,7 @@ def load(path: str | Path) -> nn.Module:
     }
     graph.meta["scheme"] = _scheme(manifest["scheme"])
     if manifest["quality"] is not None:
-        layers = {name: LayerQuality(**one) for name, one in manifest["quality"]["layers"].items()}
-        graph.meta["quality"] = Quality(**{**manifest["quality"], "layers": layers})
+        graph.meta["quality"] = Quality.of(manifest["quality"])
     for note in NOTES:
         if note in manifest:
             graph.meta[note] = manifest[note]
@@ -144,7 +143,7 @@ def _manifest(frozen: fx.GraphModule) -> dict[str, Any]:
             task: [asdict(spec) for spec in specs]
             for task, specs in frozen.meta.get("outputs_by_task", {}).items()
         },
-        "quality": asdict(frozen.meta["quality"]) if "quality" in frozen.meta else None,
+        "quality": frozen.meta["quality"].plain() if "quality" in frozen.meta else None,
         "sensitivity": asdict(frozen.meta["sensitivity"]) if "sensitivity" in frozen.meta else None,
         **{note: frozen.meta[note] for note in NOTES if note in frozen.meta},
         "tensors": {key: m.extra_repr() for key, m in modules if isinstance(m, Quantizer)},

@@ -74,6 +74,7 @@ def all_registries() -> dict[str, Registry]:
     from xvision.models.decoders import decoder
     from xvision.models.presets import preset
     from xvision.quant.methods import method
+    from xvision.quant.rungs import rung
     from xvision.quant.schemes import scheme
     from xvision.recipes import recipe
     from xvision.tasks import task
@@ -83,7 +84,7 @@ def all_registries() -> dict[str, Registry]:
     from xvision.train.schedules import schedule
 
     trained = (label_loss, depth_loss, balancing, optimizer, schedule)
-    deployed = (scheme, method, export_format, executor)
+    deployed = (scheme, method, rung, export_format, executor)
     found = (recipe, dataset, task, preset, backbone, decoder, *trained, *deployed)
     return {registry.kind: registry for registry in found}
 

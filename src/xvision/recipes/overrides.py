@@ -16,6 +16,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from xvision.config.messages import explain, nearest
+from xvision.config.ordered import OrderedParts, ordered_parts_of
 from xvision.config.parts import Part, Parts, part_of, parts_of
 from xvision.config.values import parse_value, type_of
 from xvision.config.weighted import WeightedPart, WeightedParts, weighted_parts_of
@@ -100,7 +101,7 @@ def _child(node: Any, name: str) -> Any:
     """What a name below a section, or below parts, means; None if nothing."""
     if isinstance(node, BaseModel):
         return getattr(node, name) if name in type(node).model_fields else None
-    if isinstance(node, Parts | WeightedParts):
+    if isinstance(node, Parts | WeightedParts | OrderedParts):
         return next((part for part in node if part.name == name), None)
     if isinstance(node, WeightedPart):
         return _child(node.part, name)
@@ -155,7 +156,7 @@ def _put(node: Any, path: tuple[str, ...], value: Any) -> Any:
     inner = _put(_child(node, first), rest, value)
     if isinstance(node, Part | WeightedPart):
         return node.with_settings(**{first: inner})
-    if isinstance(node, Parts | WeightedParts):
+    if isinstance(node, Parts | WeightedParts | OrderedParts):
         return node.replace(first, inner)
     if isinstance(node, Mapping):
         return {**node, first: inner}
@@ -170,10 +171,10 @@ def _slots(node: Any, path: tuple[str, ...] = ()) -> Iterator[_Slot]:
     if isinstance(node, Part):
         for key, setting in node.registry.builder(node.name).schema.model_fields.items():
             yield _Slot(path, key, type_of(setting))
-            if isinstance(value := node.value(key), WeightedParts):
+            if isinstance(value := node.value(key), WeightedParts | OrderedParts):
                 yield from _slots(value, (*path, key))
         return
-    if isinstance(node, Parts | WeightedParts):
+    if isinstance(node, Parts | WeightedParts | OrderedParts):
         for part in node:
             yield from _slots(part, (*path, part.name))
         return
@@ -198,7 +199,7 @@ def _holds_parts(recipe: Recipe, key: str) -> bool:
         slot = _find(recipe, key)
     except ValueError:
         return False
-    return any(isinstance(one, weighted_parts_of) for one in get_args(slot.type))
+    return any(isinstance(one, weighted_parts_of | ordered_parts_of) for one in get_args(slot.type))
 
 
 def _find(recipe: Recipe, key: str) -> _Slot:

@@ -21,12 +21,14 @@ def part_text(plain: Any) -> str:
     'timm:resnet18 width=0.5 strides=1,2,2'
     >>> part_text("classifier")
     'classifier'
+    >>> part_text({"ptq": {"num_images": 8, "rungs": ["mse", {"adaround": {"steps": 9}}]}})
+    'ptq num_images=8 rungs=mse,adaround steps=9'
     """
     name, settings = part_kind(plain), part_settings(plain)
     first = next(iter(settings), "")
     if isinstance(settings.get(first), str):
         name += f":{settings.pop(first)}"
-    texts = {k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in settings.items()}
+    texts = {k: ",".join(map(part_text, v)) if isinstance(v, list) else v for k, v in settings.items()}
     return " ".join([name, *(f"{k}={v}" for k, v in texts.items() if v not in (None, False, ""))])
 
 

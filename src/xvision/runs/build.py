@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xvision.data.loader import Loader
     from xvision.models.model import Model
     from xvision.recipes.schema import Recipe
+    from xvision.runs.contents import Calibration
     from xvision.tasks.contract import Task
 
 Classes = Mapping[str, tuple[str, ...]]
@@ -26,6 +27,12 @@ SPLIT_USES = {
     "train": "training and the search of int8 ranges use it, and never the images that are reported",
     "val": "it is what metrics are measured on",
 }
+
+
+JUDGED = (500, 2000)
+"""Fewest and most training images that methods are judged on, where there are as many."""
+JUDGED_BATCHES = 32
+"""Into which they are divided at least, since the error of a figure is found from the differences of batches."""
 
 
 class SettingError(ValueError):
@@ -115,11 +122,12 @@ def make_loader(
     processes: Processes | None = None,
     framed: bool = False,
     batch_size: int = 0,
+    only: Sequence[int] | None = None,
 ) -> Loader:
     """Batches of a split: augmented and shuffled for training, else every sample once in order.
 
     Of several `processes` each gets its share. Maps of labels keep their own size unless `train` or `framed`.
-    `batch_size` 0 is the recipe's.
+    `batch_size` 0 is the recipe's. `only` are the numbers of the samples to give, where those are not all.
     """
     from xvision.data.framing import framing_of
     from xvision.data.loader import Loader
@@ -138,6 +146,7 @@ def make_loader(
         world=processes.world,
         framing=framing_of(recipe.data, task.needs),
         native_size=() if train or framed else task.maps,
+        only=only,
         pin_memory=pins_memory(),
     )
 
@@ -157,3 +166,35 @@ def calibration_inputs(recipe: Recipe, task: Task, split: Split) -> Iterator[tup
         framing=framing_of(recipe.data, task.needs),
     ):
         yield inputs.encode(batch)
+
+
+def calibrated_on(recipe: Recipe, split: Split, sha256: str, num_images: int) -> Calibration:
+    """The first images that calibration takes of a split, of which the digest is known."""
+    from xvision.data.loader import calibration_order
+    from xvision.recipes.schema import digest
+    from xvision.runs.contents import Calibration
+
+    indices = calibration_order(len(split), recipe.seed)[:num_images]
+    return Calibration(digest=digest([sha256, indices]), names=tuple(split.names[i] for i in indices))
+
+
+def judging_loader(recipe: Recipe, task: Task, split: Split, *, num_calibration: int, num_val: int) -> Loader:
+    """Labelled samples of the training split, not augmented, that are none of the first ones of calibration.
+
+    As many as there are for validation, within `JUDGED`; a sample that the split gives several times is given once.
+    """
+    from xvision.data.loader import calibration_order
+
+    order = calibration_order(len(split), recipe.seed)
+    used = {split.names[i] for i in order[:num_calibration]}
+    left = {split.names[i]: i for i in reversed(order[num_calibration:]) if split.names[i] not in used}
+    fewest, most = JUDGED
+    some = list(left.values())[: min(max(num_val, fewest), most)]
+    if not some:
+        raise ValueError(
+            f"quant.num_images: expected labelled training images beside the {num_calibration} for calibration, there "
+            "are none left; take fewer"
+        )
+    undecoded = recipe.model_copy(update={"data": recipe.data.model_copy(update={"cache": False})})
+    batch_size = min(recipe.train.batch_size, -(-len(some) // JUDGED_BATCHES))
+    return make_loader(undecoded, task, split, batch_size=batch_size, only=some)

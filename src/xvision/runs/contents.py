@@ -70,6 +70,14 @@ class Analysed(Frozen):
     found: Sensitivity
 
 
+class Calibration(Frozen):
+    """The training images that a quantization was found on."""
+
+    digest: str
+    """Of which they are, and what they hold."""
+    names: tuple[str, ...]
+
+
 class Sample(Frozen):
     """One picture of samples/samples.json and what each network finds in it."""
 

@@ -22,10 +22,20 @@ from xvision.config.messages import explain
 from xvision.files import read_json, sha256, write_json, write_text
 from xvision.quant.settings import Quant
 from xvision.recipes.schema import Recipe, differing_keys, read_recipe
-from xvision.runs.contents import Analysed, Best, LayerCost, Line, Sample, Status, TrainLine, ValLine
+from xvision.runs.contents import (
+    Analysed,
+    Best,
+    Calibration,
+    LayerCost,
+    Line,
+    Sample,
+    Status,
+    TrainLine,
+    ValLine,
+)
 from xvision.runs.measurements import Measurements
 from xvision.runs.names import DEFAULT, FLOAT, stage_name
-from xvision.runs.record import Affinity, ParityRow, Record
+from xvision.runs.record import Affinity, ParityRow, Record, RungRow
 from xvision.train.places import Places
 
 T = TypeVar("T")
@@ -69,6 +79,16 @@ def quant_section(name: str) -> str:
 def sensitivity_of(name: str) -> str:
     """Where a quantization loses its signal, where that was asked for."""
     return quant_file(name, "sensitivity.json")
+
+
+def calibration_of(name: str) -> str:
+    """The images that a quantization was found on."""
+    return quant_file(name, "calibration.json")
+
+
+def rungs_of(name: str) -> str:
+    """What each step of a quantization gave and cost."""
+    return quant_file(name, "rungs.json")
 
 
 def quantizing(name: str) -> str:
@@ -329,6 +349,14 @@ class RunFiles:
     def sensitivity(self, name: str) -> Analysed | None:
         """Where a quantization loses its signal; None if nobody has asked."""
         return self._read(sensitivity_of(name), Analysed)
+
+    def rungs(self, name: str) -> tuple[RungRow, ...]:
+        """What each step of a quantization gave and cost; nothing of methods that do not say."""
+        return tuple(self._read(rungs_of(name), list[RungRow]) or ())
+
+    def calibration(self, name: str) -> Calibration | None:
+        """The images that a quantization was found on."""
+        return self._read(calibration_of(name), Calibration)
 
     @property
     def affinity(self) -> Affinity | None:

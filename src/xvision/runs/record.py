@@ -160,6 +160,13 @@ class ParityRow(Frozen):
         return self.max_lsb if self.operators is None else self.operators.max_lsb
 
 
+class CalibrationData(Frozen):
+    """How many images a quantization was found on, and a digest of them; their names are in a file of the run."""
+
+    num_images: Count
+    digest: str
+
+
 class RungRow(Frozen):
     """What one step of a quantization gave (see `xvision.quant.quality`), and the seconds that it took."""
 
@@ -208,6 +215,8 @@ class Quantization(Frozen):
     """Where the signal is lost, if somebody has asked."""
     warnings: tuple[str, ...] = ()
     """What is wrong with the calibration images."""
+    calibration: CalibrationData | None = None
+    """The images that ranges and corrections were found on."""
     losses: tuple[str, ...] = ()
     """What is so much worse than in float that a reader must know."""
 

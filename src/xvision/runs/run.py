@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xvision.export.contract import Executor, Format
     from xvision.models.inputs import Inputs
     from xvision.models.model import Model
+    from xvision.runs.contents import Calibration
     from xvision.runs.record import Record
     from xvision.tasks.contract import Task
 
@@ -168,6 +169,20 @@ class Run:
     def calibration(self) -> Iterator[tuple[Tensor, ...]]:
         """Un-augmented inputs drawn from all over the training split, never from the split that is reported."""
         return build.calibration_inputs(self.recipe, self.task, self.split("train"))
+
+    def calibrated_on(self, num_images: int) -> Calibration:
+        """The first images of calibration."""
+        return build.calibrated_on(self.recipe, self.split("train"), self.digests["train"], num_images)
+
+    def judging(self, num_calibration: int) -> Loader:
+        """Labelled training images, not augmented, that are none of the first ones of calibration."""
+        return build.judging_loader(
+            self.recipe,
+            self.task,
+            self.split("train"),
+            num_calibration=num_calibration,
+            num_val=len(self.dataset.splits["val"]),
+        )
 
     # ------------------------------------------------------------------------------------------- networks
 
