@@ -79,9 +79,7 @@ def make_steps(
     model = make_network(name, size, batch)
     planes = tuple(plane[:8] for plane in model.inputs.encode(batch))
     with warnings.catch_warnings(action="ignore"):  # of few images: ranges change no time
-        quantized = ptq(
-            Context(model, scheme.pow2().build(), lambda: [planes]), correct="nothing", num_images=8
-        )
+        quantized = ptq(Context(model, scheme.pow2().build(), lambda: [planes]), rungs="mse", num_images=8)
 
     def learner(form: str, **changes: Any) -> Learner:
         settings = SETTINGS.model_copy(

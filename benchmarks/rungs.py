@@ -50,9 +50,11 @@ RUNGS = (
     "mse,bias",
     "mse,weights",
     "mse,adaround",
+    "mse,tqt",
     "mse,equalize,weights",
     "mse,weights,output",
     "mse,weights,adaround",
+    "mse,weights,tqt",
 )
 
 

@@ -25,6 +25,8 @@ def text_of(value: Any, kind: Any = None) -> str:
         return ",".join(map(text_of, value))
     if isinstance(value, WeightedParts):
         return ",".join(f"{term.name}:{term.weight:g}" for term in value)
+    if isinstance(value, Part):
+        return value.name
     if isinstance(value, OrderedParts):
         return ",".join(value.names)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -193,27 +192,3 @@ def test_the_error_of_a_drop_is_that_of_paired_differences() -> None:
     # the same differences around other scores: no error comes of what both networks find hard
     assert drop(Score(50.0, (10.0, 90.0)), Score(49.0, (9.0, 89.0)), True) == Drop(1.0, 0.0)
     assert drop(Score(50.0, (10.0, math.nan)), Score(49.0, (9.0, 3.0)), True) == Drop(1.0, None)
-
-
-def test_a_run_needs_no_more_than_its_recipe(tmp_path: Path) -> None:
-    """From the recipe to the record, on scenes: images of calibration, rungs and what they cost."""
-    run = xv.run(
-        xv.recipe(
-            "classification", "data.num_train=48", "data.num_val=16", "data.size=32x32", "train.batch_size=8",
-            "net.backbone=timm:mobilenetv2_035", "train.threads=1", "train.workers=0", "train.max_steps=2",
-            "quant.method=auto", "quant.max_drop=100", "quant.num_images=16",
-        ),
-        tmp_path / "run",
-    )  # fmt: skip
-    quantization = run.record.quantization["int8"]
-    (done,) = quantization.rungs
-    assert done.drop is not None
-    assert done.seconds > 0
-    found = run.files.calibration("int8")
-    assert found is not None
-    assert quantization.calibration is not None
-    assert quantization.calibration.num_images == len(found.names) == 16
-    judged = run.judging(16)
-    names = [name for batch in judged.epoch(0) for name in batch["name"]]
-    assert len(names) == 32
-    assert not set(names) & set(found.names)

@@ -18,7 +18,7 @@ from xvision.quant.calibration_images import doubts
 from xvision.quant.collapse import ClassCounts
 from xvision.quant.methods import method
 
-RANGES_ALONE = method.ptq(correct="nothing")
+RANGES_ALONE = method.ptq(rungs="mse")
 
 
 def finds_two(images: Batches) -> Mapping[str, ClassCounts]:

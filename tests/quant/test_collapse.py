@@ -56,13 +56,13 @@ def test_a_network_whose_scores_collapse() -> None:
         UserWarning, match=r"FarFromZero: 'out0' collapses: integers find class \d in \d+% of 16 held"
     ):
         q = xv.quantize(
-            FarFromZero(), images, scheme=scheme.pow2(head_bits=8), method=method.ptq(correct="nothing")
+            FarFromZero(), images, scheme=scheme.pow2(head_bits=8), method=method.ptq(rungs="mse")
         )
     assert len(q.meta["warnings"]["classes"]) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         q = xv.quantize(
-            Brightness(), images, scheme=scheme.pow2(head_bits=8), method=method.ptq(correct="nothing")
+            Brightness(), images, scheme=scheme.pow2(head_bits=8), method=method.ptq(rungs="mse")
         )
     assert q.meta["warnings"] == {"images": [], "classes": []}
 

@@ -24,7 +24,7 @@ from xvision.quant.rungs.percentile import between
 from xvision.quant.schemes import scheme
 from xvision.quant.state import load, save
 
-QUICK = {"adaround": {"steps": 30}}
+QUICK = {"adaround": {"steps": 30}, "tqt": {"steps": 20, "batch_size": 8}}
 SCHEMES = [scheme.pow2(), scheme.pow2(weights="channel")]
 RANGES = ("minmax", "percentile", "mse")
 
@@ -65,7 +65,7 @@ def codes_of(graph: fx.GraphModule) -> list[Tensor]:
     return [code for m in graph.modules() if isinstance(m, QuantLayer) for code in m.codes()]
 
 
-@pytest.mark.parametrize("name", ["bias", "weights", "adaround"])
+@pytest.mark.parametrize("name", ["bias", "weights", "adaround", "tqt"])
 def test_these_rungs_help(name: str) -> None:
     ladder = ladder_of("depthwise_relu6", scheme.pow2())
     ladder.climb(rung.minmax())
@@ -116,7 +116,7 @@ def test_a_rung_may_come_first(name: str) -> None:
     assert all(m.ready for m in ladder.graph.modules() if isinstance(m, Quantizer | QuantLayer))
 
 
-@pytest.mark.parametrize("name", ["mse", "weights", "adaround", "equalize", "split_channels"])
+@pytest.mark.parametrize("name", ["mse", "weights", "adaround", "equalize", "split_channels", "tqt"])
 def test_a_rung_gives_the_same_twice(name: str) -> None:
     first, again = (ladder_of("shuffle", scheme.pow2()) for _ in range(2))
     for ladder in (first, again):

@@ -30,7 +30,7 @@ from xvision.train.loop import train
 from xvision.train.settings import Train
 
 QUIET = Console(quiet=True)
-RANGES = {"ptq": {"correct": "nothing"}}
+RANGES = {"ptq": {"rungs": "mse"}}
 FLOAT = Train(epochs=8, optimizer="sgd:0.05", threads=1)
 
 
@@ -142,8 +142,8 @@ def test_several_tasks_learn_from_one_teacher(tmp_path: Path) -> None:
 
 def test_a_method_that_has_quantized_already_is_where_it_starts(tmp_path: Path) -> None:
     context = trained_context(tmp_path)
-    first = method.part("qat", {"epochs": 1, "start": {"ptq": {"correct": "nothing"}}})
-    assert first.value("start").settings["correct"] == "nothing"
+    first = method.part("qat", {"epochs": 1, "start": {"ptq": {"rungs": "mse"}}})
+    assert first.value("start").settings["rungs"] == ["mse"]
     with pytest.raises(ValueError, match="no method is called 'pt'; did you mean 'ptq'"):
         method.part("qat", {"start": "pt"})
     one = first.build(fresh(tmp_path / "one", context)).state_dict()

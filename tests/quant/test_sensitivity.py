@@ -23,7 +23,7 @@ from xvision.quant.settings import Quant
 from xvision.quant.state import load, save
 from xvision.quant.switched import Switched
 
-RANGES_ALONE = method.ptq(correct="nothing")
+RANGES_ALONE = method.ptq(rungs="mse")
 pytestmark = pytest.mark.filterwarnings("ignore:.*look like noise")
 
 

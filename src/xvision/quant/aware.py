@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
@@ -34,7 +35,7 @@ from xvision.quant.learned import (
     ranges,
 )
 from xvision.quant.norms import correct_norms, hold_norms, release_norms
-from xvision.quant.quality import heads_db
+from xvision.quant.quality import Quality, RungQuality, heads_db
 from xvision.tasks.contract import Task
 from xvision.train.loop import train
 from xvision.train.optimizers import parameter_groups
@@ -158,6 +159,7 @@ def train_aware(
     `identity` says what else decides the result.
     """
     warn_of_untrained(context.network)
+    began = time.perf_counter()
     device = next(graph.parameters()).device
     before = exponents(graph)
     find_ranges(graph, thresholds)
@@ -182,7 +184,7 @@ def train_aware(
     keep_ranges(graph)
     graph.to(device).eval()
     graph.meta["threshold_shifts"] = {name: now - before[name] for name, now in exponents(graph).items()}
-    _judge(graph, context)
+    _judge(graph, context, time.perf_counter() - began)
     return graph
 
 
@@ -193,13 +195,15 @@ def inputs_of(context: Context) -> Inputs:
     return found
 
 
-def _judge(graph: fx.GraphModule, context: Context) -> None:
-    """Say how near the outputs are to the float ones now."""
+def _judge(graph: fx.GraphModule, context: Context, seconds: float) -> None:
+    """Say how near the outputs are to the float ones now, and how long that took."""
     if "quality" in graph.meta:
         _, judged = held_back(take(context.calibration(), JUDGED_ON))
         with torch.no_grad():
             after = heads_db(graph, (context.network(*planes) for planes in judged), judged)
-        graph.meta["quality"] = replace(graph.meta["quality"], heads_db=after, layers={})
+        quality: Quality = graph.meta["quality"]
+        done = RungQuality("qat", True, after, round(seconds, 2))
+        graph.meta["quality"] = replace(quality, rungs=(*quality.rungs, done), layers={})
 
 
 def warn_of_untrained(network: nn.Module) -> None:

@@ -78,7 +78,7 @@ class Ladder:
         found = self.judge(made) if self.judge else None
         kept = found is None or found.drop <= self.lost
         if kept:
-            self.fitting = replace(self.fitting, quantized=made)
+            self.fitting = replace(self.fitting, quantized=made, layers={})
         self._note(name, kept, db, seconds, found)
 
     def _note(

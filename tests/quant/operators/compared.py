@@ -59,7 +59,7 @@ class Quantized:
     def __init__(self, cases: Named, chosen: QuantScheme, program: ExportedProgram | None = None) -> None:
         context = Context(Cases(cases).eval(), chosen, lambda: [(images(0),)], program=program)
         # not by `quantize`, which warns of products of two tensors of 16 bits
-        self.network: fx.GraphModule = method.ptq(correct="nothing").build(context).eval()
+        self.network: fx.GraphModule = method.ptq(rungs="mse").build(context).eval()
         self.scheme = scheme_of(self.network)
         self.simulation = executor.simulation().build(self.network)
         self.integers = executor.integer().build(self.network)

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 def auto(
     context: Context,
     *,
-    max_drop: Annotated[float, Field(ge=0)] = 0.5,
+    max_drop: Annotated[float, Field(allow_inf_nan=False)] = 0.5,
     qat: bool = False,
     num_images: Annotated[int, Field(ge=1)] = 256,
-    rungs: Rungs = "mse,equalize,weights,output,adaround",
+    rungs: Rungs = "mse,equalize,weights,output,adaround,tqt",
 ) -> fx.GraphModule:
     """Post-training quantization rung by rung, from cheap to expensive, until little enough is lost.
 

@@ -56,7 +56,7 @@ def qat(
     is the decay of the moving average of weights and ranges that is validated and kept (0: none), `damping` draws
     weights of 4 bits or fewer to their codes. Batch norms are folded into the weights; with a `norm_momentum` each step
     corrects gain and bias of a channel as one that updates its statistics would (0: none). `start` is the method whose
-    network is trained.
+    network is trained, where none is given.
 
     AdamW at rates of `lr` for weights and biases and `threshold_lr` for the logarithms of ranges, which fall along
     half a cosine; weight decay on weights alone. All else is as the network was trained: `train.accumulate`,
@@ -81,7 +81,8 @@ def qat(
             "precision": "fp32",  # the simulation is exact in 32 bits alone
         }
     )
-    graph = part_of(method).parse(start).build(context)
+    given_graph = context.quantized
+    graph = part_of(method).parse(start).build(context) if given_graph is None else copy.deepcopy(given_graph)
     return train_aware(
         context,
         graph,
@@ -93,7 +94,7 @@ def qat(
         identity=repr(
             (
                 context.scheme,
-                start,
+                start if given_graph is None else "given",
                 threshold_lr,
                 thresholds,
                 freeze_after,
