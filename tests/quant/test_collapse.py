@@ -61,9 +61,7 @@ def test_a_network_whose_scores_collapse() -> None:
     assert len(q.meta["warnings"]["classes"]) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        q = xv.quantize(
-            Brightness(), images, scheme=scheme.pow2(head_bits=8), method=method.ptq(rungs="mse")
-        )
+        q = xv.quantize(Brightness(), images, scheme=scheme.pow2(head_bits=8), method=method.ptq(rungs="mse"))
     assert q.meta["warnings"] == {"images": [], "classes": []}
 
 
