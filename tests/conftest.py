@@ -66,7 +66,6 @@ LONG = {
     "pipeline/test_processes.py::test_the_command_in_two_processes",
     "pipeline/test_quantizations.py::test_a_run_of_several_executes_what_changed",
     "pipeline/test_quantizations.py::test_a_second_quantization_that_fails_leaves_the_first",
-    "pipeline/test_qat_run.py::test_training_wins_back_what_few_bits_lose",
     "pipeline/test_quantize_run.py::test_a_scheme_with_free_scales_and_a_method_that_trains",
     "pipeline/test_run.py::test_an_edited_image_executes_everything",
     "pipeline/test_sensitivity_run.py::test_a_plan_is_written_shown_and_used",

@@ -106,7 +106,7 @@ class QuantizationAware(Regime):
             else:
                 one.watching = not frozen
         if learned:
-            _follow(learned)
+            _follow(learned, max(1.0, min(WINDOW, self.freeze_after * num_steps / 2)))
         for one, tensor in learned if just_now else ():
             if isinstance(one, Threshold):
                 tensor.copy_(one.usual.round() - 0.5)
@@ -117,12 +117,12 @@ class QuantizationAware(Regime):
             _draw_to_codes(model, self.damping * (1 - math.cos(math.pi * step / num_steps)) / 2)
 
 
-def _follow(learned: list[tuple[LearnedScale, torch.Tensor]]) -> None:
-    """Keep the ranges within reach of their start, and average their exponents."""
+def _follow(learned: list[tuple[LearnedScale, torch.Tensor]], window: float) -> None:
+    """Keep the ranges within reach of their start, and average their exponents over some steps."""
     tensors, starts = [tensor for _, tensor in learned], [one.start for one, _ in learned]
     torch._foreach_maximum_(tensors, torch._foreach_sub(starts, REACH))
     torch._foreach_minimum_(tensors, torch._foreach_add(starts, REACH))
-    torch._foreach_lerp_([one.usual for one, _ in learned], torch._foreach_ceil(tensors), 1 / WINDOW)
+    torch._foreach_lerp_([one.usual for one, _ in learned], torch._foreach_ceil(tensors), 1 / window)
 
 
 def _make_room_for_biases(model: nn.Module) -> None:

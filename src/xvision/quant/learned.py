@@ -31,7 +31,7 @@ Thresholds = Literal["learned", "statistics", "fixed"]
 REACH = 2.0
 """Octaves that a range may move: that of a channel that does nothing would run away, and its bias with it."""
 WINDOW = 50
-"""Steps over which exponents are averaged; the usual one is that average, rounded."""
+"""Steps over which exponents are averaged, fewer in a short training; the usual one is that average, rounded."""
 BINS = 255
 OUTSIDE = 1e-4
 """Share of a tensor's values beyond its range, at each end."""
