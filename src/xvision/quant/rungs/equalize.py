@@ -7,11 +7,12 @@ weights of a layer it moves outliers to where they cost less: S = sqrt(r2 / r1) 
 a channel as large as the largest weight r2 that takes it. Source: Nagel et al., Data-Free Quantization, ICCV 2019,
 sections 4.1 and A; several layers on a side are taken by their largest weight.
 
-What is different here: a channel never becomes larger than the largest one of its tensor was on calibration images, so
-that weights are not paid for with activations. Channels are scaled only where that is exact: through ReLU, never
-through ReLU6, whose cap would move with each channel. High biases are absorbed only where that is exact too, for any
-image: through nothing but a quantizer, into layers without padding. A ReLU is not crossed, since what it cuts off is
-known of calibration images alone.
+What is different here: a channel never becomes larger than the largest one of its tensor was on calibration images, and
+a region is scaled only where that leaves less noise over signal in all: in layers and tensors together, since what one
+wins another may lose. Channels are scaled only where that is exact: through ReLU, never through ReLU6, whose cap would
+move with each channel. High biases are absorbed only where that is exact too, for any image: through nothing but a
+quantizer, into layers without padding. A ReLU is not crossed, since what it cuts off is known of calibration images
+alone.
 """
 
 from __future__ import annotations
@@ -53,10 +54,12 @@ def equalize(fitting: Fitting, *, sweeps: Annotated[int, Field(ge=1)] = 4) -> No
     for _ in range(sweeps):
         for i, region in enumerate(found):
             low, high = seen[i]
-            factors = _factors(region, reference, torch.maximum(-low, high))
-            for graph in graphs:
-                _scale(region, graph, factors)
-            seen[i] = low * factors, high * factors
+            largest = torch.maximum(-low, high)
+            factors = _factors(region, reference, largest)
+            if _noise(region, reference, largest, factors) < _noise(region, reference, largest, 1.0):
+                for graph in graphs:
+                    _scale(region, graph, factors)
+                seen[i] = low * factors, high * factors
     for region, (low, high) in zip(found, seen, strict=True):
         if _is_plain(region, reference):
             for graph in graphs:
@@ -93,6 +96,17 @@ def _factors(region: Region, graph: fx.GraphModule, largest: Tensor) -> Tensor:
     factors = torch.minimum(wanted, largest.amax() / largest)
     useful = (given > 0) & (taken > 0) & (largest > 0)  # a dead channel stays
     return torch.where(useful, factors, 1.0)
+
+
+def _noise(region: Region, graph: fx.GraphModule, largest: Tensor, factors: Tensor | float) -> float:
+    """Noise over signal, but for a constant, of the layers of a region and its tensors (`largest`) with these factors.
+
+    The noise is that of one range for all channels, the signal that of each.
+    """
+    found = [largest * factors]
+    found += [largest_of_outputs(layer) * factors for layer in _layers(region.sources, graph)]
+    found += [largest_of_inputs(layer) / factors for layer in _layers(region.sinks, graph)]
+    return sum(float(one.amax().square() / one.square().mean()) for one in found)
 
 
 def _scale(region: Region, graph: fx.GraphModule, factors: Tensor) -> None:
