@@ -23,13 +23,24 @@ def part_text(plain: Any) -> str:
     'classifier'
     >>> part_text({"ptq": {"num_images": 8, "rungs": ["mse", {"adaround": {"steps": 9}}]}})
     'ptq num_images=8 rungs=mse,adaround steps=9'
+    >>> part_text({"qat": {"epochs": 1, "start": {"ptq": {"num_images": 256}}}})
+    'qat epochs=1 start=(ptq num_images=256)'
+    >>> part_text({"image_folder": {"crop_rect": [0, 0, 64, 96]}})
+    'image_folder crop_rect=0,0,64,96'
     """
     name, settings = part_kind(plain), part_settings(plain)
     first = next(iter(settings), "")
     if isinstance(settings.get(first), str):
         name += f":{settings.pop(first)}"
-    texts = {k: ",".join(map(part_text, v)) if isinstance(v, list) else v for k, v in settings.items()}
+    texts = {key: _value(value) for key, value in settings.items()}
     return " ".join([name, *(f"{k}={v}" for k, v in texts.items() if v not in (None, False, ""))])
+
+
+def _value(value: Any) -> Any:
+    """A setting: of several their texts, of a part its text."""
+    if isinstance(value, list):
+        return ",".join(part_text(one) if isinstance(one, dict) else str(one) for one in value)
+    return f"({part_text(value)})" if isinstance(value, dict) and value else value
 
 
 def part_settings(plain: Any) -> dict[str, Any]:
