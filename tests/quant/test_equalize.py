@@ -171,3 +171,13 @@ def test_an_outlier_is_split_in_two_halves() -> None:
     assert ladder.rungs[-1].kept
     shapes = [n.meta["shape"][1] for n in ladder.graph.graph.nodes if "shape" in n.meta]
     assert shapes.count(41) == 3  # the layer, its clip, their quantizer
+
+
+def test_the_rewritten_float_network_goes_with_the_integer_one() -> None:
+    ladder = ladder_of(uneven(Bottlenecks()))
+    assert "original" not in ladder.graph.meta
+    ladder.climb(rung.equalize())
+    original, x = ladder.graph.meta["original"], torch.randn(4, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(original(x)["out0"], ladder.context.network(x), rtol=0, atol=1e-2)
+    assert torch.equal(original.get_submodule("expand").weight, layers(ladder.fitting)["expand"].weight)

@@ -50,6 +50,8 @@ class Fitting:
     """What was seen then of each quantizer whose range was open, by its name."""
     layers: dict[str, LayerQuality] = field(default_factory=dict)
     """What was fitted of each layer."""
+    rewritten: bool = False
+    """Whether the float network has other weights than it was given, though it computes the same."""
 
     @property
     def graph(self) -> fx.GraphModule:
@@ -103,8 +105,9 @@ class Fitting:
         self.ranges = ranges
 
     def find_ranges_again(self) -> None:
-        """As they were found last: after a change of the weights."""
+        """As they were found last: after the weights of both networks have been changed."""
         assert self.ranges is not None
+        self.rewritten = True
         self.find_ranges(self.ranges)
 
     def correct_layers(self, ways: Callable[[str], Mapping[str, Correction]]) -> None:

@@ -102,9 +102,10 @@ class Ladder:
 
     @property
     def graph(self) -> fx.GraphModule:
-        """The network now; in its `meta` are its `quality`, and as `original` the float network in the same form."""
+        """The network now; in its `meta` are `quality` and, where a rung has rewritten it, the float network `original`."""
         graph, judged = self.fitting.graph, self.fitting.judged
-        graph.meta["original"] = self.fitting.reference
+        if self.fitting.rewritten:
+            graph.meta["original"] = self.fitting.reference
         num_fitted, num_judged = count(self.fitting.fitted), count(judged)
         graph.meta["quality"] = Quality(
             num_fitted,
