@@ -102,7 +102,7 @@ class Ladder:
 
     @property
     def graph(self) -> fx.GraphModule:
-        """The network now; in its `meta` are `quality` and, where a rung has rewritten it, the float network `original`."""
+        """The network now; in its `meta` are `quality` and, where a rung has rewritten it, the float `original`."""
         graph, judged = self.fitting.graph, self.fitting.judged
         if self.fitting.rewritten:
             graph.meta["original"] = self.fitting.reference
