@@ -35,7 +35,7 @@ def qat(
     epochs: Annotated[int, Field(ge=1)] = 3,
     max_steps: Annotated[int, Field(ge=0)] = 0,
     batch_size: Annotated[int, Field(ge=0)] = 0,
-    lr: Rate = 1e-5,
+    lr: Rate = 1e-4,
     threshold_lr: Rate = 0.01,
     weight_decay: Annotated[float, Field(ge=0)] = 0.0,
     thresholds: Thresholds = "learned",
