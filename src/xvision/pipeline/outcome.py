@@ -7,6 +7,7 @@ from typing import Any
 
 from xvision.console import Console
 from xvision.report.quantizations import quant_text
+from xvision.runs.files import quantized
 from xvision.runs.measurements import Measurement, by_column
 from xvision.runs.record import OperatorRow, ParityRow, Quantization
 from xvision.runs.run import Run
@@ -64,7 +65,7 @@ def _proved(parity: ParityRow) -> Iterator[str]:
         yield f"        end to end {off}, {parity.agreement:.1%} equal answers, for {'; '.join(parity.reasons)}"
     else:
         yield f"parity  {off} {between} ({allowed})"
-    if parity.sqnr_db:
+    if parity.sqnr_db and parity.file != quantized(parity.network):
         noise = ", ".join(f"{name} {db:.1f} dB" for name, db in parity.sqnr_db.items())
         yield f"        signal over quantization noise: {noise}"
     if parity.float_operators:

@@ -21,7 +21,7 @@ from xvision.report.part_text import part_kind, part_text
 from xvision.report.quantizations import Quantized, quantizations
 from xvision.report.where_lost import WhereLost
 from xvision.runs.contents import LayerCost, Sample, TrainLine, ValLine
-from xvision.runs.files import DRAWING, RunFiles
+from xvision.runs.files import DRAWING, RunFiles, quantized
 from xvision.runs.names import answering
 from xvision.runs.record import ParityRow, Record
 
@@ -178,7 +178,7 @@ class Page:
 
     def _file_cards(self) -> Iterator[tuple[str, str, str]]:
         for parity in self.parities:
-            if self.files.has(parity.file):
+            if self.files.has(parity.file) and parity.file != quantized(parity.network):
                 path = self.files.path(parity.file)
                 title = f"{parity.network}: exported file"
                 yield title, numbers.size_bytes(path.stat().st_size), path.name
@@ -353,9 +353,11 @@ class Page:
 
 def _proof(parity: ParityRow) -> str:
     """What verification of one file found, as a sentence."""
-    what = f"{Path(parity.file).name} in {parity.executor}"
+    own = parity.file == quantized(parity.network)  # run by another executor, and no file of a runtime
+    what = f"{parity.network if own else Path(parity.file).name} in {parity.executor}"
     reference = f"the {parity.network} network in {parity.reference}"
-    where = f"on {parity.images} images, at {len(parity.levels)} optimisation levels"
+    where = f"on {parity.images} images"
+    where += f", at {len(parity.levels)} optimisation levels" if len(parity.levels) > 1 else ""
     where += f" ({parity.version})" if parity.version else ""
     allowed = f", {parity.tolerance_lsb} LSB allowed" if parity.tolerance_lsb else ""
     if parity.ok and not parity.max_lsb and not parity.max_error:
