@@ -68,6 +68,7 @@ LONG = {
     "pipeline/test_quantizations.py::test_a_second_quantization_that_fails_leaves_the_first",
     "pipeline/test_quantize_run.py::test_a_scheme_with_free_scales_and_a_method_that_trains",
     "pipeline/test_run.py::test_an_edited_image_executes_everything",
+    "pipeline/test_sensitivity_run.py::test_a_method_that_moves_scales_is_asked_for_the_network_in_which_it_did",
     "pipeline/test_sensitivity_run.py::test_a_plan_is_written_shown_and_used",
     "pipeline/test_sensitivity_run.py::test_another_quantization_has_none",
     "pipeline/test_run.py::test_scenes_need_no_files",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 import xvision as xv
 from tests.test_cli import call
@@ -93,6 +94,27 @@ def test_a_plan_is_written_shown_and_used(copied: Path, capsys: pytest.CaptureFi
     made = Run(copied)
     before, after = (made.network(name).meta["quality"].heads_db["class"] for name in ("int8", "mixed"))
     assert after > before
+
+
+def test_a_method_that_moves_scales_is_asked_for_the_network_in_which_it_did(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*SMALL, "train.epochs=0", "quant.rungs=mse,equalize"]
+    model = xv.build(xv.recipe("classification", *words))
+    weights = model.state_dict()
+    for name in ("weight", "bias"):
+        weights[f"backbone.stage1.2.conv1.1.{name}"][5] *= 100
+    weights["backbone.stage1.2.conv2.0.weight"][:, 5] /= 100
+    save_file(weights, tmp_path / "hard.safetensors")
+    out = tmp_path / "run"
+    recipe = xv.recipe("classification", *words, f"net.weights={tmp_path / 'hard.safetensors'}")
+    made = xv.run(recipe, out, until="quantize")
+    assert [rung.kept for rung in made.files.rungs("int8")] == [True, True]
+    assert call("quantize", str(out), "--sensitivity", "--images", "4") == 0
+    assert "quantized again, for the method has changed the float network too" in capsys.readouterr().out
+    analysed = made.files.sensitivity("int8")
+    assert analysed is not None
+    assert 0.3 < analysed.found.total / analysed.found.noise < 3
 
 
 def test_a_plan_by_the_metric(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:

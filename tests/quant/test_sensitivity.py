@@ -190,9 +190,10 @@ def test_what_was_found_is_kept_with_the_network(
     assert [site.alone_db for site in again.sites] == [site.alone_db for site in found.sites]
 
 
-def test_other_networks_are_refused() -> None:
+def test_other_networks_are_refused(tmp_path: Path) -> None:
+    """A stored network, which does not hold its original."""
     model, planes = trained("conv_relu")
-    q = xv.quantize(model, [planes], method=RANGES_ALONE)
+    q = load(save(xv.quantize(model, [planes], method=RANGES_ALONE), tmp_path / "model.safetensors"))
     other, _ = trained("add_relu")
     with pytest.raises(
         ValueError, match="expected a quantized network and the float network that it was made from"
@@ -202,17 +203,28 @@ def test_other_networks_are_refused() -> None:
         sensitivity(model, model, [planes])
 
 
-def test_scales_that_were_moved_between_layers_are_refused() -> None:
+def test_scales_that_were_moved_between_layers_are_refused(tmp_path: Path) -> None:
     moved = Hard(factor=1.0)
     with torch.no_grad():
         moved.second.weight[3:9] /= 50
         moved.second.bias[3:9] /= 50
         moved.third.weight[:, 3:9] *= 50
-    q = quantized(moved, IMAGES)
+    q = load(save(quantized(moved, IMAGES), tmp_path / "model.safetensors"))
     with pytest.raises(
         ValueError, match=r"weights of \w+ to be those of the float network .*: the method has moved"
     ):
         sensitivity(q, Hard(factor=1.0), IMAGES)
+
+
+def test_a_method_that_moves_scales_keeps_the_network_that_it_moved_them_in(tmp_path: Path) -> None:
+    model = Hard()
+    q = cast(fx.GraphModule, xv.quantize(model, IMAGES, method=method.ptq(rungs="mse,equalize")))
+    assert [rung.kept for rung in q.meta["quality"].rungs] == [True, True]
+    found = sensitivity(q, model, IMAGES)
+    assert 0.5 < found.total / found.noise < 2
+    assert not [one for one in found.outliers if one.kind == "weights" and one.ratio > 50]
+    with pytest.raises(ValueError, match="they fit only together with those of other layers"):
+        sensitivity(load(save(q, tmp_path / "model.safetensors")), model, IMAGES)
 
 
 def test_noise_of_several_outputs_is_their_mean() -> None:

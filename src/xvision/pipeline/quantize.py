@@ -12,6 +12,7 @@ from xvision.recipes.schema import digest
 from xvision.runs.files import BEST, calibration_of, quant_section, quantized, quantizing, rungs_of
 
 if TYPE_CHECKING:
+    from xvision.quant.context import Context
     from xvision.quant.quality import Quality
     from xvision.runs.run import Run
 
@@ -36,12 +37,24 @@ def stage(name: str) -> Stage:
 def _execute(run: Run, name: str) -> Left:
     import yaml
 
-    from xvision.quant.context import Context
     from xvision.quant.quantize import quantize_with
     from xvision.quant.state import save
 
+    made = quantize_with(context_of(run, name), run.quantizations[name].method)
+    if run.processes.is_first:
+        save(made, run.files.new(quantized(name)))
+        run.files.write(quant_section(name), yaml.safe_dump(_section(run, name)[name], sort_keys=False))
+        _write_quality(run, name, made.meta.get("quality"))
+    run.changed()
+    return Left(gone=(quantizing(name),))
+
+
+def context_of(run: Run, name: str) -> Context:
+    """What a method gets for the quantization of this name."""
+    from xvision.quant.context import Context
+
     quant = run.quantizations[name]
-    context = Context(
+    return Context(
         network=run.model,
         scheme=quant.numbers(),
         calibration=run.calibration,
@@ -58,13 +71,6 @@ def _execute(run: Run, name: str) -> Left:
         console=run.console,
         processes=run.processes,
     )
-    made = quantize_with(context, quant.method)
-    if run.processes.is_first:
-        save(made, run.files.new(quantized(name)))
-        run.files.write(quant_section(name), yaml.safe_dump(_section(run, name)[name], sort_keys=False))
-        _write_quality(run, name, made.meta.get("quality"))
-    run.changed()
-    return Left(gone=(quantizing(name),))
 
 
 def _section(run: Run, name: str) -> Sections:

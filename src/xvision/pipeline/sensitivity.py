@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from xvision.pipeline.quantize import context_of
 from xvision.pipeline.stage import Left, Stage
 from xvision.quant.findings import Sensitivity, SiteSensitivity, noise_ratio, signal_db
 from xvision.quant.plan import Limit, Plan, plan
@@ -81,22 +83,45 @@ class Bench:
 
     @cached_property
     def labelled(self) -> Labelled | None:
-        """Labelled training images, not augmented, if any are asked for."""
+        """Labelled training images that calibration does not use, if any are asked for."""
         if not self._num_labelled:
             return None
         from xvision.quant.sensitivity import Labelled
 
-        loader = self._run.loader("train")
+        loader = self._run.judging(self._num_calibration)
         number = -(-self._num_labelled // loader.batch_size)
         return Labelled(self._run.task, list(islice(loader.epoch(0), number)), self._run.inputs)
 
     @cached_property
     def forms(self) -> tuple[fx.GraphModule, fx.GraphModule]:
-        """The quantized network, and the float one in the same form."""
+        """The quantized network, and the float one in the same form.
+
+        A method may have changed the float network too, as equalization does, which no file holds: then the network is
+        quantized once more. One that was trained is not: it would take as long as the training.
+        """
         from xvision.quant.insert import prepare, scheme_of
+        from xvision.quant.sensitivity import check_one_network
+        from xvision.quant.switched import Switched
 
         network: Any = self._run.network(self._name)
-        return network, prepare(self._run.model, self.images[0], scheme_of(network))
+        original = prepare(self._run.model, self.images[0], scheme_of(network))
+        try:
+            check_one_network(Switched(network, original), self.images[0])
+        except ValueError:
+            again = None if "threshold_shifts" in network.meta else self._quantized_again()
+            if again is None or "original" not in again.meta:
+                raise
+            return again, again.meta["original"]
+        return network, original
+
+    def _quantized_again(self) -> fx.GraphModule:
+        from xvision.quant.quantize import quantize_with
+
+        self._run.console.print("  quantized again, for the method has changed the float network too")
+        with warnings.catch_warnings(action="ignore"):
+            return quantize_with(
+                context_of(self._run, self._name), self._run.quantizations[self._name].method
+            )
 
     @cached_property
     def _num_calibration(self) -> int:
