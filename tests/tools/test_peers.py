@@ -56,7 +56,6 @@ def test_the_table_of_xvision_and_a_bare_loop(tmp_path: Path) -> None:
     assert rows[0]["xvision x"] == 1
     for row in rows:
         assert min(float(row["img/s"]), float(row["whole img/s"])) > 0
-        assert float(row["xvision x"]) == pytest.approx(
-            float(rows[0]["img/s"]) / float(row["img/s"]), rel=0.05
-        )
+        rate = float(row["img/s"])  # one decimal of it is there
+        assert float(row["xvision x"]) == pytest.approx(float(rows[0]["img/s"]) / rate, rel=0.05 + 0.1 / rate)
     assert "bare PyTorch loop" in done.stdout
