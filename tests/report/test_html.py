@@ -296,7 +296,7 @@ def test_operators_that_are_judged_alone(tmp_path: Path) -> None:
         in found
     )
     assert "3 of 5000 codes differ. End to end: 4 LSB" in found
-    assert "for operators may be off by 1 LSB." in found
+    assert "since operators may be off by 1 LSB." in found
 
 
 def test_an_undefined_metric_is_told_from_a_missing_one(tmp_path: Path) -> None:

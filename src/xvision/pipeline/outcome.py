@@ -27,9 +27,8 @@ def tell(run: Run, console: Console) -> None:
     print_metrics(console, run.files.evaluation.measurements)
     for name, made in _quantizations(run).items():
         console.print(f"{name}  {quant_text(made.quant)}")
-    for parity in run.files.parity:
-        for line in _proved(parity):
-            console.print(line)
+    for line in dict.fromkeys(line for parity in run.files.parity for line in _proved(parity)):  # each once
+        console.print(line)
     for name, file in run.files.results().items():
         console.print(f"{name}  {file}")
     for network, files in run.files.exported().items():
@@ -62,7 +61,7 @@ def _proved(parity: ParityRow) -> Iterator[str]:
     if parity.operators is not None:
         allowed = f"{parity.operators.tolerance_lsb} LSB allowed, {parity.version}"
         yield f"parity  {_alone(parity.operators)} {between} ({allowed})"
-        yield f"        end to end {off}, {parity.agreement:.1%} equal answers, for {'; '.join(parity.reasons)}"
+        yield f"        end to end {off}, {parity.agreement:.1%} equal answers, since {'; '.join(parity.reasons)}"
     else:
         yield f"parity  {off} {between} ({allowed})"
     if parity.sqnr_db and parity.file != quantized(parity.network):
@@ -76,9 +75,9 @@ def _proved(parity: ParityRow) -> Iterator[str]:
 
 def _alone(operators: OperatorRow) -> str:
     """How far operators are off by themselves."""
-    equal = 1 - operators.differing / max(1, operators.codes)
     floats = f" ({operators.float_lsb} where floats are rounded)" if operators.float_lsb else ""
-    return f"{operators.max_lsb} LSB{floats} in each operator alone, {equal:.3%} equal codes,"
+    differing = f"{operators.differing} of {operators.codes} codes differ,"
+    return f"{operators.max_lsb} LSB{floats} in each operator alone, {differing}"
 
 
 def print_metrics(console: Console, rows: Sequence[Measurement]) -> None:

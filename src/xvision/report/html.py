@@ -370,7 +370,7 @@ def _proof(parity: ParityRow) -> str:
         return (
             f"Each operator of {what}, given the codes of its inputs, is off by at most {alone.max_lsb} LSB from "
             f"{reference} ({alone.tolerance_lsb} LSB allowed{beyond}); {alone.differing} of {alone.codes} codes differ."
-            f" End to end: {' and '.join(found)} {where}, {parity.agreement:.1%} equal answers, for "
+            f" End to end: {' and '.join(found)} {where}, {parity.agreement:.1%} equal answers, since "
             f"{'; '.join(parity.reasons)}."
         )
     return f"{what} differs from {reference} by up to {' and '.join(found)} {where}{allowed}{first}."

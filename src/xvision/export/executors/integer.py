@@ -23,7 +23,6 @@ class Integer(Simulation):
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network)
         self._integers = IntegerNetwork(network)
-        self.macs = self._integers.macs
         self.device = torch.device("cpu")
 
     def outputs(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:

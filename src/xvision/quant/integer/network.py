@@ -47,9 +47,6 @@ class IntegerNetwork:
                 module.freeze()
         check_accumulators(self.graph)
         self._walk = _Walk(self.graph)
-        (first, _), *_ = network.meta["inputs"]
-        self.macs = sum(node.meta.get("macs", 0) for node in network.graph.nodes) // first[0]
-        """Multiply-accumulates of an image."""
         self.floats = [
             FloatOperator(operator(node, self._walk.modules), node.name)
             for node in self.graph.graph.nodes
