@@ -86,6 +86,9 @@ def test_rungs_with_what_they_gave_and_cost(tmp_path: Path) -> None:
     assert all(
         text in found for text in ("class, dB", "depth, dB", "12.3", "6.04 ± 0.80", "1 min 15 s", "dropped")
     )
+    unlabelled = quantization(tmp_path / "unlabelled", int8=made(rungs=rungs[1:]))
+    assert '<th class="n">lost</th>' in found
+    assert '<th class="n">lost</th>' not in unlabelled
 
 
 def test_layers_in_64_bits_are_listed(tmp_path: Path) -> None:

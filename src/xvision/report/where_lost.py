@@ -48,6 +48,11 @@ class WhereLost:
         """Layers whose sums float32 does not hold exactly, and the bits that hold them."""
         return [(name, f"2^{bound.bit_length()}") for name, bound in self.found.wide_layers.items()]
 
+    @property
+    def judged(self) -> bool:
+        """Whether rungs were judged by the primary metric too."""
+        return any(rung.drop is not None for rung in self.found.rungs)
+
     @staticmethod
     def drop(rung: RungRow) -> str:
         """What is lost of the primary metric, with its standard error."""
