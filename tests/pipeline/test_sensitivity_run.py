@@ -74,6 +74,16 @@ def test_another_quantization_has_none(copied: Path, capsys: pytest.CaptureFixtu
     assert "sensitivity" not in capsys.readouterr().out
 
 
+def test_what_is_wrong_with_calibration_images_is_kept(copied: Path, tmp_path: Path) -> None:
+    assert call("quantize", str(copied), "quant.num_images=8", "--as", "few") == 0
+    record = Run(copied).record
+    assert not [line for line in record.quantization["int8"].warnings if "fewer" in line]
+    (line,) = (line for line in record.quantization["few"].warnings if "fewer" in line)
+    assert line.startswith("calibration: 8 images, fewer than 32")
+    assert call("report", str(copied), "--out", str(tmp_path / "report.html")) == 0
+    assert f"<p>few: {line}</p>" in (tmp_path / "report.html").read_text()
+
+
 def test_a_plan_is_written_shown_and_used(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = copied.parent / "plan.yaml"
     limits = ("--plan", str(file), "--share", "0.4", "--images", "8")
