@@ -71,6 +71,7 @@ LONG = {
     "pipeline/test_sensitivity_run.py::test_a_method_that_moves_scales_is_asked_for_the_network_in_which_it_did",
     "pipeline/test_sensitivity_run.py::test_a_plan_is_written_shown_and_used",
     "pipeline/test_sensitivity_run.py::test_another_quantization_has_none",
+    "pipeline/test_sensitivity_run.py::test_it_is_measured_once",
     "pipeline/test_run.py::test_scenes_need_no_files",
     "pipeline/test_run.py::test_zero_epochs_take_the_weights_as_they_are",
     "pipeline/test_two_outputs.py::test_boxes_reach_the_task_moved_with_the_image",

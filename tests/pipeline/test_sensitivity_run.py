@@ -24,9 +24,9 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a report, whose sensitivity was measured with labels."""
+    """A run up to its quantization, whose sensitivity was measured with labels."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    xv.run(xv.recipe("classification", *SMALL), out)
+    xv.run(xv.recipe("classification", *SMALL), out, until="quantize")
     assert call("quantize", str(out), "--sensitivity", "--images", "8", "--labelled", "16") == 0
     return out
 
@@ -42,7 +42,7 @@ def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return plain
 
 
-def test_it_stands_in_file_record_and_report(made: Path) -> None:
+def test_it_stands_in_file_record_and_report(made: Path, tmp_path: Path) -> None:
     run = Run(made)
     analysed = run.files.sensitivity("int8")
     assert analysed is not None
@@ -54,15 +54,18 @@ def test_it_stands_in_file_record_and_report(made: Path) -> None:
     assert all(site.alone_metric is not None for site in found.sites)
     assert run.record.quantization["int8"].sensitivity == found
     assert "quant/int8/sensitivity.json" in run.record.artefacts
-    assert "Where the quantization noise of int8 comes from" in (made / "report.html").read_text()
+    assert call("report", str(made), "--out", str(tmp_path)) == 0
+    assert "Where the quantization noise of int8 comes from" in (tmp_path / "report.html").read_text()
 
 
 def test_it_is_measured_once(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["quantize", "--sensitivity", "--images", "8", "--labelled", "16"], ["report"]):
         assert call(words[0], str(copied), *words[1:]) == 0
         assert "sensitivity int8: up to date" in capsys.readouterr().out
+    before = (copied / "report.html").read_text()
     assert call("quantize", str(copied), "--sensitivity", "--images", "4", "--json") == 0
     assert answer(capsys)["sensitivity"] == str(copied / "quant/int8/sensitivity.json")
+    assert (copied / "report.html").read_text() != before, "a report that is there is written again"
     analysed = Run(copied).files.sensitivity("int8")
     assert analysed is not None
     assert (analysed.found.num_images, analysed.found.num_labelled) == (4, 0)
