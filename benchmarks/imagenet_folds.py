@@ -53,7 +53,7 @@ LADDER = (
     "output",
     "mse,bias",
     "mse,weights",
-    "equalize,mse,weights",
+    "mse,equalize,weights",
     "mse,weights,tqt",
 )
 """Rungs of the two main schemes, on all folds."""

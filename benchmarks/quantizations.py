@@ -30,7 +30,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "pow2 mse": ("quant.rungs=mse",),
     "pow2 bias": ("quant.rungs=mse,bias",),
     "pow2 ptq": (),
-    "pow2 equalize": ("quant.rungs=equalize,mse,weights",),
+    "pow2 equalize": ("quant.rungs=mse,equalize,weights",),
     "pow2 tqt": ("quant.rungs=mse,weights,tqt",),
     "pow2 qat": ("quant.method=qat",),
     "int8 ptq": ("quant.scheme=int8",),
