@@ -62,7 +62,7 @@ CHANGES = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir", "fsync")
 TIMES = {"started", "wall_s", "cpu_s", "seconds", "cpu_seconds", "train_seconds", "img_per_s", "inputs"}
 """Keys of JSON; `inputs` is a digest of all that a stage reads, metrics.jsonl with its times among it."""
 TIMED = (".html", ".json", ".jsonl")  # files that hold times: their hashes differ
-TIMES_IN_HTML = r"\d{4}-\d\d-\d\d[T ][\d:+Z]*|[\d.]+ (s|min|h)\b|metrics\.jsonl</td>.*"
+TIMES_IN_HTML = r"\d{4}-\d\d-\d\d[T ][\d:+Z]*|[\d.]+ (s|min|h)\b|(?:metrics\.jsonl|rungs\.json)</td>.*"
 
 
 class Changes:

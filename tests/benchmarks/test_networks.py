@@ -11,7 +11,7 @@ from tests.graph.written import Written
 
 
 def test_a_network_that_works() -> None:
-    found = networks.row("test_resnet")
+    found = networks.row("test_resnet", "pow2")
     assert found["status"] == "exact"
     assert found["library"] == "timm"
     assert found["max LSB"] == 0
@@ -20,7 +20,7 @@ def test_a_network_that_works() -> None:
 
 def test_a_refusal_is_told_from_a_fault() -> None:
     branches = Written(lambda net, x: net.conv(x) if x.sum() > 0 else x)
-    found = networks.outcome(branches, torch.randn(4, 3, 8, 8))
+    found = networks.outcome(branches, torch.randn(4, 3, 8, 8), "pow2")
     assert found["status"] == "refused"
     assert "got a branch" in str(found["reason"])
     assert not networks.is_one_sentence("KeyError: 'x'")
