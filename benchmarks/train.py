@@ -104,7 +104,7 @@ def ours(model: Model, loader: Any, steps: int, **settings: Any) -> None:
             loader,
             InMemory(1, 16),  # type: ignore[arg-type]
             Train(epochs=10**6, max_steps=steps, **settings),
-            Places(Path(folder, "checkpoints"), Path(folder, "metrics.jsonl"), Path(folder, "tensorboard")),
+            Places.inside(Path(folder)),
             seed=0,
             console=Console(quiet=True),
         )

@@ -29,7 +29,7 @@ def make_training(
         loader,
         run.loader("val", shared=True),
         recipe.train,
-        Places(folder / "checkpoints", folder / "metrics.jsonl", folder / "tensorboard"),
+        Places.inside(folder),
         recipe.seed,
         Console(quiet=True),
         "",

@@ -1,4 +1,4 @@
-"""The method that climbs: it stops when enough is reached, goes on when not, and trains in the end if asked."""
+"""The method that climbs: it stops when enough is reached, climbs when not, and trains in the end if asked."""
 
 from __future__ import annotations
 

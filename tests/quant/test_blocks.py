@@ -1,4 +1,4 @@
-"""Blocks: every node once, in order, cut where one tensor goes on."""
+"""Blocks: every node once, in order, cut where only one tensor crosses."""
 
 from __future__ import annotations
 

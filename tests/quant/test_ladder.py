@@ -1,4 +1,4 @@
-"""Every rung helps or stays out; what it gave is kept with the network."""
+"""Every rung helps or is undone; what it gave is kept with the network."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class TinyNet(nn.Module):
 
 def places(folder: Path) -> Places:
     """Where a training writes in a folder of a test."""
-    return Places(folder / "checkpoints", folder / "metrics.jsonl", folder / "tensorboard")
+    return Places.inside(folder)
 
 
 def _load(i: int) -> Sample:

@@ -7,67 +7,22 @@ another order is another recipe; ``quant.adaround.steps`` is a key like any othe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
-from xvision.config.messages import nearest
-from xvision.config.parts import Part, Registry, part_of, settings_of_text
+from xvision.config.parts import Part, Several, settings_of_text, several_of
 
 
-@dataclass(frozen=True)
-class OrderedParts:
+class OrderedParts(Several[Part]):
     """One or more parts of a registry in their order, each name once."""
-
-    registry: Registry = field(repr=False, compare=False)
-    parts: tuple[Part, ...]
-
-    def __post_init__(self) -> None:
-        names, kind = self.names, self.registry.kind
-        if not names:
-            raise ValueError(
-                f"expected at least one {kind}, got none; {nearest('', self.registry.builders())}"
-            )
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the {kind} '{twice[0]}' is named twice; name each once")
-
-    def __iter__(self) -> Iterator[Part]:
-        return iter(self.parts)
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __getitem__(self, name: str) -> Part:
-        return next(part for part in self.parts if part.name == name)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(part.name for part in self.parts)
-
-    def replace(self, name: str, part: Part) -> OrderedParts:
-        """The same parts with another one in the place of `name`."""
-        return OrderedParts(self.registry, tuple(part if p.name == name else p for p in self.parts))
 
     def to_yaml(self) -> list[str | dict[str, Any]]:
         """A list of bare names, or ``{name: settings}``."""
         return [part.to_yaml() for part in self.parts]
 
 
-class ordered_parts_of:
+class ordered_parts_of(several_of):
     """Annotation of a setting that holds parts of one registry in their order."""
-
-    def __init__(self, registry: Registry) -> None:
-        assert isinstance(registry, Registry), registry
-        self.registry = registry
-        self._one = part_of(registry)
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_plain_validator_function(
-            self.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(OrderedParts.to_yaml),
-        )
 
     def parse(self, value: Any) -> OrderedParts:
         """From `OrderedParts`, 'name,name:key=value', or a list of parts, names and ``{name: settings}``.

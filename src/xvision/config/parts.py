@@ -18,9 +18,10 @@ import ast
 import inspect
 import sys
 import textwrap
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from xvision.config.builders import Builder, read_builder, scan
 from xvision.config.messages import explain, nearest
@@ -138,8 +139,8 @@ def settings_of_text(registry: Registry, name: str, texts: Iterable[str], form: 
     return settings
 
 
-class part_of:
-    """Annotation of a section's field that holds a part of one registry: ``Annotated[Part, part_of(dataset)]``."""
+class Of(ABC):
+    """Annotation of a setting that holds something of one registry, which `parse` reads."""
 
     def __init__(self, registry: Registry) -> None:
         # a field called like its registry hides it: write part_of(schemes.scheme), not part_of(scheme)
@@ -151,8 +152,16 @@ class part_of:
 
         return core_schema.no_info_plain_validator_function(
             self.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(Part.to_yaml),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value.to_yaml()),
         )
+
+    @abstractmethod
+    def parse(self, value: Any) -> Any:
+        """What the setting holds, from that itself, from text, or from plain data. Raises: ValueError."""
+
+
+class part_of(Of):
+    """Annotation of a section's field that holds a part of one registry: ``Annotated[Part, part_of(dataset)]``."""
 
     def parse(self, value: Any) -> Part:
         """A part from a `Part`, from 'name' or 'name:first setting', or from ``{name: {setting: value}}``."""
@@ -177,8 +186,60 @@ class part_of:
         raise ValueError(f"expected the name of a {self.registry.kind}, got {value!r}")
 
 
+class Named(Protocol):
+    """What can be found by its name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=Named)
+
+
 @dataclass(frozen=True)
-class Parts:
+class Several(Generic[Item]):
+    """One or more parts of a registry, each name once."""
+
+    registry: Registry = field(repr=False, compare=False)
+    parts: tuple[Item, ...]
+    if_twice: ClassVar[str] = "name each once"
+
+    def __post_init__(self) -> None:
+        names, kind = self.names, self.registry.kind
+        if not names:
+            raise ValueError(
+                f"expected at least one {kind}, got none; {nearest('', self.registry.builders())}"
+            )
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the {kind} '{twice[0]}' is named twice; {self.if_twice}")
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, name: str) -> Item:
+        return next(part for part in self.parts if part.name == name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(part.name for part in self.parts)
+
+    def replace(self, name: str, part: Item) -> Self:
+        """The same with another one in the place of `name`."""
+        return replace(self, parts=tuple(part if p.name == name else p for p in self.parts))
+
+
+class several_of(Of):
+    """Annotation of a setting that holds several parts of one registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self._one = part_of(registry)
+
+
+class Parts(Several[Part]):
     """One or more parts of a registry, each name once: the tasks of a network, the data sets of a training.
 
     >>> from xvision.tasks import task
@@ -186,32 +247,10 @@ class Parts:
     'segmentation+depth'
     """
 
-    registry: Registry = field(repr=False, compare=False)
-    parts: tuple[Part, ...]
-
-    def __post_init__(self) -> None:
-        names = [part.name for part in self.parts]
-        assert names, f"no {self.registry.kind}"
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the {self.registry.kind} '{twice[0]}' is named twice; name each once")
-
-    def __iter__(self) -> Iterator[Part]:
-        return iter(self.parts)
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __getitem__(self, name: str) -> Part:
-        return next(part for part in self.parts if part.name == name)
-
     @property
     def name(self) -> str:
         """The names, joined by '+'."""
-        return "+".join(part.name for part in self.parts)
-
-    def replace(self, name: str, part: Part) -> Parts:
-        """The same parts with another one in the place of `name`."""
-        return Parts(self.registry, tuple(part if p.name == name else p for p in self.parts))
+        return "+".join(self.names)
 
     def to_yaml(self) -> str | dict[str, Any]:
         """A bare name, or a mapping from each name to its settings."""
@@ -220,21 +259,8 @@ class Parts:
         return {part.name: dict(part.settings) for part in self.parts}
 
 
-class parts_of:
+class parts_of(several_of):
     """Annotation of a section's field that holds parts of one registry: ``Annotated[Parts, parts_of(task)]``."""
-
-    def __init__(self, registry: Registry) -> None:
-        assert isinstance(registry, Registry), registry
-        self.registry = registry
-        self._one = part_of(registry)
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_plain_validator_function(
-            self.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(Parts.to_yaml),
-        )
 
     def parse(self, value: Any) -> Parts:
         """Parts from `Parts` or a `Part`, from 'name+name', or from ``{name: {setting: value}, …}``."""

@@ -9,12 +9,11 @@ builder takes ``losses: Losses = "l1,l2:0.5"``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from xvision.config.messages import nearest
-from xvision.config.parts import Part, Registry, part_of, settings_of_text
+from xvision.config.parts import Part, Registry, Several, settings_of_text, several_of
 
 
 @dataclass(frozen=True)
@@ -37,61 +36,22 @@ class WeightedPart:
         return WeightedPart(self.part.with_settings(**changes), weight)
 
 
-@dataclass(frozen=True)
-class WeightedParts:
+class WeightedParts(Several[WeightedPart]):
     """One or more parts of a registry, each name once, each with a weight."""
 
-    registry: Registry = field(repr=False, compare=False)
-    terms: tuple[WeightedPart, ...]
-
-    def __post_init__(self) -> None:
-        names = [term.name for term in self.terms]
-        kind = self.registry.kind
-        if not names:
-            raise ValueError(
-                f"expected at least one {kind}, got none; {nearest('', self.registry.builders())}"
-            )
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the {kind} '{twice[0]}' is named twice; add up the weights")
-
-    def __iter__(self) -> Iterator[WeightedPart]:
-        return iter(self.terms)
-
-    def __len__(self) -> int:
-        return len(self.terms)
-
-    def __getitem__(self, name: str) -> WeightedPart:
-        return next(term for term in self.terms if term.name == name)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(term.name for term in self.terms)
-
-    def replace(self, name: str, term: WeightedPart) -> WeightedParts:
-        """The same terms with another one in the place of `name`."""
-        return WeightedParts(self.registry, tuple(term if t.name == name else t for t in self.terms))
+    if_twice = "add up the weights"
 
     def to_yaml(self) -> dict[str, Any]:
         """A mapping from each name to its weight and settings."""
-        return {term.name: {"weight": term.weight, **term.part.settings} for term in self.terms}
+        return {term.name: {"weight": term.weight, **term.part.settings} for term in self.parts}
 
 
-class weighted_parts_of:
+class weighted_parts_of(several_of):
     """Annotation of a setting that holds weighted parts of one registry; `aliases` are other names in short forms."""
 
     def __init__(self, registry: Registry, aliases: Mapping[str, str] | None = None) -> None:
-        assert isinstance(registry, Registry), registry
-        self.registry = registry
+        super().__init__(registry)
         self.aliases = aliases or {}
-        self._one = part_of(registry)
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_plain_validator_function(
-            self.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(WeightedParts.to_yaml),
-        )
 
     def parse(self, value: Any) -> WeightedParts:
         """From `WeightedParts`, parts, 'name,name:weight:key=value', or ``{name: {weight: number, setting: value}}``.

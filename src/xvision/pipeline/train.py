@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from xvision.pipeline.stage import Left, Measured, Stage, torch_version
 from xvision.recipes.schema import digest
-from xvision.runs.files import AFFINITY, BEST, BEST_INFO, CHECKPOINTS, LOG, RETRAINING, TENSORBOARD
+from xvision.runs.files import AFFINITY, BEST, BEST_INFO, RETRAINING
 from xvision.runs.names import FLOAT
 from xvision.runs.run import Run
+from xvision.train.places import CHECKPOINTS, LOG, TENSORBOARD, Places
 
 if TYPE_CHECKING:
     from xvision.data.loader import Loader
@@ -22,7 +23,7 @@ def _execute(run: Run) -> Left:
 
     folder = _folder(run)
     if run.recipe.train.epochs == 0:
-        keep(run.build(), run.files.training(folder), run.task.classes)
+        keep(run.build(), Places.inside(folder), run.task.classes)
     else:
         _train(run, folder)
     if not run.processes.is_first:
@@ -56,7 +57,7 @@ def _train(run: Run, folder: Path) -> None:
         loader,
         val_loader,
         run.recipe.train,
-        run.files.training(folder),
+        Places.inside(folder),
         seed=run.recipe.seed,
         console=run.console,
         identity=digest([run.digests, recipe["data"], recipe["net"], recipe["task"]]),

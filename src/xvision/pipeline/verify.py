@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NUM_BATCHES = 4
 INTEGER_SHARE = 8
-"""One in so many images of a batch is computed by the integer reference, twenty times slower than float kernels."""
+"""One in so many images of a batch is computed by the integer reference, which is far slower than float kernels."""
 
 
 class VerificationError(ValueError):

@@ -172,7 +172,7 @@ def train_aware(
             task,
             *loaders,
             settings,
-            Places(folder / "checkpoints", folder / "metrics.jsonl", folder / "tensorboard"),
+            Places.inside(folder),
             seed=context.seed,
             console=context.console,
             identity=identity,

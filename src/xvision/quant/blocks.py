@@ -26,8 +26,8 @@ class Block:
 def blocks(graph: fx.GraphModule, most_layers: int) -> list[Block]:
     """All nodes but inputs and outputs, in blocks of at most `most_layers` layers.
 
-    Cuts are behind quantizers. Where one tensor alone goes on, such as behind a residual block, are the first choice;
-    what has more layers than that between two such cuts is cut by their number.
+    Cuts are behind quantizers. Places that only one tensor crosses, such as behind a residual block, are the first
+    choice; what has more layers than that between two such cuts is cut by their number.
     """
     nodes = [node for node in graph.graph.nodes if node.op not in ("placeholder", "output", "get_attr")]
     pieces: list[list[fx.Node]] = []
@@ -60,7 +60,7 @@ def _split(nodes: Sequence[fx.Node], cuts: set[fx.Node]) -> Iterator[list[fx.Nod
 
 
 def _waists(graph: fx.GraphModule, nodes: Sequence[fx.Node]) -> set[fx.Node]:
-    """Quantizers behind which their tensor alone goes on."""
+    """Quantizers whose tensor is all that later nodes read."""
     last_read: dict[fx.Node, int] = {}
     for at, node in enumerate(nodes):
         last_read |= dict.fromkeys(node.all_input_nodes, at)

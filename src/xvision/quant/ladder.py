@@ -1,4 +1,4 @@
-"""Quantization rung by rung: each is judged on images that it was not fitted to, and stays out if it does not help."""
+"""Quantization rung by rung: each is judged on images that it was not fitted to, and undone if it does not help."""
 
 from __future__ import annotations
 

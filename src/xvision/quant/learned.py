@@ -17,6 +17,7 @@ the grid of a tensor with them (LSQ+ learns them for 4 bits and fewer).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -54,7 +55,7 @@ class PowerOfTwo(torch.autograd.Function):
         return grads[0] * value * math.log(2)
 
 
-class LearnedScale(nn.Module):
+class LearnedScale(nn.Module, ABC):
     """A learned scale, as a function of its logarithm."""
 
     start: Tensor
@@ -66,8 +67,9 @@ class LearnedScale(nn.Module):
         self.register_buffer("start", start)
         self.register_buffer("usual", start.ceil())
 
+    @abstractmethod
     def right_inverse(self, scale: Tensor) -> Tensor:
-        raise NotImplementedError
+        """What a scale is the function of."""
 
 
 class StepSize(LearnedScale):

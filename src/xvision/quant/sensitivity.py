@@ -2,7 +2,7 @@
 
 Two questions for each place that rounds: what it costs alone, and what is won when it alone computes in float. Where
 noise is small both say the same, since noise of independent places adds up; where one place destroys the outputs only
-the first tells the others apart, and where several do only the second tells which one to mend first.
+the first tells the others apart, and where several do only the second tells which one to change first.
 """
 
 from __future__ import annotations

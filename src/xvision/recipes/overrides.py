@@ -16,10 +16,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from xvision.config.messages import explain, nearest
-from xvision.config.ordered import OrderedParts, ordered_parts_of
-from xvision.config.parts import Part, Parts, part_of, parts_of
+from xvision.config.parts import Part, Parts, Several, part_of, parts_of, several_of
 from xvision.config.values import parse_value, type_of
-from xvision.config.weighted import WeightedPart, WeightedParts, weighted_parts_of
+from xvision.config.weighted import WeightedPart
 from xvision.recipes.schema import Recipe
 
 MOST_NAMED = 4
@@ -101,7 +100,7 @@ def _child(node: Any, name: str) -> Any:
     """What a name below a section, or below parts, means; None if nothing."""
     if isinstance(node, BaseModel):
         return getattr(node, name) if name in type(node).model_fields else None
-    if isinstance(node, Parts | WeightedParts | OrderedParts):
+    if isinstance(node, Several):
         return next((part for part in node if part.name == name), None)
     if isinstance(node, WeightedPart):
         return _child(node.part, name)
@@ -156,7 +155,7 @@ def _put(node: Any, path: tuple[str, ...], value: Any) -> Any:
     inner = _put(_child(node, first), rest, value)
     if isinstance(node, Part | WeightedPart):
         return node.with_settings(**{first: inner})
-    if isinstance(node, Parts | WeightedParts | OrderedParts):
+    if isinstance(node, Several):
         return node.replace(first, inner)
     if isinstance(node, Mapping):
         return {**node, first: inner}
@@ -171,10 +170,10 @@ def _slots(node: Any, path: tuple[str, ...] = ()) -> Iterator[_Slot]:
     if isinstance(node, Part):
         for key, setting in node.registry.builder(node.name).schema.model_fields.items():
             yield _Slot(path, key, type_of(setting))
-            if isinstance(value := node.value(key), WeightedParts | OrderedParts):
+            if isinstance(value := node.value(key), Several):
                 yield from _slots(value, (*path, key))
         return
-    if isinstance(node, Parts | WeightedParts | OrderedParts):
+    if isinstance(node, Several):
         for part in node:
             yield from _slots(part, (*path, part.name))
         return
@@ -199,7 +198,7 @@ def _holds_parts(recipe: Recipe, key: str) -> bool:
         slot = _find(recipe, key)
     except ValueError:
         return False
-    return any(isinstance(one, weighted_parts_of | ordered_parts_of) for one in get_args(slot.type))
+    return any(isinstance(one, several_of) for one in get_args(slot.type))
 
 
 def _find(recipe: Recipe, key: str) -> _Slot:

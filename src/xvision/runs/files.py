@@ -36,7 +36,7 @@ from xvision.runs.contents import (
 from xvision.runs.measurements import Measurements
 from xvision.runs.names import DEFAULT, FLOAT, stage_name
 from xvision.runs.record import Affinity, ParityRow, Record, RungRow
-from xvision.train.places import Places
+from xvision.train.places import CHECKPOINTS, LOG
 
 T = TypeVar("T")
 
@@ -47,11 +47,8 @@ RECORD = "record.json"
 REPORT = "report.html"
 COST = "cost.json"
 DRAWING = "architecture.svg"
-LOG = "metrics.jsonl"
-TENSORBOARD = "tensorboard"
-CHECKPOINTS = "checkpoints"
-BEST = "checkpoints/best.safetensors"
-BEST_INFO = "checkpoints/best.json"
+BEST = f"{CHECKPOINTS}/best.safetensors"
+BEST_INFO = f"{CHECKPOINTS}/best.json"
 AFFINITY = "affinity.json"
 SAMPLES = "samples/samples.json"
 
@@ -176,11 +173,6 @@ class RunFiles:
     @property
     def checkpoints(self) -> Path:
         return self.folder / CHECKPOINTS
-
-    @staticmethod
-    def training(folder: Path) -> Places:
-        """Where a training writes, in the run's folder or in that of a retraining."""
-        return Places(folder / CHECKPOINTS, folder / LOG, folder / TENSORBOARD)
 
     def results(self) -> dict[str, str]:
         """What people look for first, as far as it is there."""

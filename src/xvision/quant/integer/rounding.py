@@ -117,7 +117,8 @@ def bit_length(x: Tensor) -> Tensor:
 def rescaled_twice(x: Tensor, step: Tensor, scale: Tensor) -> Tensor:
     """Whole steps as whole steps of `scale`, rounded twice, also by powers of two.
 
-    gemmlowp's SaturatingRoundingDoublingHighMul, then its RoundingDivideByPOT.
+    gemmlowp's SaturatingRoundingDoublingHighMul, then its RoundingDivideByPOT. The simulation has its own
+    (`quant.fixed_point`): each is the other's proof.
     """
     fraction, exponent = torch.frexp(step / scale)
     multiplier = (fraction * 2**MULTIPLIER_BITS).round().long()

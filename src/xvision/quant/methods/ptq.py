@@ -24,7 +24,7 @@ def ptq(
     """Post-training quantization: ranges of least squared error, then layers fitted to their float outputs.
 
     `rungs` are done one after the other (`xvision list rung`), with the ranges of `mse` where none finds some. Each is
-    judged on images that nothing was fitted to, and stays out if the outputs together are no nearer to the float ones
+    judged on images that nothing was fitted to, and is undone if the outputs together are no nearer to the float ones
     with it, or one of them is farther. Several processes do the same each.
     """
     ladder = Ladder(context, num_images)

@@ -8,7 +8,7 @@ from labels alone, let thresholds settle early, use the moving average of the we
 from __future__ import annotations
 
 import copy
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -64,25 +64,18 @@ def qat(
     """
     task, *loaders = context.labelled(batch_size)
     given = context.train or Train()
-    settings = given.model_copy(
-        update={
-            "epochs": epochs,
-            "minutes": 0.0,
-            "max_steps": max_steps,
-            "batch_size": batch_size or given.batch_size,
-            "optimizer": optimizers.optimizer.adamw(lr=lr, weight_decay=weight_decay),
-            "schedule": schedules.schedule.cosine(),
-            "balancing": _balancing(given, task),
-            "start_size_ratio": 1.0,
-            "freeze_batch_norm": False,
-            "warmup_epochs": 0.0,
-            "decay": "weights",
-            "ema": ema,
-            "precision": "fp32",  # the simulation is exact in 32 bits alone
-        }
+    settings = _adapted(
+        given,
+        task,
+        epochs=epochs,
+        max_steps=max_steps,
+        batch_size=batch_size or given.batch_size,
+        optimizer=optimizers.optimizer.adamw(lr=lr, weight_decay=weight_decay),
+        ema=ema,
     )
     given_graph = context.quantized
     graph = part_of(method).parse(start).build(context) if given_graph is None else copy.deepcopy(given_graph)
+    beside_settings = (threshold_lr, thresholds, freeze_after, distill, temperature, damping, norm_momentum)
     return train_aware(
         context,
         graph,
@@ -91,20 +84,23 @@ def qat(
         task=_distilled(context, task, settings, distill, temperature),
         loaders=(loaders[0], loaders[1]),
         thresholds=thresholds,
-        identity=repr(
-            (
-                context.scheme,
-                start if given_graph is None else "given",
-                threshold_lr,
-                thresholds,
-                freeze_after,
-                distill,
-                temperature,
-                damping,
-                norm_momentum,
-            )
-        ),
+        identity=repr((context.scheme, start if given_graph is None else "given", *beside_settings)),
     )
+
+
+def _adapted(given: Train, task: Task, **own: Any) -> Train:
+    """The settings of the float training, for one that is short, begins at its end and counts in integers."""
+    fixed = {
+        "minutes": 0.0,
+        "schedule": schedules.schedule.cosine(),
+        "balancing": _balancing(given, task),
+        "start_size_ratio": 1.0,
+        "freeze_batch_norm": False,
+        "warmup_epochs": 0.0,
+        "decay": "weights",
+        "precision": "fp32",  # the simulation is exact in 32 bits alone
+    }
+    return given.model_copy(update=fixed | own)
 
 
 def _balancing(given: Train, task: Task) -> Part:

@@ -1,7 +1,7 @@
 """Rungs of post-training quantization: steps that bring the integer network nearer to the float one, one file each.
 
 A rung is `rung(fitting, *, settings)`, see `xvision.quant.fitting`: it changes the fitting in place, is judged on
-images that it was not fitted to, and stays out where it makes the outputs worse.
+images that it was not fitted to, and is undone where it makes the outputs worse.
 """
 
 from __future__ import annotations
